@@ -1,0 +1,54 @@
+# make demo   the app on the embedded simulated server, no GPU needed
+# make test   the whole test suite
+# make test-vllm   the tests against a real vLLM on the CPU, which it installs into an environment of its own
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+VLLM_VENV ?= .venv-vllm
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test test-vllm bench check lock screenshots clean
+
+demo: $(READY)
+	@$(BIN)/vramp demo $(DEMO_ARGS)
+
+test: check
+	$(BIN)/python -m pytest -m "not real" $(TEST_ARGS)
+
+test-vllm: $(READY)
+	@PYTHON=$(PYTHON) tests/real/make_environment.sh $(VLLM_VENV)
+	VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) VRAMP_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \
+		$(BIN)/python -m pytest -m real $(TEST_ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+# Both targets need the same environment, so one stamp serves both; a changed lock or project file renews it.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vramp needs Python 3.11 or newer; say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (once) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q tui # so that the first start is as quick as all others
+	@touch $@
+
+# The load engine beside other clients: Linux and a C compiler; peers are installed once, 3 GB.
+bench: $(READY)
+	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/run.py --write $(BENCH_ARGS)
+
+# Needs uv; the lock holds every platform and Python version that pyproject.toml allows.
+lock:
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --python-version 3.11 --upgrade -o requirements.lock
+
+screenshots: $(READY)
+	$(BIN)/python screenshots/make.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

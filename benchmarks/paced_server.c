@@ -1,0 +1,285 @@
+/* A paced completions server that writes down when it sent what: the truth that load clients are held against.
+ *
+ * paced_server PORT LOG GAP_US MODE
+ *   MODE own:   each stream on its own schedule, from its request on
+ *        step:  all streams get their token back to back at each multiple of GAP_US, as a batching engine does
+ *        flood: everything at once, as fast as the sockets take it
+ * LOG "-": no log is kept. GET /health and /v1/models are answered, what else is no completion gets a 404.
+ * Streams `max_tokens` events of vLLM's shape (about 260 bytes, one write each). The usage's prompt_tokens is a serial
+ * number, so that a client's record can be laid beside the log. LOG, written at SIGTERM, holds records of 16 bytes:
+ * uint32 serial, uint32 token (0 = the request had arrived), int64 CLOCK_MONOTONIC ns taken right before the write.
+ * One thread, epoll, a timerfd and a heap of due times.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_FD 65536
+#define REQUEST_BYTES (4 << 20)
+
+struct record { uint32_t serial, token; int64_t at_ns; };
+struct conn {
+    char *in;
+    size_t in_len, need;
+    uint32_t serial, tokens, sent;
+    int64_t due_ns;
+    int heap_at; /* -1 = not due */
+    char *out;
+    size_t out_len;
+};
+
+static struct conn *conns[MAX_FD];
+static int heap[MAX_FD], heap_len;
+static struct record *log_;
+static size_t log_len, log_cap;
+static uint32_t serials;
+static int64_t gap_ns;
+static int epoll_fd, timer_fd, mode_step, mode_flood, no_log;
+static volatile sig_atomic_t stop;
+static char token_event[512];
+static int token_event_len;
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+static void note(uint32_t serial, uint32_t token, int64_t at_ns) {
+    if (no_log) return;
+    if (log_len == log_cap) {
+        log_cap = log_cap ? log_cap * 2 : 1 << 20;
+        log_ = realloc(log_, log_cap * sizeof *log_);
+    }
+    log_[log_len++] = (struct record){serial, token, at_ns};
+}
+static void put(int at, int fd) { heap[at] = fd; conns[fd]->heap_at = at; }
+static void up(int at) {
+    int fd = heap[at];
+    while (at && conns[heap[(at - 1) / 2]]->due_ns > conns[fd]->due_ns) { put(at, heap[(at - 1) / 2]); at = (at - 1) / 2; }
+    put(at, fd);
+}
+static void down(int at) {
+    int fd = heap[at];
+    for (;;) {
+        int child = 2 * at + 1;
+        if (child >= heap_len) break;
+        if (child + 1 < heap_len && conns[heap[child + 1]]->due_ns < conns[heap[child]]->due_ns) child++;
+        if (conns[heap[child]]->due_ns >= conns[fd]->due_ns) break;
+        put(at, heap[child]);
+        at = child;
+    }
+    put(at, fd);
+}
+static void push(int fd) { heap[heap_len] = fd; up(heap_len++); }
+static void drop(int fd) {
+    int at = conns[fd]->heap_at;
+    if (at < 0) return;
+    conns[fd]->heap_at = -1;
+    if (at == --heap_len) return;
+    put(at, heap[heap_len]);
+    down(at);
+    up(conns[heap[at]]->heap_at);
+}
+static void finish(int fd) {
+    drop(fd);
+    free(conns[fd]->in);
+    free(conns[fd]->out);
+    free(conns[fd]);
+    conns[fd] = NULL;
+    close(fd);
+}
+/* Returns 0 when the connection is lost. What the socket does not take is kept and sent when it does. */
+static int send_all(int fd, const char *data, size_t len) {
+    struct conn *c = conns[fd];
+    if (!c->out_len) {
+        ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN) return 0;
+        if (sent < 0) sent = 0;
+        data += sent;
+        len -= sent;
+        if (!len) return 1;
+        struct epoll_event e = {EPOLLIN | EPOLLOUT, {.fd = fd}};
+        epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &e);
+    }
+    c->out = realloc(c->out, c->out_len + len);
+    memcpy(c->out + c->out_len, data, len);
+    c->out_len += len;
+    return 1;
+}
+static int flush(int fd) {
+    struct conn *c = conns[fd];
+    ssize_t sent = send(fd, c->out, c->out_len, MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN;
+    memmove(c->out, c->out + sent, c->out_len - sent);
+    c->out_len -= sent;
+    if (!c->out_len) {
+        struct epoll_event e = {EPOLLIN, {.fd = fd}};
+        epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &e);
+    }
+    return 1;
+}
+static int end_stream(int fd) {
+    struct conn *c = conns[fd];
+    char event[512], out[700];
+    int n = snprintf(event, sizeof event,
+                     "data: {\"id\":\"cmpl-0\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[],"
+                     "\"usage\":{\"prompt_tokens\":%u,\"total_tokens\":%u,\"completion_tokens\":%u}}\n\n",
+                     c->serial, c->serial + c->tokens, c->tokens);
+    int m = snprintf(out, sizeof out, "%x\r\n%s\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n", n, event);
+    return send_all(fd, out, m);
+}
+/* Sends the next token of a stream; returns 0 when the connection is lost. */
+static int send_token(int fd) {
+    struct conn *c = conns[fd];
+    note(c->serial, ++c->sent, now_ns());
+    if (!send_all(fd, token_event, token_event_len)) return 0;
+    if (c->sent < c->tokens) {
+        c->due_ns += gap_ns;
+        push(fd);
+        return 1;
+    }
+    return end_stream(fd);
+}
+/* Says what a client asks before it loads: that the server lives and what its model is called. */
+static int answer_plainly(int fd) {
+    struct conn *c = conns[fd];
+    int get = !memcmp(c->in, "GET /health", 11) || !memcmp(c->in, "GET /v1/models", 14);
+    const char *body = get ? "{\"object\":\"list\",\"data\":[{\"id\":\"m\",\"object\":\"model\"}]}" : "{}";
+    char out[256];
+    int n = snprintf(out, sizeof out, "HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
+                     get ? "200 OK" : "404 Not Found", strlen(body), body);
+    memmove(c->in, c->in + c->need, c->in_len -= c->need);
+    c->need = 0;
+    return send_all(fd, out, n);
+}
+static int begin_stream(int fd) {
+    static const char head[] = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+                               "transfer-encoding: chunked\r\n\r\n";
+    struct conn *c = conns[fd];
+    const char *asked = memmem(c->in, c->need, "\"max_tokens\":", 13);
+    int64_t at_ns = now_ns();
+    c->serial = ++serials;
+    c->tokens = asked ? atoi(asked + 13) : 100;
+    c->sent = 0;
+    note(c->serial, 0, at_ns);
+    memmove(c->in, c->in + c->need, c->in_len -= c->need);
+    c->need = 0;
+    if (!send_all(fd, head, sizeof head - 1)) return 0;
+    if (mode_flood) {
+        while (c->sent < c->tokens) {
+            note(c->serial, ++c->sent, now_ns());
+            if (!send_all(fd, token_event, token_event_len)) return 0;
+        }
+        return end_stream(fd);
+    }
+    c->due_ns = mode_step ? (at_ns / gap_ns + 1) * gap_ns : at_ns + gap_ns;
+    push(fd);
+    return 1;
+}
+static int on_readable(int fd) {
+    struct conn *c = conns[fd];
+    ssize_t n = recv(fd, c->in + c->in_len, REQUEST_BYTES - c->in_len, 0);
+    if (n <= 0) return n < 0 && errno == EAGAIN;
+    c->in_len += n;
+    if (!c->need) {
+        char *end = memmem(c->in, c->in_len, "\r\n\r\n", 4);
+        if (!end) return 1;
+        char *length = strcasestr(c->in, "content-length:");
+        c->need = end + 4 - c->in + (length && length < end ? atol(length + 15) : 0);
+    }
+    if (c->in_len < c->need) return 1;
+    int asks = !memcmp(c->in, "POST / ", 7) || !memcmp(c->in, "POST /v1/c", 10);
+    return asks ? begin_stream(fd) : answer_plainly(fd);
+}
+static void on_stop(int signal_) { (void)signal_; stop = 1; }
+
+int main(int argc, char **argv) {
+    if (argc != 5) return 2;
+    gap_ns = atoll(argv[3]) * 1000;
+    no_log = !strcmp(argv[2], "-");
+    mode_step = !strcmp(argv[4], "step");
+    mode_flood = !strcmp(argv[4], "flood");
+    struct rlimit r;
+    getrlimit(RLIMIT_NOFILE, &r);
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+    struct sigaction action = {.sa_handler = on_stop};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    char event[400];
+    int n = snprintf(event, sizeof event,
+                     "data: {\"id\":\"cmpl-baefbf4a7ddaaafa\",\"object\":\"text_completion\",\"created\":1795197172,\"model\":"
+                     "\"tiny\",\"choices\":[{\"index\":0,\"text\":\" quaquaber\",\"logprobs\":null,\"finish_reason\":null,"
+                     "\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]}\n\n");
+    token_event_len = snprintf(token_event, sizeof token_event, "%x\r\n%s\r\n", n, event);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 8192)) { perror("bind"); return 1; }
+    socklen_t size = sizeof address;
+    getsockname(listener, (struct sockaddr *)&address, &size);
+    epoll_fd = epoll_create1(0);
+    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct epoll_event e = {EPOLLIN, {.fd = listener}};
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &e);
+    e.data.fd = timer_fd;
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &e);
+    printf("%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    static struct epoll_event events[1024];
+    int64_t armed_ns = 0;
+    while (!stop) {
+        if (heap_len && conns[heap[0]]->due_ns != armed_ns) {
+            armed_ns = conns[heap[0]]->due_ns;
+            struct itimerspec when = {{0, 0}, {armed_ns / 1000000000, armed_ns % 1000000000}};
+            timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+        }
+        int ready = epoll_wait(epoll_fd, events, 1024, -1);
+        for (int i = 0; i < ready; i++) {
+            int fd = events[i].data.fd;
+            if (fd == timer_fd) {
+                uint64_t count;
+                if (read(timer_fd, &count, sizeof count) < 0) continue;
+                armed_ns = 0;
+            } else if (fd == listener) {
+                int made;
+                while ((made = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+                    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+                    conns[made] = calloc(1, sizeof **conns);
+                    conns[made]->in = malloc(REQUEST_BYTES);
+                    conns[made]->heap_at = -1;
+                    struct epoll_event added = {EPOLLIN, {.fd = made}};
+                    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, made, &added);
+                }
+            } else if (conns[fd]) {
+                int fine = 1;
+                if (events[i].events & EPOLLOUT) fine = flush(fd);
+                if (fine && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) fine = on_readable(fd);
+                if (!fine) finish(fd);
+            }
+        }
+        int64_t now = now_ns();
+        while (heap_len && conns[heap[0]]->due_ns <= now) {
+            int fd = heap[0];
+            drop(fd);
+            if (!send_token(fd)) finish(fd);
+        }
+    }
+    if (no_log) return 0;
+    FILE *file = fopen(argv[2], "wb");
+    if (!file) return 1;
+    fwrite(log_, sizeof *log_, log_len, file);
+    return fclose(file) != 0;
+}

@@ -1,0 +1,167 @@
+"""Make the pictures of the README with the real app: `make screenshots`.
+
+The live screen, the grid and the presentation screen show moments of a recorded session, as they were to be seen then:
+of the one given, or of a sweep of the demo profile, which is recorded first (some three minutes). The picker and the
+failed launch are the app itself, at work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+
+from tui.bench.protocol import Command, Reply, StopBench
+from tui.metrics.snapshot import Phase, Snapshot
+from tui.profile.catalogue import entry_of
+from tui.session.reader import SessionReader
+from tui.session.replay import snapshot
+from tui.view.app import VrampApp
+from tui.view.benches import Benches, LocalBenches
+from tui.view.bridge import SnapshotSource
+from tui.view.screens.launch import LaunchScreen
+from tui.view.screens.live import LiveScreen
+from tui.view.screens.picker import PickerScreen
+from tui.view.start import Attach, Launch, Picker, StartWish
+
+FOLDER = Path(__file__).resolve().parent
+SIZE = (120, 40)
+TIMEOUT_S = 60.0
+
+FAILING = """\
+name = "too-large-for-this-card"
+title = "A model whose KV cache does not fit"
+engine = "simulated"
+
+[server]
+model = "vramp/simulated-7b"
+gpus = [0]
+
+[simulator]
+gpu = "V100 16GB"
+fail = "kv-too-small"
+"""
+
+Ready = Callable[[VrampApp], bool]
+
+
+def record() -> Path:
+    """Sweep the demo profile without the app; return the session file."""
+    subprocess.run([sys.executable, "-m", "tui", "run", "demo"], check=True, stdout=subprocess.DEVNULL)
+    (session,) = Path(os.environ["XDG_DATA_HOME"]).rglob("*.vramp")
+    return session
+
+
+async def picture(start: StartWish, benches: Benches, name: str, ready: Ready, *keys: str) -> None:
+    """Open the app on `start`, wait until it is `ready`, press `keys`, and keep what it shows."""
+    app = VrampApp(start, benches)
+    async with app.run_test(size=SIZE) as pilot:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not ready(app):
+                await pilot.pause(0.1)
+        await pilot.press(*keys)
+        await pilot.pause(2.0)  # the charts are drawn once a second
+        (FOLDER / f"{name}.svg").write_text(neutral(app.export_screenshot(title="vramp")), encoding="utf-8")
+        if app._bridge is not None:  # a bench of our own outlives its picture unless it is told
+            await app._bridge.send(StopBench())
+        app.exit()
+    print(f"{name}.svg", file=sys.stderr)  # noqa: T201
+
+
+class Moment:
+    """A source that shows one moment of a session over and over, as a live bench would have."""
+
+    def __init__(self, session: Path, share: float) -> None:
+        with SessionReader(session) as reader:
+            start_ns = reader.meta.started_at_ns
+            at_ns = start_ns + round((reader.last_ns() - start_ns) * share)
+            seen = snapshot(reader, at_ns)
+        server = msgspec.structs.replace(seen.server, phase=Phase.READY)
+        self._snapshot = msgspec.structs.replace(seen, server=server)
+        self._closed = asyncio.Event()
+
+    async def snapshots(self) -> AsyncIterator[Snapshot]:
+        """Yield the moment, then nothing."""
+        yield self._snapshot
+        await self._closed.wait()
+
+    async def request(self, command: Command) -> Reply:
+        """Do nothing: what was, was."""
+        return Reply(0, True)
+
+    async def close(self) -> None:
+        """End."""
+        self._closed.set()
+
+
+class Recorded(LocalBenches):
+    """Benches of which one is a moment of a recorded session."""
+
+    def __init__(self, session: Path, share: float) -> None:
+        super().__init__()
+        self._session = session
+        self._share = share
+
+    async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
+        """Return the moment."""
+        return Moment(self._session, self._share)
+
+
+def is_live(app: VrampApp) -> bool:
+    """Say whether the live screen is up."""
+    return isinstance(app.screen, LiveScreen)
+
+
+def neutral(svg: str) -> str:
+    """Return a picture without this machine's paths, every text as wide as it was."""
+
+    def shortened(match: re.Match[str]) -> str:
+        text = match[1].replace(str(FOLDER.parent), "~/vramp")
+        return f">{text}{'&#160;' * (len(match[1]) - len(text))}</text>"
+
+    return re.sub(r">([^<>]*)</text>", shortened, svg)
+
+
+def failed(app: VrampApp) -> bool:
+    """Say whether a launch has failed, and why is on the screen."""
+    latest = app._bridge.latest if app._bridge else None
+    return isinstance(app.screen, LaunchScreen) and latest is not None and latest.server.failure is not None
+
+
+async def make(session: Path, folder: Path) -> None:
+    """Make all pictures."""
+    profile = folder / "too-large-for-this-card.toml"
+    profile.write_text(FAILING)
+    here = LocalBenches()
+    await picture(Picker(), here, "picker", lambda app: isinstance(app.screen, PickerScreen))
+    await picture(Launch(entry_of(profile)), here, "launch-failed", failed)
+    attach = Attach(session)
+    await picture(attach, Recorded(session, 0.93), "live", is_live)
+    await picture(attach, Recorded(session, 1.0), "grid", is_live, "4", "escape", "m")
+    await picture(Attach(session, stage=True), Recorded(session, 0.9), "stage", is_live)
+
+
+def main() -> None:
+    """Work in folders of its own, so that nothing of the user's is shown, and nothing is left."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("session", nargs="?", type=Path, help="a recorded session; default: record one")
+    given: Path | None = parser.parse_args().session
+    with tempfile.TemporaryDirectory(prefix="vr") as name:
+        folder = Path(name)
+        for variable, part in (("XDG_DATA_HOME", "d"), ("XDG_CONFIG_HOME", "c"), ("XDG_RUNTIME_DIR", "r")):
+            (folder / part).mkdir(mode=0o700)
+            os.environ[variable] = str(folder / part)
+        session = given.resolve() if given else record()
+        asyncio.run(make(session, folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The real app in a real pty: what a person at a terminal does, and what a terminal does to a person."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import World
+from tests.fakes.terminal import Terminal
+
+ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
+MOUSE_OFF = b"\x1b[?1003l"
+
+
+@pytest.fixture
+def terminal(world: World) -> Iterator[Terminal]:
+    """The app on its list."""
+    with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("profiles")
+        terminal.wait_for("simulated")
+        yield terminal
+
+
+def test_the_list_shows_the_demo_first_and_q_leaves_a_clean_terminal(terminal: Terminal) -> None:
+    text = terminal.wait_for("a simulated server")
+    assert "SIMULATED" in text or "simulated" in text
+    terminal.send("q")
+    assert terminal.wait_exit() == 0
+    assert ALTERNATE_SCREEN_OFF in terminal.raw
+    assert MOUSE_OFF in terminal.raw
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_puts_the_terminal_back(terminal: Terminal, number: signal.Signals) -> None:
+    terminal.kill(number)
+    assert terminal.wait_exit() == 4
+    assert ALTERNATE_SCREEN_OFF in terminal.raw
+    assert MOUSE_OFF in terminal.raw
+
+
+def test_a_dropped_line_ends_the_view(world: World, terminal: Terminal) -> None:
+    terminal.hang_up()
+    world.wait_until_empty()
+
+
+def test_a_shrunk_terminal_gets_a_sentence_and_a_widened_one_its_list_back(terminal: Terminal) -> None:
+    terminal.resize(50, 12)
+    terminal.wait_for("vramp needs 60 x 16 cells")
+    terminal.resize(100, 30)
+    terminal.wait_for("simulated")
+    terminal.send("q")
+    assert terminal.wait_exit() == 0
+
+
+def test_edit_gives_the_terminal_to_the_editor_and_reads_the_profile_again(world: World) -> None:
+    editor = world.root / "editor"
+    editor.write_text('#!/bin/sh\nsed -i \'s/^title = .*/title = "Edited by hand"/\' "$1"\n')
+    editor.chmod(0o755)
+    env = world.env | {"EDITOR": str(editor)}
+    with Terminal(world.command(), env=env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("simulated")
+        terminal.send("e")
+        terminal.wait_for("Edited by hand")
+        terminal.send("q")
+        assert terminal.wait_exit() == 0
+    assert [path.name for path in Path(world.root, "config", "vramp", "profiles").iterdir()] == ["demo.toml"]
+
+
+def test_a_wrong_setting_is_told_before_the_screen_is_taken(world: World) -> None:
+    settings = world.root / "config" / "vramp" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('[keys]\nleav = "z"\n')
+    with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
+        assert terminal.wait_exit() == 2
+        assert "did you mean 'leave'?" in terminal.text
+        assert ALTERNATE_SCREEN_OFF not in terminal.raw
+
+
+def test_from_the_list_over_the_demo_to_an_export(world: World, terminal: Terminal) -> None:
+    terminal.send("\r")
+    terminal.wait_for("READY")
+    terminal.wait_for("SIMULATED")
+    terminal.send("+++")
+    terminal.wait_until(lambda text: re.search(r"users ▸ +3 of +3\b", text) is not None, "three users")
+    terminal.wait_until(lambda text: re.search(r"[1-9]\d* ok", text) is not None, "a finished request")
+    terminal.send("]")
+    terminal.wait_until(lambda text: re.search(r"users ▸ +13 of +13\b", text) is not None, "thirteen users")
+    terminal.send("x")
+    terminal.wait_for("exported", timeout_s=60)
+    terminal.send("q")
+    terminal.wait_for("stop all and leave")
+    terminal.send("s")
+    assert terminal.wait_exit(60) == 0
+    assert "is kept in" in terminal.text
+    assert len(world.session_files) == 1
+    assert list(world.root.rglob("session.toml"))
+    assert list(world.root.rglob("cells.csv"))
+
+
+def test_a_killed_view_ends_nothing_and_attach_comes_back(world: World, terminal: Terminal) -> None:
+    terminal.send("\r")
+    terminal.wait_for("READY")
+    terminal.kill(signal.SIGKILL)
+    assert terminal.wait_exit() == 128 + signal.SIGKILL
+    assert world.running("tui.bench")
+    with Terminal(world.command("attach"), env=world.env, cwd=str(world.root)) as again:
+        again.wait_for("READY")
+        again.send("d")
+        assert again.wait_exit() == 0
+        assert "come back by: vramp attach" in again.text
+    assert world.running("tui.bench")
+    with Terminal(world.command("attach"), env=world.env, cwd=str(world.root)) as again:
+        again.wait_for("READY")
+        again.send("q")
+        again.wait_for("stop all and leave")
+        again.send("s")
+        assert again.wait_exit(60) == 0
+
+
+def test_a_killed_bench_is_told_with_what_is_kept(world: World, terminal: Terminal) -> None:
+    terminal.send("\r")
+    terminal.wait_for("READY")
+    for bench in world.running("tui.bench"):
+        bench.kill()
+    terminal.wait_for("The bench is gone")
+    terminal.wait_for("vramp open")
+    terminal.send("q")
+    assert terminal.wait_exit() == 0

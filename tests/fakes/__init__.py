@@ -1,0 +1,1 @@
+"""Fakes and canned values that tests share."""

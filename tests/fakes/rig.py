@@ -1,0 +1,173 @@
+"""A rig without processes: a server that answers by a script, for tests of what the conductor decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tui.bench.clock import SessionClock
+from tui.bench.rig import Rig
+from tui.core.errors import LaunchError
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.record import RequestRecord, pack_gaps
+from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.profile.schema import LoadTable, Profile, ServerTable
+
+
+class FakePool:
+    """Answers at once, standing users every few ms again; of what the server dies is up to the rig's script."""
+
+    def __init__(self, rig: FakeRig) -> None:
+        self._rig = rig
+        self.users = 0
+        self.asked: list[tuple[str, int, int]] = []
+        self.cuts = 0
+        self._answering: asyncio.Task[None] | None = None
+
+    async def set_users(self, users: int, *, cut: bool = False) -> None:
+        self.asked.append(("users", users, self._rig.prompt_tokens))
+        self._keep_asking(users)
+
+    async def burst(self, users: int) -> int:
+        self.asked.append(("burst", users, self._rig.prompt_tokens))
+        await asyncio.sleep(0)
+        self._answer(users)
+        return users
+
+    async def open_loop(self, rate_per_s: float, arrivals: str, seed: int, duration_s: float) -> int:
+        self.asked.append(("rate", round(rate_per_s), self._rig.prompt_tokens))
+        self._keep_asking(1)
+        return 3
+
+    async def cut(self) -> None:
+        self.cuts += 1
+        self._keep_asking(0)
+
+    async def peek(self) -> list[RequestRecord]:
+        return []
+
+    def _keep_asking(self, users: int) -> None:
+        self.users = users
+        if self._answering is not None:
+            self._answering.cancel()
+        self._answering = asyncio.create_task(self._answer_again_and_again(users)) if users else None
+
+    async def _answer_again_and_again(self, users: int) -> None:
+        while self._rig.ready:
+            self._answer(users)
+            await asyncio.sleep(0.002)
+
+    def _answer(self, users: int) -> None:
+        report = self._rig.script(users, self._rig.prompt_tokens)
+        if report is not None and self._rig.failure is not None and not self._rig.failure.done():
+            self._rig.failure.set_result(report)
+        outcome = Outcome.OK if report is None else Outcome.ENGINE_DEAD
+        self._rig.deliver([self._record(user, outcome) for user in range(users)])
+
+    def _record(self, user: int, outcome: Outcome) -> RequestRecord:
+        end_ns = self._rig.clock.now_ns()
+        start_ns = end_ns - 3
+        stamps = [end_ns - 2, end_ns - 1, end_ns]
+        return RequestRecord(
+            request_id=1,
+            worker=1,
+            user=user,
+            tag=self._rig.tag,
+            intended_start_ns=start_ns,
+            start_ns=start_ns,
+            first_token_ns=stamps[0],
+            last_token_ns=stamps[-1],
+            end_ns=stamps[-1],
+            prompt_tokens=self._rig.prompt_tokens,
+            output_tokens_asked=3,
+            prompt_tokens_usage=self._rig.prompt_tokens,
+            output_tokens=3,
+            events=3,
+            event_gaps_us=pack_gaps(stamps),
+            outcome=outcome,
+            error="" if outcome is Outcome.OK else "EngineCore encountered an issue",
+        )
+
+
+Script = Callable[[int, int], FailureReport | None]
+"""(users, prompt_tokens) -> how the server dies of it, or None."""
+
+
+def oom(users: int, prompt_tokens: int) -> FailureReport:
+    return FailureReport(failure="oom-runtime", summary="", line="CUDA out of memory", advice="", exit_code=0)
+
+
+def crash(users: int, prompt_tokens: int) -> FailureReport:
+    return FailureReport(failure="crash", summary="", line="EngineCore died", advice="", exit_code=0)
+
+
+class FakeRig:
+    """What the conductor and the measuring use of a rig."""
+
+    def __init__(self, script: Script, *, launches_fail_from: int = 1_000, **load: Any) -> None:
+        self.script = script
+        self._launches_fail_from = launches_fail_from
+        self.profile = Profile(
+            name="fake",
+            engine="vllm",  # type: ignore[arg-type]
+            server=ServerTable(model="m"),
+            load=LoadTable(output_tokens=3, warm_up_s=0.01, duration_s=0.02, **load),
+        )
+        self.clock = SessionClock()
+        self.picture = SimpleNamespace(users_wanted=0, notice="")
+        self.references: dict[tuple[int, int], float] = {}
+        self.supervisor = SimpleNamespace(status=ServerStatus(phase=Phase.READY, max_model_len=1_000))
+        self.metrics = None
+        self.progress = None
+        self.gpus: list[Any] = []
+        self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
+        self.pool = FakePool(self)
+        self.launches = 1
+        self.kept: list[CellResult] = []
+        self.said: list[str] = []
+        self.tag = 0
+        self.prompt_tokens = 0
+        self._collectors: list[list[RequestRecord]] = []
+
+    @property
+    def ready(self) -> bool:
+        return self.failure is not None and not self.failure.done()
+
+    async def relaunch(self) -> None:
+        self.launches += 1
+        if self.launches >= self._launches_fail_from:
+            raise LaunchError("no more")
+        self.failure = asyncio.get_running_loop().create_future()
+
+    async def configure(self, prompt_tokens: int) -> int:
+        self.prompt_tokens = prompt_tokens
+        self.tag += 1
+        return self.tag
+
+    def collect(self) -> list[RequestRecord]:
+        collector: list[RequestRecord] = []
+        self._collectors.append(collector)
+        return collector
+
+    def release(self, collector: list[RequestRecord]) -> None:
+        self._collectors = [each for each in self._collectors if each is not collector]
+
+    def deliver(self, records: list[RequestRecord]) -> None:
+        for collector in self._collectors:
+            collector.extend(records)
+
+    async def scrape(self) -> None:
+        return None
+
+    def keep_cell(self, result: CellResult) -> None:
+        self.kept.append(result)
+
+    def say(self, source: str, text: str, level: str = "info") -> None:
+        self.said.append(text)
+
+    @property
+    def as_rig(self) -> Rig:
+        return cast(Rig, self)

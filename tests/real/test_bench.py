@@ -1,0 +1,250 @@
+"""`vramp run` against a real vLLM: what it measures, what it survives, what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import tomli_w
+
+from tests.e2e.conftest import World
+from tests.real.conftest import ARGS, EXECUTABLE, MODEL, OFFLINE, START_TIMEOUT_S, running, titled
+from tui.core.errors import ExitCode, SessionError
+from tui.metrics.outcome import Outcome
+from tui.server.readiness import free_port
+from tui.server.tree import descendants
+from tui.session.reader import SessionReader
+
+USERS = [1, 2, 4, 8, 16]
+PROMPT_TOKENS = [64, 512]
+AGREEMENT = 0.02
+# vLLM, its client and whatever else runs here share a few cores: that the client was late may well be true.
+MEASURED = {Outcome.OK, Outcome.CLIENT_LIMIT}
+MEASURED_EXIT_CODES = {ExitCode.OK, ExitCode.CLIENT_LIMIT}
+RUN_TIMEOUT_S = 2 * START_TIMEOUT_S
+STOP_S = 10.0
+
+
+def write_profile(folder: Path, **load: Any) -> Path:
+    """Write a profile that launches the tiny model."""
+    profile = {
+        "name": "tiny",
+        "engine": "vllm",
+        "server": {
+            "model": str(MODEL),
+            "executable": [str(EXECUTABLE), "serve"],
+            "startup_timeout_s": START_TIMEOUT_S,
+            "args": ARGS,
+            "env": OFFLINE,
+        },
+        "load": {"users": USERS, "prompt_tokens": PROMPT_TOKENS, "output_tokens": 64, **load},
+    }
+    path = folder / "tiny.toml"
+    path.write_text(tomli_w.dumps(profile))
+    return path
+
+
+@dataclass
+class Outsider:
+    """A vLLM that somebody else started."""
+
+    process: psutil.Process
+    url: str
+
+
+@pytest.fixture(scope="module")
+def outsider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outsider]:
+    """Start a vLLM without vramp; one for all tests that only ask it."""
+    port = free_port("127.0.0.1")
+    argv = [str(EXECUTABLE), "serve", str(MODEL), "--host", "127.0.0.1", "--port", str(port)]
+    for name, value in ARGS.items():
+        argv += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    log = tmp_path_factory.mktemp("outsider") / "log.txt"
+    with log.open("wb") as file:
+        started = subprocess.Popen(
+            argv,
+            env={**os.environ, **OFFLINE, "VLLM_NO_USAGE_STATS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    process = psutil.Process(started.pid)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _until(lambda: started.poll() is not None or _healthy(url))
+        assert started.poll() is None, log.read_text()[-2000:]
+        yield Outsider(process, url)
+    finally:
+        tree = [process, *descendants(process.pid)]
+        started.terminate()
+        _, alive = psutil.wait_procs(tree, timeout=30)
+        for one in alive:
+            one.kill()
+        started.wait()
+
+
+@pytest.mark.parametrize("mode", ["burst", "steady"])
+def test_a_sweep_agrees_with_the_servers_own_counters(world: World, outsider: Outsider, mode: str) -> None:
+    profile = write_profile(world.root, mode=mode, output_tokens=32, repeats=2, warm_up_s=1.0, duration_s=6.0)
+    before = _counter(outsider.url, "generation_tokens_total")
+    cells = _sweep(world, profile, outsider)
+    assert sorted(cells) == [(users, size) for users in USERS for size in PROMPT_TOKENS]
+    for (users, _), cell in cells.items():
+        assert cell["outcome"] in MEASURED, cell
+        if cell["outcome"] == Outcome.OK:
+            assert cell["prompt_tokens_exact"] is True, cell
+            assert cell["requests_failed"] == 0 and cell["requests_ok"] >= users, cell
+        # Standing users are answered while the counters are read, which this vLLM, short of a core, does in seconds.
+        if cell["outcome"] == Outcome.OK and mode == "burst":
+            assert cell["server_ttft_mean_s"] > 0 and cell["ttft_mean_s"] > 0
+            tokens = cell["tokens_per_s_total"] * cell["duration_s"]
+            assert tokens == pytest.approx(cell["server_output_tokens"], rel=AGREEMENT), cell
+    # All of it by the counter before and after, whatever the cells say of themselves.
+    with SessionReader(world.session_files[0]) as reader:
+        records = list(reader.requests())
+    assert all(record.prompt_tokens_usage in (None, record.prompt_tokens) for record in records)
+    received = sum(record.output_tokens or 0 for record in records)
+    assert received == pytest.approx(_counter(outsider.url, "generation_tokens_total") - before, rel=AGREEMENT)
+
+
+def test_chat_prompts_are_exact_by_the_servers_own_count(world: World, outsider: Outsider) -> None:
+    profile = write_profile(world.root, endpoint="chat", users=[1, 4], mode="burst")
+    cells = _sweep(world, profile, outsider)
+    assert {cell["outcome"] for cell in cells.values()} <= MEASURED
+    assert {cell["prompt_tokens_exact"] for cell in cells.values()} == {True}
+    with SessionReader(world.session_files[0]) as reader:
+        records = list(reader.requests())
+    assert len(records) == 2 * (1 + 4)
+    assert all(record.prompt_tokens_usage == record.prompt_tokens for record in records)
+    assert {record.prompt_tokens_usage for record in records} == set(PROMPT_TOKENS)
+
+
+def test_a_server_of_somebody_else_is_never_stopped(world: World, outsider: Outsider) -> None:
+    before = _tree_of(outsider.process.pid)
+    profile = write_profile(world.root, users=[8], prompt_tokens=[64], output_tokens=2000)
+    run = world.start("run", str(profile), "--attach", outsider.url, "--json")
+    _until(lambda: _running_requests(outsider.url) > 0)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    world.wait_until_empty()
+    assert {process.pid for process in running(before)} == before
+    assert _healthy(outsider.url)
+    _until(lambda: _running_requests(outsider.url) == 0)  # what was asked is cut, not left to be answered
+
+
+def test_a_sweep_outlives_the_death_of_engine_and_api_server(world: World) -> None:
+    profile = write_profile(world.root, users=[8, 16], prompt_tokens=[64], output_tokens=1500)
+    run = world.start("run", str(profile), "--json")
+    victims: list[frozenset[int]] = []
+    for users in (8, 16):
+        api = _when_asked(world, users, victims)
+        pids = _tree_of(api)
+        victims.append(pids)
+        # In mid cell: all of its requests are under way, none is answered.
+        victim = titled(pids, "VLLM::EngineCore") if users == 8 else psutil.Process(api)
+        victim.kill()
+    output, errors = run.communicate(timeout=RUN_TIMEOUT_S)
+    assert run.returncode in MEASURED_EXIT_CODES, errors
+    cells = _cells_of(output)
+    assert {cell["outcome"] for cell in cells.values()} <= MEASURED
+    assert sorted(cells) == [(8, 64), (16, 64)]
+    for pids in victims:
+        assert running(pids) == []
+    world.wait_until_empty()
+    with SessionReader(world.session_files[0]) as reader:
+        assert reader.server is not None and reader.server.launches == 3
+        records = list(reader.requests())
+        told = [event.text for event in reader.events() if event.source == "cell"]
+    assert sum("engine-dead" in text and "will be measured once more" in text for text in told) == 2, told
+    measured = {cell["tag"] for cell in cells.values()}
+    lost = [record for record in records if record.tag not in measured]
+    assert len(lost) == 8 + 16
+    assert all(record.outcome in (Outcome.ENGINE_DEAD, Outcome.DISCONNECTED) for record in lost), lost
+    kept = [record for record in records if record.tag in measured]
+    assert len(kept) == 8 + 16
+    assert all(record.outcome in MEASURED and record.output_tokens == 1500 for record in kept)
+
+
+def test_sigterm_while_streaming_takes_seconds(world: World) -> None:
+    profile = write_profile(world.root, users=[16], prompt_tokens=[64], output_tokens=3000)
+    run = world.start("run", str(profile), "--json")
+    pids = _tree_of(_when_asked(world, 16, []))
+    began = time.monotonic()
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=60)
+    assert time.monotonic() - began < STOP_S
+    assert running(pids) == []
+    world.wait_until_empty()
+
+
+def _sweep(world: World, profile: Path, outsider: Outsider) -> dict[tuple[int, int], dict[str, Any]]:
+    done = world.run("run", str(profile), "--attach", outsider.url, "--json", timeout_s=RUN_TIMEOUT_S)
+    assert done.returncode in MEASURED_EXIT_CODES, done.stderr
+    assert _healthy(outsider.url)
+    return _cells_of(done.stdout)
+
+
+def _cells_of(output: str) -> dict[tuple[int, int], dict[str, Any]]:
+    return {(cell["users"], cell["prompt_tokens"]): cell for cell in json.loads(output)["cells"]}
+
+
+def _when_asked(world: World, users: int, gone: list[frozenset[int]]) -> int:
+    """Wait until so many requests run on a server that has not been killed yet; return its process's number."""
+    found = 0
+
+    def asked() -> bool:
+        nonlocal found
+        try:
+            with SessionReader(world.session_files[0]) as reader:
+                server = reader.server
+        except (IndexError, SessionError):  # it is only just being made
+            return False
+        if server is None or server.pid is None or any(server.pid in pids for pids in gone):
+            return False
+        found = server.pid
+        return _running_requests(server.base_url) == users
+
+    _until(asked)
+    return found
+
+
+def _running_requests(url: str) -> float:
+    return _counter(url, "num_requests_running")
+
+
+def _counter(url: str, name: str) -> float:
+    """Return a figure of the server's own; 0 while nothing answers."""
+    try:
+        text = httpx.get(f"{url}/metrics", timeout=10, trust_env=False).text
+    except httpx.HTTPError:
+        return 0
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"vllm:{name}{{"))
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=10, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _until(condition: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> None:
+    """Wait for something of another process, which nothing but asking tells."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.2)
+
+
+def _tree_of(pid: int) -> frozenset[int]:
+    return frozenset({pid, *(process.pid for process in descendants(pid))})

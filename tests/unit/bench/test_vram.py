@@ -1,0 +1,64 @@
+"""VRAM that comes back, late or not at all, by made-up readings."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tui.bench.vram import TOLERANCE_BYTES, VramReturn
+from tui.metrics.reading import GpuReading
+
+GB = 10**9
+PATIENCE_S = 30.0
+
+
+def readings(*used: int | None, lost: bool = False) -> list[GpuReading]:
+    return [
+        GpuReading(at_ns=0, index=index, name="card", vram_used_bytes=each, lost=lost)
+        for index, each in enumerate(used)
+    ]
+
+
+async def waiting(vram: VramReturn, timeout_s: float = PATIENCE_S) -> asyncio.Task[object]:
+    task: asyncio.Task[object] = asyncio.create_task(vram.wait(timeout_s))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_it_waits_for_new_readings_until_all_is_back() -> None:
+    vram = VramReturn([0, 1])
+    vram.take(readings(GB, 2 * GB, 5 * GB))
+    vram.take(readings(37 * GB, 30 * GB, 60 * GB))
+    task = await waiting(vram)
+    for used in ((37, 30), (1, 30)):
+        vram.take(readings(*(each * GB for each in used), 60 * GB))
+        await asyncio.sleep(0.01)
+        assert not task.done()
+    vram.take(readings(GB, 2 * GB + TOLERANCE_BYTES, 60 * GB))
+    async with asyncio.timeout(PATIENCE_S):
+        report = await task
+    assert report is not None
+    assert report.returned and report.text == "63.5 GB of VRAM came back"  # type: ignore[attr-defined]
+
+
+async def test_what_stays_held_is_named_after_the_time() -> None:
+    vram = VramReturn()
+    vram.take(readings(GB, 2 * GB))
+    vram.take(readings(37 * GB, 30 * GB))
+    task = await waiting(vram, 0.05)
+    vram.take(readings(GB, 30 * GB))
+    report = await task
+    assert report is not None
+    assert not report.returned and report.text.endswith("than before the launch: GPU 1: 28.0 GB")  # type: ignore[attr-defined]
+
+
+async def test_cards_that_say_nothing_hold_nobody_up_but_are_not_taken_for_free() -> None:
+    assert await VramReturn().wait() is None
+    vram = VramReturn()
+    vram.take(readings(None, GB))
+    vram.take(readings(None, GB, lost=True))
+    report = await vram.wait(0.01)
+    assert report is not None
+    assert not report.returned and "unknown" in report.text
+    task = await waiting(vram)
+    vram.take(readings(None, GB))
+    assert (await task).returned  # type: ignore[attr-defined]

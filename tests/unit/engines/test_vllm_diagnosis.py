@@ -1,0 +1,175 @@
+"""Every recorded log, and lines from vLLM's source and public issues for what a CPU cannot provoke."""
+
+# ruff: noqa: E501 - log lines stand as they were written
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tui.engines.base import FailureClass as F
+from tui.engines.vllm_diagnosis import diagnose
+from tui.engines.vllm_rules import GENERIC, SPECIFIC
+
+LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
+
+# Log → exit code, class, a part of the line, a part of the advice.
+CORPUS: dict[str, tuple[int | None, F | None, str, str]] = {
+    "fail-api-killed-midload.log": (-9, F.OOM_KV, "max seq len (2048)", "from 2048 to 896"),
+    "fail-killed-midload.log": (1, F.CRASH, "WorkerProc initialization failed", "killed"),
+    "fail-kv-huge.log": (1, F.OOM_KV, "requested memory for kv (100.0 GiB)", "kv-cache-memory-bytes"),
+    "fail-kv-too-small.log": (1, F.OOM_KV, "max seq len (8192)", "from 8192 to 1920"),
+    "fail-maxlen-gt-model.log": (1, F.BAD_VALUE, "max_model_len (100000)", "from 100000 to 8192"),
+    "fail-memutil-tiny.log": (1, F.OOM_WEIGHTS, "Available memory on node 0", "--gpu-memory-utilization"),
+    "fail-model-hub-offline.log": (1, F.MODEL_MISSING, "LocalEntryNotFoundError", "HF_HUB_OFFLINE"),
+    "fail-model-path.log": (1, F.MODEL_MISSING, "Repo id must be", "no folder /srv/models/nonexist"),
+    "fail-no-weights.log": (1, F.MODEL_MISSING, "Cannot find any model weights", "Download"),
+    "fail-port-in-use.log": (1, F.PORT, "[Errno 98]", "port = 0"),
+    "fail-quant-unknown.log": (1, F.QUANTIZATION, "nosuchquant", "instead of nosuchquant,"),
+    "fail-quant-unsupported.log": (1, F.QUANTIZATION, "bitsandbytes", "instead of bitsandbytes,"),
+    "fail-sigterm-midload.log": (-9, F.OOM_KV, "max seq len (2048)", "from 2048 to 896"),
+    "fail-tp2.log": (1, F.BAD_VALUE, "validation errors for SchedulerConfig", "max_num_batched_tokens"),
+    "fail-unknown-flag.log": (2, F.BAD_FLAG, "--no-such-flag 5", "--no-such-flag 5"),
+    "good-eager.log": (None, None, "", ""),
+    "good.log": (None, None, "", ""),
+    "sigINT-midload.log": (-2, F.CRASH, "KeyboardInterrupt", "signal"),
+    "sigKILL-midload.log": (-9, F.CRASH, "", "signal"),
+    "sigTERM-midload.log": (None, None, "", ""),
+}
+
+
+def test_every_log_of_the_corpus_is_judged() -> None:
+    assert {path.name for path in LOGS.glob("*.log")} == set(CORPUS)
+
+
+@pytest.mark.parametrize("log", CORPUS)
+def test_corpus(log: str) -> None:
+    exit_code, failure, line, advice = CORPUS[log]
+    found = diagnose((LOGS / log).read_text(errors="replace").splitlines(), started=False, exit_code=exit_code)
+    if failure is None:
+        assert found is None
+        return
+    assert found is not None
+    assert found.failure is failure
+    assert line in found.line
+    assert advice in found.advice
+    assert found.summary
+
+
+@pytest.mark.parametrize("log", [name for name, row in CORPUS.items() if row[1] not in (None, F.CRASH)])
+def test_the_decisive_line_tells_before_the_process_ends(log: str) -> None:
+    lines = (LOGS / log).read_text(errors="replace").splitlines()
+    whole = diagnose(lines, started=False, exit_code=None)
+    assert whole is not None
+    at = next(at for at, line in enumerate(lines) if line.strip() == whole.line)
+    assert diagnose(lines[: at + 1], started=False, exit_code=None) is not None
+
+
+OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 50.00 MiB. GPU 0 has a total capacity of 23.56 GiB"
+ONE_LINE = [
+    ("ValueError: World size (4) is larger than the number of available GPUs (2) in this node.", F.TOO_MANY_GPUS, "2"),
+    ("ValueError: Total number of attention heads (32) must be divisible by tensor parallel size (3).", F.BAD_VALUE, "32"),
+    ("vllm serve: error: argument --max-num-seqs: invalid int value: 'abc'", F.BAD_VALUE, "--max-num-seqs"),
+    ("vllm: error: ambiguous option: --max could match --max-x", F.BAD_FLAG, "--max"),
+    (
+        "ValueError: Free memory on device cuda:0 (3.21/23.56 GiB) on startup is less than desired GPU memory utilization"
+        " (0.92, 21.68 GiB). Decrease GPU memory utilization",
+        F.OOM_WEIGHTS,
+        "3.21 of 23.56",
+    ),
+    ("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`", F.OOM_KV, "Raise"),
+    (
+        "ValueError: The model's max seq len (32768) is larger than the maximum number of tokens that can be stored in KV"
+        " cache (29264).",
+        F.OOM_KV,
+        "--max-model-len",
+    ),
+    (OOM, F.OOM_WEIGHTS, "tensor-parallel-size"),
+    (
+        "RuntimeError: CUDA out of memory occurred when warming up sampler with 1024 dummy requests.",
+        F.OOM_WEIGHTS,
+        "below 1024",
+    ),
+    ("RuntimeError: No CUDA GPUs are available", F.DRIVER, "doctor"),
+    (
+        "RuntimeError: The NVIDIA driver on your system is too old (found version 11040).",
+        F.DRIVER,
+        "11040",
+    ),
+    ("torch.distributed.DistBackendError: NCCL error in: x.cpp:94, unhandled system error", F.NCCL, "NCCL_DEBUG"),
+    ("RuntimeError: NCCL error: unhandled cuda error", F.NCCL, "NCCL_DEBUG"),
+    ("huggingface_hub.errors.GatedRepoError: 403 Client Error.", F.MODEL_GATED, "HF_TOKEN"),
+    ("OSError: [Errno 28] No space left on device", F.DISK_FULL, "room"),
+    ("RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+     " to allocate 268435456 bytes. Error code 12 (Cannot allocate memory)", F.OOM_HOST, "memory"),
+    ("ValueError: The quantization method awq_marlin is not supported for the current GPU.", F.QUANTIZATION, "AWQ"),
+    ("ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0.", F.BAD_VALUE, "half"),
+    ("(Worker_TP1 pid=9) ERROR 11-20 18:06:23 [x.py:1] Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting"
+     " down executor.", F.CRASH, "-9"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "failure", "advice"), ONE_LINE)
+def test_one_line(line: str, failure: F, advice: str) -> None:
+    found = diagnose(["INFO 11-20 18:00:00 [x.py:1] hello", line, ""], started=False, exit_code=None)
+    assert found is not None
+    assert found.failure is failure
+    assert found.line == line
+    assert advice in found.advice
+    assert "{" not in found.advice + found.summary
+
+
+def test_memory_that_gives_out_is_classed_by_when() -> None:
+    kv = "INFO 11-20 18:00:00 [kv_cache_utils.py:1] GPU KV cache size: 188,640 tokens"
+    up = "INFO:     Application startup complete."
+
+    def failure(*lines: str, started: bool = False) -> F | None:
+        found = diagnose(lines, started=started, exit_code=None)
+        return found.failure if found else None
+
+    assert failure(OOM) is F.OOM_WEIGHTS
+    assert failure(kv, OOM) is F.OOM_KV
+    assert failure(kv, up, OOM) is F.OOM_RUNTIME
+    assert failure(OOM, started=True) is F.OOM_RUNTIME
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(APIServer pid=1) WARNING 11-20 18:00:22 [u.py:255] errors like `OSError: [Errno 98] Address already in use`",
+        "INFO 11-20 18:00:22 [u.py:255] CUDA out of memory",
+        '    raise RuntimeError("Engine core initialization failed.")',
+        "INFO:     CUDA out of memory",
+        "/x/y.py:138: FutureWarning: CUDA out of memory",
+    ],
+)
+def test_what_did_not_happen_is_no_failure(line: str) -> None:
+    assert diagnose([line], started=False, exit_code=None) is None
+
+
+def test_errors_after_an_orderly_stop_mean_nothing() -> None:
+    lines = [
+        "(APIServer pid=1) INFO 11-20 18:00:22 [u.py:255] [shutdown] API server: shutdown triggered",
+        "(APIServer pid=1) ERROR 11-20 18:00:22 [u.py:255] AsyncLLM output_handler failed.",
+        "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.",
+    ]
+    assert diagnose(lines, started=True, exit_code=0) is None
+    assert diagnose(lines[1:], started=True, exit_code=0) is not None
+
+
+def test_exit_code_alone() -> None:
+    assert diagnose(["hello"], started=False, exit_code=0) is None
+    crashed = diagnose(["hello", "KeyError: 'x'", "bye"], started=False, exit_code=1)
+    assert crashed is not None
+    assert (crashed.failure, crashed.line) == (F.CRASH, "KeyError: 'x'")
+    empty = diagnose([], started=False, exit_code=-11)
+    assert empty is not None
+    assert "SIGSEGV" in empty.summary
+
+
+def test_every_rule_can_fill_its_advice() -> None:
+    for rule in (*SPECIFIC, *GENERIC):
+        groups = dict.fromkeys(rule.pattern.groupindex, "x")
+        assert rule.advice.format_map(groups)
+        assert rule.summary.format_map(groups)

@@ -1,0 +1,77 @@
+"""What lines of vLLM's log tell; lines of GPU servers are quoted from public issues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tui.engines.base import LogFact, Stage
+from tui.engines.vllm_log import message_of, read_log_line
+
+LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
+ENGINE = "(EngineCore pid=1293) INFO 11-20 18:05:08 "
+
+
+@pytest.mark.parametrize(
+    ("line", "fact"),
+    [
+        (
+            f"{ENGINE}[kv_cache_utils.py:2327] CPU KV cache size: 131,072 tokens, Maximum concurrency for 4,096 tokens"
+            " per request: 32.00x",
+            LogFact(stage=Stage.KV_CACHE, kv_cache_tokens=131072, max_concurrency=32.0),
+        ),
+        (
+            "INFO 07-01 10:00:00 [kv_cache_utils.py:634] GPU KV cache size: 188,640 tokens",
+            LogFact(stage=Stage.KV_CACHE, kv_cache_tokens=188640),
+        ),
+        (
+            "INFO 07-01 10:00:00 [kv_cache_utils.py:637] Maximum concurrency for 131,072 tokens per request: 5.23x",
+            LogFact(stage=Stage.KV_CACHE, max_concurrency=5.23),
+        ),
+        (f"{ENGINE}[model.py:2152] Using max model len 4096", LogFact(stage=Stage.CONFIG, max_model_len=4096)),
+        (
+            "Loading safetensors checkpoint shards:  25% Completed | 1/4 [00:01<00:03,  1.20s/it]",
+            LogFact(stage=Stage.LOADING_WEIGHTS, progress=0.25),
+        ),
+        (
+            "(Worker_TP0 pid=77) INFO 11-20 18:05:08 [gpu_model_runner.py:4879] Model loading took 12.66 GiB memory and"
+            " 31.657031 seconds",
+            LogFact(stage=Stage.MEMORY_PROFILING),
+        ),
+        (
+            "(Worker_TP0 pid=77) INFO 11-20 18:05:08 [gpu_worker.py:456] Available KV cache memory: 17.36 GiB",
+            LogFact(stage=Stage.KV_CACHE),
+        ),
+        (
+            "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  42%|####      | 28/67 [00:02<00:02, 16.5it/s]",
+            LogFact(stage=Stage.COMPILE, progress=0.42),
+        ),
+        ("INFO:     Application startup complete.", LogFact(stage=Stage.READY)),
+        ('INFO:     127.0.0.1:40000 - "POST /v1/completions HTTP/1.1" 200 OK', None),
+        (f"{ENGINE}[x.py:1] KV cache size: many tokens", None),
+        ("(Worker pid=1) ERROR 11-20 18:06:23 [x.py:1] Starting to load model x...", None),
+        ("", None),
+    ],
+)
+def test_line(line: str, fact: LogFact | None) -> None:
+    assert read_log_line(line) == fact
+
+
+def test_prefixes_of_old_and_new_releases_are_taken_off() -> None:
+    assert message_of("(RayWorker pid=7, ip=10.0.0.1) ERROR 11-20 18:06:23 [x.py:1] oh") == ("ERROR", "oh")
+    assert message_of("WARNING 11-20 18:06:23 [x.py:1] hm") == ("WARNING", "hm")
+    assert message_of("ValueError: no") == ("", "ValueError: no")
+
+
+@pytest.mark.parametrize(("log", "has_compiled"), [("good.log", True), ("good-eager.log", False)])
+def test_good_start_passes_its_stages(log: str, has_compiled: bool) -> None:
+    facts = [fact for line in (LOGS / log).read_text().splitlines() if (fact := read_log_line(line))]
+    stages = [fact.stage for fact in facts if fact.stage]
+    assert stages[0] is Stage.CONFIG
+    assert stages[-1] is Stage.READY
+    assert {Stage.LOADING_WEIGHTS, Stage.KV_CACHE} <= set(stages)
+    assert (Stage.COMPILE in stages) is has_compiled
+    assert [fact.kv_cache_tokens for fact in facts if fact.kv_cache_tokens] == [131072]
+    assert {fact.version for fact in facts if fact.version} == {"0.32.0"}
+    assert {fact.max_model_len for fact in facts if fact.max_model_len} == {4096}

@@ -1,0 +1,79 @@
+"""Kernel stamps on the one time axis, also when the wall clock is set."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tui.load.stamps import ANCILLARY_BYTES, SO_TIMESTAMPNS, ArrivalClock, ask_for_stamps
+
+
+def ancillary(wall_ns: int) -> list[tuple[int, int, bytes]]:
+    return [(socket.SOL_SOCKET, SO_TIMESTAMPNS, struct.pack("@ll", wall_ns // 10**9, wall_ns % 10**9))]
+
+
+@pytest.fixture
+def clock() -> Iterator[ArrivalClock]:
+    made = ArrivalClock()
+    yield made
+    made.close()
+
+
+def test_a_stamp_is_moved_to_the_monotonic_axis(clock: ArrivalClock) -> None:
+    wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+    assert abs(clock.arrival_ns(ancillary(wall_ns - 2_000_000)) - (monotonic_ns - 2_000_000)) < 50_000_000
+    assert clock.source == "kernel"
+    assert len(clock.lags_ns) == 1
+    assert clock.lags_ns[0] >= 2_000_000
+
+
+def test_without_a_stamp_it_is_our_own_and_says_so(clock: ArrivalClock) -> None:
+    before = time.monotonic_ns()
+    assert before <= clock.arrival_ns([]) <= time.monotonic_ns()
+    assert clock.source == "client"
+    clock.arrival_ns(ancillary(time.time_ns()))
+    assert clock.source == "client"
+    clock.resync()
+    assert clock.source == "client"
+    clock.arrival_ns(ancillary(time.time_ns()))
+    assert clock.source == "kernel"
+
+
+def test_a_long_lag_is_believed_when_the_clock_was_not_set(clock: ArrivalClock) -> None:
+    monotonic_ns = time.monotonic_ns()
+    arrival_ns = clock.arrival_ns(ancillary(time.time_ns() - 3_000_000_000))
+    assert abs(arrival_ns - (monotonic_ns - 3_000_000_000)) < 50_000_000
+
+
+@pytest.mark.parametrize("step_ns", [-3600 * 10**9, 3600 * 10**9])
+def test_a_stepped_wall_clock_moves_no_time(clock: ArrivalClock, step_ns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time_ns
+    stamped = ancillary(real())
+    monkeypatch.setattr(time, "time_ns", lambda: real() + step_ns)
+    for message in (stamped, ancillary(real() + step_ns), ancillary(real() + step_ns)):
+        before = time.monotonic_ns()
+        arrival_ns = clock.arrival_ns(message)
+        assert abs(arrival_ns - before) < 1_000_000_000
+        assert arrival_ns <= time.monotonic_ns() + 1_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what it receives")
+def test_the_kernel_stamps_a_tcp_stream(clock: ArrivalClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        assert ask_for_stamps(client)
+        client.connect(server.getsockname())
+        peer, _ = server.accept()
+        with peer:
+            before = time.monotonic_ns()
+            peer.send(b"x")
+            after = time.monotonic_ns()
+            while client.recv(1, socket.MSG_PEEK) != b"x":
+                pass
+            time.sleep(0.1)  # the time we read it must not matter
+            _, message, _, _ = client.recvmsg(10, ANCILLARY_BYTES)
+            assert before - 1_000_000 <= clock.arrival_ns(message) <= after + 1_000_000

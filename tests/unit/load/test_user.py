@@ -1,0 +1,43 @@
+"""Plans: what is started when, and what is dropped."""
+
+from __future__ import annotations
+
+from array import array
+
+from tests.fakes.load_worker import in_process_worker
+from tests.fakes.paced_server import paced_server
+from tui.core.clock import now_ns
+from tui.load.wire import Cut, RunPlan
+from tui.metrics.outcome import Outcome
+
+
+async def test_planned_requests_that_find_no_connection_are_counted_as_dropped() -> None:
+    async with paced_server(gap_s=1) as server, in_process_worker(server.base_url) as load:
+        load.worker._most_connections = 4
+        offsets_ns = array("q", [at * 1_000_000 for at in range(10)])
+        load.worker.obey(RunPlan(now_ns(), offsets_ns.tobytes(), 2))
+        assert len(await load.until_records(4)) == 4
+        assert sum(report.dropped for report in load.reports) == 6
+        assert {record.outcome for record in load.records} == {Outcome.OK}
+        assert server.connections == 4
+
+
+async def test_latency_counts_from_the_planned_time_however_late_the_client_is() -> None:
+    async with paced_server() as server, in_process_worker(server.base_url) as load:
+        planned_ns = now_ns() - 3_000_000_000
+        load.worker.obey(RunPlan(planned_ns, array("q", [0]).tobytes(), 0))
+        (record,) = await load.until_records(1)
+        assert record.intended_start_ns == planned_ns
+        assert record.client_delay_s >= 3
+        assert record.outcome is Outcome.CLIENT_LIMIT
+        assert "late by 3." in record.error
+
+
+async def test_a_plan_that_is_cut_is_over_and_what_was_still_to_come_is_not_dropped() -> None:
+    async with paced_server(gap_s=30) as server, in_process_worker(server.base_url) as load:
+        load.worker.obey(RunPlan(now_ns(), array("q", [0, 0, 60_000_000_000]).tobytes(), 1))
+        await server.until(2)
+        load.worker.obey(Cut())
+        assert [record.outcome for record in load.records] == [Outcome.CANCELLED] * 2
+        assert any(report.plan_over for report in load.reports)
+        assert sum(report.dropped for report in load.reports) == 0

@@ -1,0 +1,187 @@
+"""Whoever is killed, nothing of the server is left: the bench, the guardian, the server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import uvloop
+
+from tui.server.process import OUTPUT_BYTES, ServerProcess, output_of
+
+ROOT = Path(__file__).parents[3]
+FAKE = ROOT / "tests" / "fakes" / "server.py"
+PATIENCE_S = 60
+
+# A process that is to the server what the bench is. It says the pids of the tree, then does what it is told to.
+BENCH = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import psutil, uvloop
+from tui.server.process import ServerProcess, become_subreaper
+
+async def main(log, then, *argv):
+    become_subreaper()
+    process = await ServerProcess.start(argv, {}, Path(log))
+    while len(process.pids()) < 4:
+        await asyncio.sleep(0.02)
+    print(*process.pids(), flush=True)
+    if then == "wait":
+        await asyncio.sleep(1000)
+    if then == "guardian-killed":
+        guardian = psutil.Process(process.pid).parent()
+        assert guardian.pid != os.getpid()
+        guardian.kill()
+        assert await process.exited is None
+        while len(process.pids()) < 4:  # one that is just being started has no environment to be known by
+            await asyncio.sleep(0.02)
+    ending = await process.end(1.0)
+    assert not ending.survivors, ending
+    assert not psutil.Process().children(recursive=True), psutil.Process().children(recursive=True)
+    print("clean", flush=True)
+
+(uvloop.run if sys.argv[1] == "uvloop" else asyncio.run)(main(*sys.argv[2:]))
+"""
+
+
+def bench(loop: str, then: str, folder: Path) -> subprocess.Popen[str]:
+    fake = [sys.executable, str(FAKE), "--behave", "bear-children", "--host", "127.0.0.1", "--port", "0"]
+    return subprocess.Popen(
+        [sys.executable, "-c", BENCH, loop, str(folder / "server.log"), then, *fake],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def wait_gone(pids: list[int]) -> None:
+    processes = []
+    for pid in pids:
+        try:
+            processes.append(psutil.Process(pid))
+        except psutil.NoSuchProcess:
+            continue
+    _gone, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_bench_that_is_killed_takes_the_whole_tree_with_it(loop: str, number: signal.Signals, tmp_path: Path) -> None:
+    with bench(loop, "wait", tmp_path) as process:
+        assert process.stdout is not None
+        pids = [int(word) for word in process.stdout.readline().split()]
+        assert len(pids) >= 4
+        process.send_signal(number)
+    wait_gone(pids)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("then", ["end", "guardian-killed"])
+def test_end_leaves_nothing_even_without_a_guardian(loop: str, then: str, tmp_path: Path) -> None:
+    with bench(loop, then, tmp_path) as process:
+        answer, _ = process.communicate(timeout=PATIENCE_S)
+    pids, last = answer.splitlines()
+    assert last == "clean"
+    wait_gone([int(word) for word in pids.split()])
+
+
+def test_sigint_is_not_ignored_by_a_server_of_a_background_job(tmp_path: Path) -> None:
+    script = "import signal; raise SystemExit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+
+    async def exit_code() -> int | None:
+        process = await ServerProcess.start([sys.executable, "-c", script], {}, tmp_path / "log")
+        code = await process.exited
+        await process.end(1.0)
+        return code
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert uvloop.run(exit_code()) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_output_goes_to_the_end_of_the_log_and_input_is_empty(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("before\n")
+    script = "import sys, os; print(repr(sys.stdin.read())); print('err', file=sys.stderr); print(os.environ['ADDED'])"
+    process = await ServerProcess.start([sys.executable, "-c", script], {"ADDED": "yes"}, log)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await process.exited == 0
+        await process.end(1.0)
+    assert sorted(log.read_text().splitlines()) == ["''", "before", "err", "yes"]
+
+
+async def test_what_cannot_be_started_is_an_oserror_and_leaves_no_guardian(tmp_path: Path) -> None:
+    children = len(psutil.Process().children())
+    with pytest.raises(FileNotFoundError, match="no such executable"):
+        await ServerProcess.start(["/nowhere/vllm"], {}, tmp_path / "log")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(OSError):
+        await ServerProcess.start([str(folder)], {}, tmp_path / "log")
+    assert len(psutil.Process().children()) == children
+
+
+async def test_output_of_a_program() -> None:
+    async def output(script: str, timeout_s: float = PATIENCE_S) -> str:
+        return await output_of([sys.executable, "-c", script], {"ADDED": "yes"}, timeout_s)
+
+    assert await output("import os; print(os.environ['ADDED'])") == "yes\n"
+    assert len(await output(f"print('x' * {2 * OUTPUT_BYTES})")) == OUTPUT_BYTES
+    assert await output("print('x'); raise SystemExit(1)") == ""
+    assert await output("print('x', flush=True); import signal; signal.pause()", 0.3) == ""
+    assert await output_of(["/nowhere/vllm"], {}, PATIENCE_S) == ""
+
+
+SCRATCH = """
+import os, pathlib, sys, time
+folder = pathlib.Path(os.environ["SCRATCH"])
+(folder / "socket").write_text("left behind")
+print(folder, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_scratch_folder_goes_with_the_server_even_without_a_guardian(tmp_path: Path, killed: bool) -> None:
+    log = tmp_path / "log"
+    process = await ServerProcess.start([sys.executable, "-c", SCRATCH], {}, log, ["SCRATCH"])
+    async with asyncio.timeout(PATIENCE_S):
+        while not log.read_text().endswith("\n"):
+            await asyncio.sleep(0.01)
+    folder = Path(log.read_text().strip())
+    assert folder.is_dir() and folder.stat().st_mode & 0o777 == 0o700
+    if killed:
+        (guardian,) = (one for one in psutil.Process().children() if "tui.server.guardian" in " ".join(one.cmdline()))
+        guardian.kill()
+    await process.end(PATIENCE_S)
+    assert not folder.exists()
+
+
+SHARED_MEMORY = """
+import signal, sys, time
+from multiprocessing import shared_memory
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(shared_memory.SharedMemory(create=True, size=4096).name, flush=True)
+time.sleep(600)
+"""
+
+
+async def test_shared_memory_of_a_server_that_had_to_be_killed_is_gone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = await ServerProcess.start([sys.executable, "-c", SHARED_MEMORY], {}, log)
+    async with asyncio.timeout(PATIENCE_S):
+        while not log.read_text().endswith("\n"):
+            await asyncio.sleep(0.01)
+    segment = Path("/dev/shm") / log.read_text().splitlines()[0].strip()
+    assert segment.exists()
+    ending = await process.end(0.2)
+    assert len(ending.killed) == 1 and not ending.survivors
+    assert not segment.exists()

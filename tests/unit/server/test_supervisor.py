@@ -1,0 +1,295 @@
+"""Real processes under a real guardian: launched, failed, died, stopped. Nothing may be left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tui.core.errors import LaunchError
+from tui.metrics.reading import Event
+from tui.metrics.snapshot import Phase
+from tui.profile.schema import Profile
+from tui.server.readiness import free_port
+from tui.server.supervisor import Supervisor
+
+ROOT = Path(__file__).parents[3]
+FAKE = ROOT / "tests" / "fakes" / "server.py"
+LOGS = ROOT / "tests" / "corpus" / "vllm" / "logs"
+PATIENCE_S = 60
+
+
+def profile_of(behave: str = "serve", *options: str, **server: Any) -> Profile:
+    table = {
+        "model": "org/asked",
+        "executable": [sys.executable, str(FAKE), "--behave", behave, *options],
+        "stop_grace_s": 5.0,
+        "startup_timeout_s": 60.0,
+        **server,
+    }
+    return Profile.model_validate({"name": "fake", "engine": "vllm", "server": table})
+
+
+class Run:
+    def __init__(self, profile: Profile, log_file: Path) -> None:
+        self.events: list[Event] = []
+        self.supervisor = Supervisor(profile, None, log_file, on_event=self.events.append)
+
+    def said(self, source: str = "engine") -> str:
+        return "\n".join(event.text for event in self.events if event.source == source)
+
+
+@asynccontextmanager
+async def run(profile: Profile, folder: Path) -> AsyncIterator[Run]:
+    one = Run(profile, folder / "server.log")
+    async with asyncio.timeout(PATIENCE_S):
+        try:
+            yield one
+        finally:
+            await one.supervisor.stop()
+
+
+def still_there(pids: frozenset[int] | set[int]) -> list[int]:
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_launch_tells_what_there_is_and_stop_leaves_nothing(tmp_path: Path) -> None:
+    async with run(profile_of("serve-slowly"), tmp_path) as one:
+        supervisor = one.supervisor
+        await supervisor.launch()
+        status = supervisor.status
+        assert status.phase is Phase.READY
+        assert (supervisor.model, status.max_model_len, status.version) == ("fake", 4096, "0.32.0")
+        assert status.missing == []
+        assert status.stages[-1].state == "done"
+        assert status.pid in supervisor.pids()
+        metrics = await supervisor.read_metrics()
+        assert metrics is not None
+        assert metrics.running == 3.0
+        assert await supervisor.tokenize("x") == [1, 2, 3]
+        assert await supervisor.simulated_gpus() is None
+        pids = supervisor.pids()
+        await supervisor.stop()
+        assert still_there(pids) == []
+        assert supervisor.status.phase is Phase.ENDED
+        assert "nothing of it is left" in one.said()
+        assert await supervisor.read_metrics() is None
+
+
+async def test_the_command_shown_is_the_one_run(tmp_path: Path) -> None:
+    async with run(profile_of(args={"max-num-seqs": 4}), tmp_path) as one:
+        await one.supervisor.launch()
+        assert one.supervisor.status.pid is not None
+        argv = psutil.Process(one.supervisor.status.pid).cmdline()
+        shown = next(event.text for event in one.events if event.text.startswith("starting: "))
+        assert shown.endswith(" ".join(argv))
+
+
+@pytest.mark.parametrize(
+    ("log", "exit_code", "failure"),
+    [
+        ("fail-kv-too-small.log", 1, "oom-kv"),
+        ("fail-unknown-flag.log", 2, "bad-flag"),
+        ("fail-killed-midload.log", 1, "crash"),
+        # It says why and does not end: the line counts, not the end.
+        ("fail-sigterm-midload.log", -1, "oom-kv"),
+    ],
+)
+async def test_failed_start_is_explained(tmp_path: Path, log: str, exit_code: int, failure: str) -> None:
+    options = ("--text", str(LOGS / log), "--exit-code", str(exit_code))
+    async with run(profile_of("die-with-log", *options), tmp_path) as one:
+        with pytest.raises(LaunchError):
+            await one.supervisor.launch()
+        status = one.supervisor.status
+        assert status.phase is Phase.FAILED
+        assert status.failure is not None
+        assert status.failure.failure == failure
+        assert status.failure.line
+        assert "failed" in [stage.state for stage in status.stages]
+        assert one.supervisor.pids() == frozenset()
+
+
+async def test_server_that_never_gets_ready(tmp_path: Path) -> None:
+    async with run(profile_of("never-ready", startup_timeout_s=1.0), tmp_path) as one:
+        with pytest.raises(LaunchError, match="not ready within 1 s"):
+            await one.supervisor.launch()
+        assert one.supervisor.status.failure is not None
+        assert one.supervisor.status.failure.failure == "start-timeout"
+        assert one.supervisor.pids() == frozenset()
+
+
+async def test_executable_that_is_not_there(tmp_path: Path) -> None:
+    async with run(profile_of(executable=["/nowhere/vllm", "serve"]), tmp_path) as one:
+        with pytest.raises(LaunchError, match="/nowhere/vllm cannot be started"):
+            await one.supervisor.launch()
+        assert one.supervisor.status.failure is not None
+        assert one.supervisor.status.failure.failure == "executable-missing"
+
+
+async def test_port_in_use_is_found_before_anything_is_started(tmp_path: Path) -> None:
+    async with run(profile_of(), tmp_path) as first:
+        await first.supervisor.launch()
+        port = int(first.supervisor.base_url.rsplit(":", 1)[1])
+        async with run(profile_of(port=port), tmp_path) as second:
+            with pytest.raises(LaunchError, match="port"):
+                await second.supervisor.launch()
+            assert second.supervisor.status.failure is not None
+            assert second.supervisor.status.failure.failure == "port-in-use"
+            assert second.supervisor.status.pid is None
+
+
+async def test_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    async with run(profile_of("ignore-sigterm", stop_grace_s=0.5), tmp_path) as one:
+        await one.supervisor.launch()
+        pids = one.supervisor.pids()
+        await one.supervisor.stop()
+        assert still_there(pids) == []
+        assert "by force" in one.said()
+
+
+async def test_children_in_sessions_of_their_own_are_stopped_too(tmp_path: Path) -> None:
+    async with run(profile_of("bear-children", stop_grace_s=1.0), tmp_path) as one:
+        await one.supervisor.launch()
+        pids = one.supervisor.pids()
+        assert len(pids) >= 4
+        await one.supervisor.stop()
+        assert still_there(pids) == []
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+async def test_death_is_reported_and_orphans_are_ended(tmp_path: Path, how: str) -> None:
+    async with run(profile_of("bear-children"), tmp_path) as one:
+        supervisor = one.supervisor
+        await supervisor.launch()
+        pids, pid = supervisor.pids(), supervisor.status.pid
+        assert pid is not None
+        if how == "kill":
+            os.kill(pid, signal.SIGKILL)
+        else:
+            with pytest.raises(httpx.TransportError):
+                httpx.post(f"{supervisor.base_url}/die", trust_env=False)
+        report = await supervisor.wait_died()
+        assert report.failure == "crash"
+        assert report.exit_code == (-signal.SIGKILL if how == "kill" else 0)
+        assert supervisor.status.phase is Phase.FAILED
+        await supervisor.stop()
+        assert still_there(pids) == []
+
+
+async def test_relaunch_after_death(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1")
+    async with run(profile_of(port=port), tmp_path) as one:
+        supervisor = one.supervisor
+        await supervisor.launch()
+        assert supervisor.status.pid is not None
+        os.kill(supervisor.status.pid, signal.SIGKILL)
+        await supervisor.wait_died()
+        await supervisor.launch()
+        assert supervisor.status.phase is Phase.READY
+        assert supervisor.status.failure is None
+        assert supervisor.status.launches == 2
+
+
+async def test_cancelled_launch_leaves_nothing(tmp_path: Path) -> None:
+    async with run(profile_of("never-ready"), tmp_path) as one:
+        launching = asyncio.create_task(one.supervisor.launch())
+        while not one.supervisor.pids():
+            await asyncio.sleep(0.02)
+        pids = one.supervisor.pids()
+        launching.cancel()
+        await asyncio.gather(launching, return_exceptions=True)
+        await one.supervisor.stop()
+        assert still_there(pids) == []
+
+
+async def test_flood_of_log_does_no_harm(tmp_path: Path) -> None:
+    async with run(profile_of("flood"), tmp_path) as one:
+        await one.supervisor.launch()
+        await one.supervisor.stop()
+        assert (tmp_path / "server.log").stat().st_size > 20_000_000
+        assert "lines left out" in one.said("server")
+        assert len(one.events) < 20_000
+        assert all(event.text.isprintable() for event in one.events)
+
+
+async def test_secrets_of_the_environment_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_API_KEY", "correct-horse-battery")
+    async with run(profile_of("print-secret"), tmp_path) as one:
+        await one.supervisor.launch()
+        await one.supervisor.stop()
+        assert "'api_key': '•••'" in one.said("server")
+        assert not any("correct-horse" in event.text for event in one.events)
+
+
+async def test_attached_server_is_asked_and_left_alone(tmp_path: Path) -> None:
+    async with run(profile_of(), tmp_path) as owner:
+        await owner.supervisor.launch()
+        url = owner.supervisor.base_url
+        attach = {"name": "a", "engine": "openai", "attach": {"base_url": f"{url}/v1/"}}
+        async with run(Profile.model_validate(attach), tmp_path) as guest:
+            await guest.supervisor.launch()
+            assert guest.supervisor.status.attached
+            assert guest.supervisor.base_url == url
+            assert guest.supervisor.model == "fake"
+            await guest.supervisor.stop()
+        assert owner.supervisor.status.phase is Phase.READY
+        assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+
+
+async def test_attached_server_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.server.supervisor.ATTACHED_PERIOD_S", 0.05)
+    async with run(profile_of(), tmp_path) as owner:
+        await owner.supervisor.launch()
+        attach = {"name": "a", "engine": "vllm", "attach": {"base_url": owner.supervisor.base_url}}
+        async with run(Profile.model_validate(attach), tmp_path) as guest:
+            await guest.supervisor.launch()
+            await owner.supervisor.stop()
+            report = await guest.supervisor.wait_died()
+            assert "cannot be reached" in report.summary
+
+
+async def test_nothing_to_attach_to(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+    async with run(
+        Profile.model_validate({"name": "a", "engine": "openai", "attach": {"base_url": url}}), tmp_path
+    ) as guest:
+        with pytest.raises(LaunchError, match="Nothing answers"):
+            await guest.supervisor.launch()
+
+
+async def test_missing_key_is_named_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VRAMP_TEST_KEY", raising=False)
+    table = {"base_url": "http://127.0.0.1:1", "api_key_env": "VRAMP_TEST_KEY"}
+    async with run(Profile.model_validate({"name": "a", "engine": "openai", "attach": table}), tmp_path) as guest:
+        with pytest.raises(LaunchError, match="VRAMP_TEST_KEY is not set"):
+            await guest.supervisor.launch()
+
+
+async def test_unknown_flag_is_warned_of_and_answered_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    executable = tmp_path / "vllm"
+    executable.write_text(
+        "#!/bin/sh\n"
+        'if [ "$2" = --help=all ]; then echo "--host --port --max-model-len --max-num-seqs"; exit 0; fi\n'
+        "sleep 1; echo 'vllm: error: unrecognized arguments: --max-num-sequ 5'; exit 2\n"
+    )
+    executable.chmod(0o700)
+    profile = profile_of(executable=[str(executable), "serve"], args={"max-num-sequ": 5})
+    async with run(profile, tmp_path) as one:
+        with pytest.raises(LaunchError, match="did you mean --max-num-seqs"):
+            await one.supervisor.launch()
+        assert one.supervisor.status.failure is not None
+        assert one.supervisor.status.failure.failure == "bad-flag"
+    warned = [event.text for event in one.events if event.level == "warning"]
+    assert "--max-num-sequ is not known; did you mean --max-num-seqs? (by the help of the vLLM" in " ".join(warned)

@@ -1,0 +1,156 @@
+"""Values for tests of the session: by hand, and by hypothesis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from tui.core.clock import NS_PER_S
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.reading import Event, GpuReading, SeriesPoint
+from tui.metrics.record import RequestRecord, pack_gaps
+from tui.profile.schema import Profile
+from tui.session.meta import SessionMeta
+from tui.session.store import SessionWriter
+
+START_NS = 1_000 * NS_PER_S
+PROFILE = Profile.model_validate(
+    {
+        "name": "demo",
+        "title": "A demo",
+        "engine": "simulated",
+        "server": {"model": "m"},
+        "load": {"users": [1, 2], "prompt_tokens": [31, 63], "mode": "burst"},
+    }
+)
+
+
+def meta(**changes: Any) -> SessionMeta:
+    value = SessionMeta(
+        session_id="2026-11-20-180400-demo-ab12",
+        started_at="2026-11-20T18:04:00+00:00",
+        started_at_ns=START_NS,
+        vramp_version="0.1.0",
+        profile_name="demo",
+        profile_toml='name = "demo"\n',
+        profile_json=PROFILE.model_dump_json(),
+        engine="simulated",
+        simulated=True,
+        environment={"python": "3.11"},
+    )
+    return msgspec.structs.replace(value, **changes)
+
+
+def request(number: int = 1, **changes: Any) -> RequestRecord:
+    """A request that ran in second `number` of the session, its 4 tokens 100 ms apart."""
+    start_ns = START_NS + number * NS_PER_S
+    stamps_ns = [start_ns + step * NS_PER_S // 10 for step in range(1, 5)]
+    value = RequestRecord(
+        request_id=number,
+        worker=0,
+        user=0,
+        tag=1,
+        intended_start_ns=start_ns,
+        start_ns=start_ns + 1_000,
+        first_token_ns=stamps_ns[0],
+        last_token_ns=stamps_ns[-1],
+        end_ns=stamps_ns[-1] + 1_000,
+        prompt_tokens=31,
+        output_tokens_asked=4,
+        prompt_tokens_usage=31,
+        output_tokens=4,
+        events=4,
+        event_gaps_us=pack_gaps(stamps_ns),
+        outcome=Outcome.OK,
+        http_status=200,
+    )
+    return msgspec.structs.replace(value, **changes)
+
+
+def cell(users: int = 1, prompt_tokens: int = 31, **changes: Any) -> CellResult:
+    value = CellResult(
+        users=users,
+        prompt_tokens=prompt_tokens,
+        output_tokens=100,
+        mode="burst",
+        outcome=Outcome.OK,
+        tag=1,
+        started_at_ns=START_NS + NS_PER_S,
+        time_to_resolve_s=0.1 + 0.2,
+        tokens_per_s_total=33.3,
+        requests_ok=users,
+        simulated=True,
+    )
+    return msgspec.structs.replace(value, **changes)
+
+
+def point(second: int, **changes: Any) -> SeriesPoint:
+    value = SeriesPoint(
+        at_ns=START_NS + second * NS_PER_S, users_wanted=1, users_active=1, in_flight=1, prompt_tokens=31
+    )
+    return msgspec.structs.replace(value, **changes)
+
+
+def gpu(second: int, index: int = 0) -> GpuReading:
+    return GpuReading(
+        at_ns=START_NS + second * NS_PER_S, index=index, name="Virtual", simulated=True, vram_used_bytes=second
+    )
+
+
+def event(second: int, text: str = "so it is") -> Event:
+    return Event(at_ns=START_NS + second * NS_PER_S, source="bench", text=text)
+
+
+def session(path: Path, *, requests: list[RequestRecord] | None = None, cells: list[CellResult] | None = None) -> Path:
+    """Write a closed session with one of everything, or with just what was given."""
+    writer = SessionWriter(path, meta())
+    writer.add_requests([request(n) for n in range(1, 4)] if requests is None else requests)
+    for number, result in enumerate([cell()] if cells is None else cells, start=1):
+        writer.add_cell(result, START_NS + number * NS_PER_S)
+    writer.add_series(point(1))
+    writer.add_gpus([gpu(1)])
+    writer.add_event(event(1))
+    writer.close("finished")
+    assert writer.failure == ""
+    return path
+
+
+_count = st.integers(0, 2**40)
+_figure = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+_text = st.text(max_size=40)
+
+
+def _of_struct(struct: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Any value of a struct, field by field, so that a new field is tested without a word here."""
+    kinds: dict[str, st.SearchStrategy[Any]] = {
+        "IntType": _count,
+        "FloatType": st.floats(allow_nan=False, allow_infinity=False),
+        "BoolType": st.booleans(),
+        "StrType": _text,
+    }
+    fields = {}
+    info = msgspec.inspect.type_info(struct)
+    assert isinstance(info, msgspec.inspect.StructType)
+    for field in info.fields:
+        if field.name in fixed:
+            fields[field.name] = fixed[field.name]
+            continue
+        inner = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
+        fields[field.name] = st.one_of(
+            *(st.none() if isinstance(t, msgspec.inspect.NoneType) else kinds[type(t).__name__] for t in inner)
+        )
+    return st.builds(struct, **fields)
+
+
+def any_cell() -> st.SearchStrategy[CellResult]:
+    outcomes = [o for o in Outcome if not o.is_open and o is not Outcome.IMPLIED]
+    return _of_struct(CellResult, outcome=st.sampled_from(outcomes))
+
+
+def any_request() -> st.SearchStrategy[RequestRecord]:
+    gaps = st.lists(st.integers(0, 10**12), max_size=20).map(lambda stamps: pack_gaps(sorted(stamps)))
+    return _of_struct(RequestRecord, outcome=st.sampled_from(list(Outcome)), event_gaps_us=gaps)

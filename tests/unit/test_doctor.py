@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.nvml.build import build, compiler
+from tui import doctor
+from tui.core.errors import ExitCode, VrampError
+from tui.doctor import Check
+from tui.load.ceiling import Ceiling
+from tui.metrics.reading import GpuReading
+
+needs_cc = pytest.mark.skipif(compiler() is None, reason="no C compiler (cc, gcc, clang) for the fake libnvidia-ml")
+
+
+CEILING = Ceiling(key="here", tokens_per_s=90_000.0, streams=4_500, us_per_event=11.1)
+
+
+@pytest.fixture(autouse=True)
+def ceiling_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure_ceiling() -> Ceiling:
+        return CEILING
+
+    monkeypatch.setattr(doctor, "measure_ceiling", measure_ceiling)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+        folder = tmp_path / name.lower()
+        folder.mkdir(mode=0o700)
+        monkeypatch.setenv(name, str(folder))
+
+
+def found(name: str) -> Check:
+    return next(check for check in doctor.checks() if check.name == name)
+
+
+def test_the_report_is_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.print_report(as_json=True) is ExitCode.OK
+    report = json.loads(capsys.readouterr().out)
+    names = {check["name"] for check in report["checks"]}
+    assert {"Python", "GPUs", "vLLM", "ports", "locale", "terminal", "sessions", "sockets", "profiles"} <= names
+    assert all(check["state"] in ("fine", "lacking", "wrong") for check in report["checks"])
+    assert all(check["advice"] for check in report["checks"] if check["state"] == "lacking")
+
+
+def test_the_load_client_measures_itself() -> None:
+    check = found("load client")
+    assert check.state == "fine"
+    assert "90,000 tokens/s, or 4,500 users" in check.found
+
+
+def test_a_load_client_that_fails_to_measure_itself_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure_ceiling() -> Ceiling:
+        raise VrampError("the load client could not measure itself: no answer")
+
+    monkeypatch.setattr(doctor, "measure_ceiling", measure_ceiling)
+    assert found("load client").state == "wrong"
+    assert "could not measure itself" in found("load client").found
+
+
+def test_the_text_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.print_report()
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("fine      Python") for line in lines)
+
+
+def test_vllm_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert found("vLLM").state == "lacking"
+    executable = tmp_path / "vllm"
+    executable.write_text("#!/bin/sh\n")
+    executable.chmod(0o755)
+    assert found("vLLM") == Check(name="vLLM", state="fine", found=str(executable))
+
+
+def test_a_taken_port_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(doctor, "DEFAULT_PORT", taken.getsockname()[1])
+        assert found("ports").state == "lacking"
+
+
+def test_a_profile_with_mistakes_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "xdg_config_home" / "vramp" / "profiles"
+    folder.mkdir(parents=True)
+    (folder / "bad.toml").write_text('name = "bad"\nengine = "vllm"\n')
+    check = found("profiles")
+    assert check.state == "wrong"
+    assert "bad.toml: profile: found" in check.found
+
+
+def test_a_path_too_long_for_a_socket_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("x" * 80)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    assert found("sockets").state == "wrong"
+
+
+def test_a_check_that_breaks_is_itself_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Path:
+        raise OSError("no\x1b[31m place")
+
+    monkeypatch.setattr(doctor, "runtime_dir", refuse)
+    assert found("sockets") == Check(name="sockets", state="wrong", found="no place")
+
+
+def test_a_table_says_what_is_missing() -> None:
+    table = doctor.gpu_table(
+        [
+            GpuReading(
+                at_ns=0, index=0, name="A100", vram_used_bytes=33_000_000_000, power_w=287.4, throttle="too hot"
+            ),
+            GpuReading(at_ns=0, index=1, name="A100", lost=True),
+        ],
+        0.0123,
+    )
+    first, second = table.splitlines()[2:4]
+    assert first.split() == ["0", "A100", "33.0", "N/A", "N/A", "287", "N/A", "too", "hot"]
+    assert second.split() == ["1", "A100", "N/A", "N/A", "N/A", "N/A", "N/A", "LOST"]
+    assert table.endswith("sampled in 12.3 ms")
+
+
+def gpu_command(libraries: Path, situation: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"LD_LIBRARY_PATH": str(libraries), "FAKE_NVML": str(situation)}
+    command = [sys.executable, "-m", "tui", "gpu", *options]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs_cc
+def test_the_gpu_command_by_the_real_pynvml(tmp_path: Path) -> None:
+    libraries, situation = build(tmp_path), tmp_path / "situation"
+    situation.write_text("eight")
+    answer = gpu_command(libraries, situation, "--json")
+    assert answer.returncode == ExitCode.OK, answer.stderr
+    gpus = json.loads(answer.stdout)
+    assert [gpu["index"] for gpu in gpus["gpus"]] == list(range(8))
+    assert gpus["driver_version"] == "580.65.06"
+    assert gpus["sample_s"] > 0
+    assert gpus["problem"] == ""
+    text = gpu_command(libraries, situation, "--once")
+    assert text.stdout.count("NVIDIA A100-SXM4-40GB") == 8
+    situation.write_text("mismatch")
+    refused = gpu_command(libraries, situation, "--json")
+    assert refused.returncode == ExitCode.SERVER_UNAVAILABLE
+    assert "changed while it was loaded" in json.loads(refused.stdout)["problem"]

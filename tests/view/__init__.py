@@ -1,0 +1,1 @@
+"""Tests of the view, by Pilot and by snapshots."""

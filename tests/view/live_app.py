@@ -1,0 +1,48 @@
+"""The live screen in an app of its own, without a bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import App
+from textual.filter import LineFilter
+
+from tui.bench.protocol import Command
+from tui.metrics.snapshot import Snapshot
+from tui.view.ascii_filter import AsciiFilter
+from tui.view.screens.live import LiveScreen
+from tui.view.themes import DARK, LIGHT
+
+
+class LiveApp(App[None]):
+    """Shows one snapshot and keeps the commands that come up."""
+
+    def __init__(
+        self, snapshot: Snapshot, screen: LiveScreen | None = None, *, theme: str = DARK.name, ascii_only: bool = False
+    ) -> None:
+        super().__init__()
+        self.ascii_only = ascii_only
+        self.animation_level = "none"
+        self.live = screen or LiveScreen()
+        self.sent: list[Command] = []
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = theme
+        self.live.show(snapshot)
+
+    def on_mount(self) -> None:
+        """Put the screen up."""
+        self.push_screen(self.live)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Add the door for `--ascii`, as the real app does."""
+        return [*super().get_line_filters(), *([AsciiFilter()] if self.ascii_only else [])]
+
+    def on_live_screen_sent(self, message: LiveScreen.Sent) -> None:
+        """Keep a command."""
+        self.sent.append(message.command)
+
+    def picture(self) -> str:
+        """Return what is on the screen as text."""
+        strips = self.screen._compositor.render_strips()
+        return "\n".join(strip.text for strip in strips)

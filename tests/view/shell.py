@@ -1,0 +1,123 @@
+"""The app with a fake bench and a fixed catalogue, for tests of all screens but the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.fakes.benches import FakeBenches, FakeSource
+from tui.bench.preflight import Machine
+from tui.metrics.snapshot import Snapshot
+from tui.profile.catalogue import ProfileEntry
+from tui.profile.loader import parse_profile
+from tui.profile.settings import Settings
+from tui.view.app import VrampApp
+from tui.view.catalogue_reading import Reading, candidate_of
+from tui.view.start import Launch, Picker, StartWish
+
+MIXTRAL = """
+name = "mixtral-8x7b-awq"
+title = "Mixtral 8x7B AWQ 4-bit on 2 x A100 40 GB"
+notes = "Table V of the reference study."
+engine = "vllm"
+[server]
+model = "casperhansen/mixtral-instruct-awq"
+gpus = [0, 1]
+[server.args]
+tensor-parallel-size = 2
+gpu-memory-utilization = 0.95
+quantization = "awq"
+max-model-len = 8192
+[load]
+mode = "steady"
+[slo]
+ttft_s = 1.0
+[cost]
+price_per_hour = 4.94
+"""
+DEMO = 'name = "demo"\ntitle = "Demo: a simulated server"\nengine = "simulated"\n[server]\nmodel = "demo"\n'
+ATTACHED = 'name = "office"\nengine = "vllm"\n[attach]\nbase_url = "http://10.0.0.4:8000"\n'
+MACHINE = Machine(gpu_names=("NVIDIA L4",), path="/nowhere")
+
+
+def entry(text: str, *, shipped: bool = True) -> ProfileEntry:
+    """Return a profile as an entry whose file need not exist."""
+    profile = parse_profile(text, "test")
+    return ProfileEntry(profile.name, Path(f"/profiles/{profile.name}.toml"), profile, [], shipped)
+
+
+def broken_entry() -> ProfileEntry:
+    """Return a profile with mistakes."""
+    path = Path("/profiles/broken.toml")
+    problems = [
+        f"{path}: engin: found an unknown key, expected one of name, title, engine; did you mean engine?",
+        f"{path}: load.users[0]: found 0, expected 1 or more",
+    ]
+    return ProfileEntry("broken", path, None, problems, shipped=False)
+
+
+def reading(*entries: ProfileEntry, benches: FakeBenches | None = None) -> Reading:
+    """Return a catalogue on a machine with one card and no vllm."""
+    chosen = entries or (broken_entry(), entry(ATTACHED, shipped=False), entry(DEMO), entry(MIXTRAL))
+    return Reading(
+        machine=MACHINE,
+        candidates=[candidate_of(each, MACHINE) for each in chosen],
+        benches=benches.running() if benches else [],
+        sessions={"mixtral-8x7b-awq": ["2026-11-19-1804  56 cells  best 32 users × 296 tokens, 512 tokens/s"]},
+    )
+
+
+class Shell:
+    """An app and what is behind it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+        self.benches = FakeBenches()
+
+    def app(
+        self,
+        start: StartWish,
+        *said: Snapshot,
+        refusal: str = "",
+        running: list[str] | None = None,
+        entries: tuple[ProfileEntry, ...] = (),
+        settings: Settings | None = None,
+    ) -> VrampApp:
+        """Return the app whose bench says `said`."""
+        self.benches = FakeBenches(FakeSource(*said), refusal=refusal, benches=running)
+        catalogue = reading(*entries, benches=self.benches)
+        self._monkeypatch.setattr("tui.view.picking.read_catalogue", lambda _: catalogue)
+        return VrampApp(start, self.benches, settings=settings)
+
+    def picker(self, **options: object) -> VrampApp:
+        """Return the app on its list."""
+        return self.app(Picker(), **options)  # type: ignore[arg-type]
+
+    def launched(self, *said: Snapshot, **options: object) -> VrampApp:
+        """Return the app on a launch."""
+        return self.app(Launch(entry(MIXTRAL)), *said, **options)  # type: ignore[arg-type]
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Wait until the app has come to a state; the test's own time limit ends a wait for what never comes."""
+    while not condition():
+        await pilot.pause()
+
+
+def pressing(
+    *keys: str, settled: Callable[[Pilot[int]], bool] | None = None
+) -> Callable[[Pilot[int]], Awaitable[None]]:
+    """Return what a snapshot runs before: wait for the screen, press keys, let it settle."""
+
+    async def run(pilot: Pilot[int]) -> None:
+        if settled is not None:
+            await until(pilot, lambda: settled(pilot))
+        for key in keys:
+            await pilot.press(key)
+        await pilot.pause()
+
+    return run

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Static
+
+from tests.fakes import snapshots
+from tests.fakes.snapshot_parts import HOSTILE
+from tests.view.shell import MIXTRAL, Shell, entry, until
+from tui.bench.protocol import Export, Linger, Relaunch, Reply, StopBench
+from tui.metrics.reading import Event
+from tui.metrics.snapshot import FailureReport, Phase, Snapshot
+from tui.view.app import VrampApp
+from tui.view.screens.dialogs import Question
+from tui.view.screens.gone import GoneScreen
+from tui.view.screens.launch import LaunchScreen, LogTail, log_content, stages_content
+from tui.view.screens.live import LiveScreen
+from tui.view.screens.picker import PickerScreen
+from tui.view.start import Launch
+
+
+def on(pilot: Pilot[int], kind: type[Screen[Any]]) -> Callable[[], bool]:
+    """Return the condition that a screen of this kind is up."""
+    return lambda: isinstance(pilot.app.screen, kind)
+
+
+def text_of(app: VrampApp, selector: str) -> str:
+    """Return what a Static on the screen says."""
+    return str(app.screen.query_one(selector, Static).content)
+
+
+async def shown(pilot: Pilot[int], state: str) -> None:
+    """Wait until the launch screen has drawn a snapshot of this phase."""
+    app = pilot.app
+    await until(
+        pilot,
+        lambda: isinstance(app.screen, LaunchScreen) and state in str(app.screen.query_one("#title", Static).content),
+    )
+
+
+def at_phase(snapshot: Snapshot, phase: Phase) -> Snapshot:
+    """Return the snapshot with its server in another phase."""
+    return msgspec.structs.replace(snapshot, server=msgspec.structs.replace(snapshot.server, phase=phase))
+
+
+async def test_a_launch_shows_its_stages_and_becomes_the_live_screen(shell: Shell) -> None:
+    app = shell.launched(snapshots.launching())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, "LAUNCHING")
+        assert "weights" in text_of(app, "#stages")
+        assert "40%" in text_of(app, "#stages")
+        shell.benches.source.say(snapshots.mid_ramp())
+        await until(pilot, on(pilot, LiveScreen))
+
+
+async def test_a_failure_is_told_in_words_with_its_line_and_advice(shell: Shell) -> None:
+    app = shell.launched(snapshots.failed())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, "FAILED")
+        told = text_of(app, "#failure")
+        assert "The KV cache does not fit" in told
+        assert "at stage KV cache" in told
+        assert "max seq len 32768" in told
+        assert "lower max-model-len" in told
+        await pilot.press("r")
+        await until(pilot, lambda: Relaunch() in shell.benches.source.requests)
+
+
+async def test_relaunch_is_no_key_while_the_launch_goes_on(shell: Shell) -> None:
+    app = shell.launched(snapshots.launching())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, "LAUNCHING")
+        await pilot.press("r")
+        await pilot.pause()
+        assert shell.benches.source.requests == []
+
+
+async def test_a_bench_that_does_not_start_is_told_with_the_reason(shell: Shell) -> None:
+    app = shell.launched(refusal="see /home/op/x.bench.log [/]")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, "FAILED")
+        assert text_of(app, "#failure") == "see /home/op/x.bench.log [/]"
+        await pilot.press("q")
+        await pilot.pause()
+    assert app.return_value == 0
+
+
+async def test_back_from_a_failed_launch_stops_the_bench_and_shows_the_list(shell: Shell) -> None:
+    app = shell.picker()
+    shell.benches.source.say(snapshots.failed())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, on(pilot, PickerScreen))
+        await pilot.pause()
+        await pilot.press("end", "enter")
+        await shown(pilot, "FAILED")
+        await pilot.press("b")
+        await until(pilot, on(pilot, PickerScreen))
+        assert shell.benches.source.requests == [StopBench()]
+        assert shell.benches.source.closed
+
+
+async def test_what_was_measured_before_a_failure_can_be_looked_at(shell: Shell) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        shell.benches.source.say(at_phase(snapshots.oom_grid(), Phase.FAILED))
+        await shown(pilot, "FAILED")
+        await pilot.press("p")
+        await until(pilot, on(pilot, LiveScreen))
+
+
+async def test_leaving_a_live_run_asks_and_escape_stays(shell: Shell) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        await pilot.press("q")
+        await until(pilot, on(pilot, Question))
+        await pilot.press("escape")
+        await until(pilot, on(pilot, LiveScreen))
+        assert shell.benches.source.requests == []
+
+
+@pytest.mark.parametrize(
+    ("key", "sent", "farewell"),
+    [("d", Linger(), "goes on; come back by: vramp attach"), ("s", StopBench(), "is kept in")],
+)
+async def test_leaving_a_live_run_detaches_or_stops_all(shell: Shell, key: str, sent: object, farewell: str) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        await pilot.press("q")
+        await until(pilot, on(pilot, Question))
+        await pilot.press(key)
+        await until(pilot, lambda: app.return_value is not None)
+    assert shell.benches.source.requests == [sent]
+    assert farewell in app.farewell
+    assert app.return_value == 0
+
+
+async def test_a_ready_server_does_not_take_the_question_away(shell: Shell) -> None:
+    app = shell.launched(snapshots.launching())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, "LAUNCHING")
+        await pilot.press("q")
+        await until(pilot, on(pilot, Question))
+        shell.benches.source.say(snapshots.mid_ramp())
+        await pilot.pause()
+        assert isinstance(app.screen, Question)
+        await pilot.press("escape")
+        shell.benches.source.say(snapshots.mid_ramp(1))
+        await until(pilot, on(pilot, LiveScreen))
+
+
+async def test_a_bench_that_goes_away_is_told_with_what_is_kept(shell: Shell) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        shell.benches.source.lose("the bench is gone")
+        await until(pilot, on(pilot, GoneScreen))
+        await pilot.press("q")
+        await pilot.pause()
+    assert "is kept in" in app.farewell
+    assert app.return_value == 0
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_logs_stages_and_failures_are_drawn_as_they_are(shell: Shell, text: str) -> None:
+    failed = snapshots.failed()
+    report = FailureReport(failure="crash", summary=text, line=text, advice=text)
+    stages = [msgspec.structs.replace(stage, name=text) for stage in failed.server.stages]
+    hostile = msgspec.structs.replace(
+        failed,
+        profile_title=text,
+        command_line=text,
+        log=[Event(at_ns=1, source=text, text=text, level=text)],
+        server=msgspec.structs.replace(failed.server, failure=report, stages=stages),
+    )
+    app = shell.launched(hostile)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, "FAILED")
+        drawn = "".join(text_of(app, part) for part in ("#title", "#command", "#stages", "#failure"))
+        drawn += str(app.screen.query_one(LogTail).render())
+        assert "\x1b" not in drawn and "\x07" not in drawn
+
+
+def test_the_log_shows_its_end_newest_last() -> None:
+    events = [Event(at_ns=number, source="server", text=f"line {number}") for number in range(50)]
+    rows = str(log_content(events, 40, 3)).splitlines()
+    assert [row.split()[-1] for row in rows] == ["47", "48", "49"]
+    assert str(log_content(events, 40, 0)) == ""
+    assert all(len(row) <= 12 for row in str(log_content(events, 12, 3)).splitlines())
+
+
+def test_stages_tell_their_state_without_colour_in_ascii_too() -> None:
+    text = str(stages_content(snapshots.failed().server.stages, ascii_only=True))
+    assert text.isascii()
+    assert "x KV cache" in text
+    assert "failed here" in text
+
+
+async def test_an_edited_profile_is_launched_as_it_was_wished(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "mixtral-8x7b-awq.toml"
+    path.write_text(MIXTRAL)
+    wish = Launch(replace(entry(MIXTRAL, shipped=False), path=path), start="sweep", time_scale=2.0)
+    app = shell.app(wish, snapshots.failed())
+
+    async def edited(_: object, __: object) -> Path:
+        path.write_text(MIXTRAL.replace("max-model-len = 8192", "max-model-len = 4096"))
+        return path
+
+    monkeypatch.setattr("tui.view.app.edit_profile", edited)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, "FAILED")
+        await pilot.press("e")
+        await until(pilot, lambda: len(shell.benches.launched) == 2)
+    (_, start), (again, start_again) = shell.benches.launched
+    assert (start, start_again) == ("sweep", "sweep")
+    assert again.profile is not None and again.profile.server is not None
+    assert again.profile.server.args["max-model-len"] == 4096
+    assert StopBench() in shell.benches.source.requests
+
+
+async def test_an_export_is_told_with_its_folder(shell: Shell) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    shell.benches.source.answer = Reply(number=1, ok=True, message="/sessions/[/x]")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        await pilot.press("x")
+        await until(pilot, lambda: bool(app._notifications))
+        assert [note.message for note in app._notifications] == ["exported to /sessions/[/x]"]
+    assert shell.benches.source.requests[0] == Export()

@@ -1,0 +1,275 @@
+"""Each key of the live screen: what it sends, and what it shows before the bench has said a word."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.fakes import snapshots
+from tests.view.live_app import LiveApp
+from tui.bench.protocol import (
+    ChangeUsers,
+    Command,
+    Export,
+    Relaunch,
+    SetUsers,
+    StartRamp,
+    StartSweep,
+    StepPromptTokens,
+    StopRamp,
+    StopSweep,
+)
+from tui.metrics.snapshot import Phase, Snapshot, SweepStatus
+from tui.view.screens.live import LiveScreen
+
+SIZE = (120, 40)
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("plus", ChangeUsers(delta=1)),
+        ("minus", ChangeUsers(delta=-1)),
+        ("right_square_bracket", ChangeUsers(delta=10)),
+        ("left_square_bracket", ChangeUsers(delta=-10)),
+        ("greater_than_sign", StepPromptTokens(step=1)),
+        ("less_than_sign", StepPromptTokens(step=-1)),
+        ("g", StartSweep()),
+        ("r", StartRamp()),
+        ("x", Export()),
+    ],
+)
+async def test_steering_key_sends_its_command(key: str, command: Command) -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(key)
+        assert app.sent == [command]
+
+
+async def test_leaving_users_are_cut_by_choice() -> None:
+    app = LiveApp(snapshots.mid_ramp(), LiveScreen(cut_leaving=True))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("minus", "3", "enter")
+        assert app.sent == [ChangeUsers(delta=-1, cut=True), SetUsers(users=3, cut=True)]
+
+
+async def test_sweep_and_ramp_stop_by_the_key_that_started_them() -> None:
+    app = LiveApp(snapshots.sweeping())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("g")
+        ramping = snapshots.mid_ramp()
+        app.live.show(msgspec.structs.replace(ramping, load=msgspec.structs.replace(ramping.load, activity="ramp")))
+        await pilot.press("r")
+        assert app.sent == [StopSweep(), StopRamp()]
+
+
+async def test_relaunch_only_after_a_failure() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("R")
+        assert app.sent == []
+        assert "relaunch" not in app.picture().splitlines()[-1]
+        app.live.show(snapshots.failed())
+        await pilot.pause()
+        assert "R relaunch" in app.picture().splitlines()[-1]
+        await pilot.press("R")
+        assert app.sent == [Relaunch()]
+
+
+async def test_wanted_users_change_on_the_screen_before_the_bench_answers() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        assert "24 of  32" in app.picture()
+        await pilot.press("plus", "plus", "right_square_bracket")
+        await pilot.pause()
+        assert "24 of  44" in app.picture()
+        app.live.show(snapshots.mid_ramp(1))  # a picture from before the keys
+        await pilot.pause()
+        assert "24 of  44" in app.picture()
+
+
+async def test_bench_has_the_last_word_on_wanted_users() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("plus")
+        app.live.show(snapshots.mid_ramp(6))  # three seconds later it still says 32
+        await pilot.pause()
+        assert "24 of  32" in app.picture()
+
+
+async def test_users_never_go_below_nought_on_the_screen() -> None:
+    app = LiveApp(snapshots.fresh())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("left_square_bracket")
+        assert app.live.wanted_users == 0
+
+
+async def test_typed_number_is_shown_and_set_by_enter_and_the_pane_comes_back() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("5", "6")
+        assert app.live.active.NUMBER == 6
+        await pilot.pause()
+        assert "→ 56▏" in app.picture()
+        assert "enter sets, esc clears" in app.picture()
+        assert app.sent == []
+        await pilot.press("enter")
+        assert app.sent == [SetUsers(users=56)]
+        assert app.live.active.NUMBER == 1
+        await pilot.pause()
+        assert "24 of  56" in app.picture()
+
+
+async def test_typed_number_is_forgotten_by_escape_and_the_pane_stays() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "escape", "enter")
+        assert app.sent == []
+        assert app.live.active.NUMBER == 4
+
+
+async def test_nought_can_be_typed() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("0", "enter")
+        assert app.sent == [SetUsers(users=0)]
+
+
+async def test_enter_alone_sends_nothing() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("enter")
+        assert app.sent == []
+
+
+async def test_read_only_view_steers_nothing_and_says_so() -> None:
+    app = LiveApp(snapshots.mid_ramp(), LiveScreen(read_only=True))
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await pilot.press("plus", "g", "x", "7", "enter")
+        await pilot.pause()
+        assert app.sent == []
+        picture = app.picture()
+        assert "READ-ONLY" in picture
+        assert "24 of  32" in picture
+        assert "only looks" in picture
+        assert "sweep" not in picture.splitlines()[-1]
+
+
+async def test_session_that_has_ended_cannot_be_steered() -> None:
+    base = snapshots.full_grid()
+    ended = msgspec.structs.replace(base, server=msgspec.structs.replace(base.server, phase=Phase.ENDED))
+    app = LiveApp(ended)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("plus", "g")
+        assert app.sent == []
+
+
+async def test_hold_keeps_the_panes_while_the_header_goes_on() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space")
+        later = msgspec.structs.replace(
+            snapshots.mid_ramp(4), sweep=SweepStatus(running=True, cells_done=3, cells_total=56)
+        )
+        app.live.show(later)
+        await pilot.pause()
+        picture = app.picture()
+        assert " HELD " in picture
+        assert "1,870 ok" in picture
+        assert "3/56" in picture
+        await pilot.press("space")
+        await pilot.pause()
+        assert "1,874 ok" in app.picture()
+
+
+async def test_only_the_latest_of_a_flood_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        drawn: list[Snapshot] = []
+        grid = app.live.panes[3]
+        monkeypatch.setattr(grid, "show", drawn.append)
+        flood = [snapshots.mid_ramp(step) for step in range(50)]
+        for snapshot in flood:
+            app.live.show(snapshot)
+        await pilot.pause()
+        assert drawn == [flood[-1]]
+
+
+async def test_maximise_shows_one_pane_under_tabs_and_escape_brings_all_back() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("tab", "tab", "m")
+        await pilot.pause()
+        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [3]
+        assert "[3 VRAM]" in app.picture()
+        await pilot.press("escape")
+        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_arrows_pick_a_cell_whose_story_is_told() -> None:
+    app = LiveApp(snapshots.oom_grid())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "escape", *["down"] * 6, *["right"] * 6)  # the first arrow only picks
+        await pilot.pause()
+        assert "32 × 2193  oom-runtime  torch.OutOfMemoryError" in app.picture()
+
+
+async def test_seventh_pane_takes_the_log_s_place_until_another_is_chosen() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("7")
+        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [1, 2, 3, 4, 5, 7]
+        await pilot.press("6")
+        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_pane_is_copied_as_text() -> None:
+    app = LiveApp(snapshots.oom_grid())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "escape", "y")
+        assert app.clipboard.startswith("grid · time to resolve, s · burst\nusers ")
+        assert "OOM" in app.clipboard
+
+
+async def test_stage_comes_and_goes_and_keys_still_steer_there() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("s")
+        await pilot.pause()
+        assert "24 people are asking at once" in app.picture()
+        await pilot.press("plus")
+        await pilot.pause()
+        assert app.sent == [ChangeUsers(delta=1)]
+        assert "33 wanted" in app.picture()
+        await pilot.press("s")
+        await pilot.pause()
+        assert "[1 tokens/s]" in app.picture()
+
+
+async def test_stage_tells_words_with_their_ratio() -> None:
+    app = LiveApp(snapshots.mid_ramp(), LiveScreen(stage=True, words_per_token=0.75))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        picture = app.picture()
+        assert "words a second" in picture
+        assert "16.0 words a second for each of them" in picture
+        assert "a word = 1.3 tokens" in picture
+
+
+async def test_mouse_chooses_panes_and_presses_keys() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.click("#pane-4", offset=(4, 4))
+        assert app.live.active.NUMBER == 4
+        await pilot.click("#keys", offset=(1, 0))
+        assert app.sent == [ChangeUsers(delta=1)]
+
+
+def test_every_binding_can_be_moved_and_is_explained() -> None:
+    for binding in LiveScreen.BINDINGS:
+        assert not isinstance(binding, tuple)
+        assert binding.id is not None and binding.id.startswith("live.")
+        assert binding.tooltip or binding.action.startswith("digit")

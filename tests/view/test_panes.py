@@ -1,0 +1,245 @@
+"""The panes' lines: whatever the figures, they fit, and what must stand still does."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes import snapshots
+from tests.fakes.snapshot_parts import HOSTILE
+from tests.view import wire_app
+from tests.view.live_app import LiveApp
+from tui.metrics.outcome import Outcome
+from tui.metrics.reading import Event, GpuReading, SeriesPoint
+from tui.metrics.snapshot import Figures, LatencyPoint, LoadStatus, RequestRow, ServerStatus, Snapshot, SweepStatus
+from tui.view.panes.grid import GridPane
+from tui.view.panes.header import Steering, header_lines
+from tui.view.panes.latency import LatencyPane
+from tui.view.panes.log import LogPane
+from tui.view.panes.pane import Pane
+from tui.view.panes.requests import RequestsPane
+from tui.view.panes.server import ServerPane
+from tui.view.panes.stage import stage_lines
+from tui.view.panes.throughput import ThroughputPane
+from tui.view.panes.vram import VramPane
+from tui.view.plotting import plotext_backend
+from tui.view.plotting.spec import ChartSpec
+from tui.view.widgets.lines import Ink, text_of, width_of
+
+PANES: list[type[Pane]] = [ThroughputPane, LatencyPane, VramPane, GridPane, RequestsPane, LogPane, ServerPane]
+NUMBER = st.one_of(st.none(), st.floats(), st.floats(0, 1e4), st.sampled_from([math.nan, math.inf, -1.0, 1e300]))
+COUNT = st.one_of(st.integers(0, 200), st.sampled_from([10**12]))
+BYTES = st.one_of(st.none(), st.integers(0, 10**12))
+FIGURES = st.builds(
+    Figures, **{name: NUMBER for name in Figures.__struct_fields__ if name.endswith(("_s", "_total", "user"))}
+)
+SERIES = st.builds(
+    SeriesPoint,
+    at_ns=st.integers(0, 2 * 10**12),
+    users_wanted=COUNT,
+    users_active=COUNT,
+    in_flight=COUNT,
+    prompt_tokens=COUNT,
+    tokens_per_s_total=NUMBER,
+    tokens_per_s_per_user=NUMBER,
+    e2e_p50_s=NUMBER,
+    ttft_p99_s=NUMBER,
+)
+CARDS = st.builds(
+    GpuReading,
+    at_ns=st.just(0),
+    index=st.integers(0, 15),
+    name=st.sampled_from(HOSTILE),
+    vram_total_bytes=BYTES,
+    vram_used_bytes=BYTES,
+    vram_weights_bytes=BYTES,
+    vram_kv_cache_bytes=BYTES,
+    active_share=NUMBER,
+    power_w=NUMBER,
+    temperature_c=NUMBER,
+    throttle=st.sampled_from(["", "power cap"]),
+)
+ROWS = st.builds(
+    RequestRow,
+    request_id=COUNT,
+    at_ns=st.just(0),
+    outcome=st.sampled_from(list(Outcome)),
+    users=COUNT,
+    prompt_tokens=COUNT,
+    ttft_s=NUMBER,
+    e2e_s=NUMBER,
+    tokens_per_s=NUMBER,
+    error=st.sampled_from(["", *HOSTILE]),
+)
+
+
+@st.composite
+def any_snapshot(draw: st.DrawFn) -> Snapshot:
+    base = snapshots.ALL[draw(st.sampled_from(sorted(snapshots.ALL)))]()
+    usage = draw(NUMBER)
+    return msgspec.structs.replace(
+        base,
+        server=msgspec.structs.replace(base.server, kv_cache_usage=usage, running=draw(NUMBER), max_concurrency=usage),
+        load=LoadStatus(
+            users_wanted=draw(COUNT),
+            users_active=draw(COUNT),
+            prompt_tokens=draw(COUNT),
+            steady_for_s=draw(NUMBER),
+            delivered_concurrency=draw(NUMBER),
+            client_ceiling_share=draw(NUMBER),
+        ),
+        figures=draw(FIGURES),
+        series=draw(st.lists(SERIES, max_size=8)),
+        points=[LatencyPoint(base.at_ns - 10**9, draw(NUMBER), draw(NUMBER), True) for _ in range(3)],
+        gpus=draw(st.lists(CARDS, max_size=9)),
+        sweep=SweepStatus(
+            running=draw(st.booleans()), cells_done=draw(COUNT), cells_total=draw(COUNT), remaining_s=draw(NUMBER)
+        ),
+        requests=draw(st.lists(ROWS, max_size=4)),
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(snapshot=any_snapshot(), width=st.integers(1, 130), height=st.integers(1, 40))
+def test_any_figures_at_any_size(snapshot: Snapshot, width: int, height: int) -> None:
+    for kind in PANES:
+        lines = kind().lines(snapshot, width, height)
+        assert not any("\x1b" in text or "\n" in text for line in lines for text, _ in line), kind
+    for single in (False, True):
+        header = header_lines(snapshot, Steering(entry="12"), max(60, width), single=single)
+        assert all(width_of(line) <= max(60, width) for line in header)
+    stage = stage_lines(snapshot, max(60, width), max(16, height), users_wanted=3, words_per_token=0.75)
+    assert len(stage) <= max(16, height)
+
+
+def test_figures_never_jump_in_width() -> None:
+    """Words keep their columns while figures change: in the header and in the panes."""
+    places: set[tuple[int, ...]] = set()
+    for step in range(40):
+        snapshot = wire_app.moving(step)
+        header = text_of(header_lines(snapshot, Steering(), 120, single=False)).splitlines()
+        words = ["READY", "session", "SIMULATED"]
+        second = ["users", "of", "prompt", "sweep", "output", "steady"]
+        queue = text_of(VramPane().lines(snapshot, 56, 10)).splitlines()[-1]
+        found = [*(header[0].index(word) for word in words), *(header[1].index(word) for word in second)]
+        places.add((*found, *(queue.index(word) for word in ("running", "waiting", "preempted"))))
+    assert len(places) == 1
+
+
+async def test_charts_are_drawn_at_most_once_a_second_and_only_when_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    real = plotext_backend.draw
+
+    def counted(spec: ChartSpec, width: int, height: int) -> object:
+        drawn.append(1)
+        return real(spec, width, height)
+
+    monkeypatch.setattr(plotext_backend, "draw", counted)
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        for step in (0, 1, 0, 1):  # four pictures of one second
+            app.live.show(snapshots.mid_ramp(step))
+            await pilot.pause()
+        one_second = len(drawn)
+        assert one_second == 2  # E2E and TTFT
+        app.live.show(snapshots.mid_ramp(2))
+        await pilot.pause()
+        assert len(drawn) == one_second + 2
+        await pilot.press("m")  # the throughput pane alone
+        await pilot.pause()
+        app.live.show(snapshots.mid_ramp(8))
+        await pilot.pause()
+        assert len(drawn) == one_second + 2
+
+
+def test_full_memory_is_a_warning() -> None:
+    base = snapshots.mid_ramp(simulated=False)
+    card = msgspec.structs.replace(base.gpus[0], vram_used_bytes=39_500_000_000)
+    lines = VramPane().lines(msgspec.structs.replace(base, gpus=[card]), 56, 10)
+    assert (" 39.5", Ink.WARNING) in lines[0]
+
+
+def test_missing_figures_are_dashes_and_never_nought() -> None:
+    snapshot = msgspec.structs.replace(
+        snapshots.everything_none(), server=ServerStatus(phase=snapshots.everything_none().server.phase)
+    )
+    text = text_of(VramPane().lines(snapshot, 56, 10))
+    assert "– % active" in text and "running    –" in text
+    assert "0 %" not in text and "0.0" not in text
+
+
+def test_a_picked_cell_tells_all_it_knows() -> None:
+    pane = GridPane()
+    pane.picked = (16, 296)
+    text = text_of(pane.lines(snapshots.full_grid(), 76, 30))
+    assert "▸" in text
+    assert "16 × 296  6.00 s  TTFT p50 0.48 s  published 6.42 s" in text
+
+
+def test_grid_shows_the_cells_around_the_current_one_where_not_all_fit() -> None:
+    pane = GridPane()
+    pane.picked = (128, 2193)
+    text = text_of(pane.lines(snapshots.oom_grid(), 30, 7))
+    assert text.splitlines()[0].split() == ["+3", "↕", "296", "480", "822", "2193"]
+    assert [line.split()[0] for line in text.splitlines()[1:6]] == ["8", "16", "32", "64", "128"]
+
+
+def test_on_stage_a_quick_first_token_is_not_nought() -> None:
+    base = snapshots.mid_ramp()
+    for ttft_s, text in ((0.023, "first token after 0.02 s"), (0.43, "first token after 0.4 s"), (None, "after – s")):
+        shown = msgspec.structs.replace(base, figures=msgspec.structs.replace(base.figures, ttft_p50_s=ttft_s))
+        assert text in text_of(stage_lines(shown, 120, 40, users_wanted=3, words_per_token=None))
+
+
+def test_the_map_goes_before_the_story_and_says_what_it_hides() -> None:
+    rows = len(snapshots.oom_grid().grid.users)
+    all_of_it = text_of(GridPane().lines(snapshots.oom_grid(), 60, rows + 1)).splitlines()
+    assert all_of_it[0].startswith("users") and all_of_it[-1].split()[0] == "128"
+    part = text_of(GridPane().lines(snapshots.oom_grid(), 60, rows - 1)).splitlines()
+    assert part[0].startswith("+3 ↕")
+
+
+def test_the_log_shows_what_a_line_says_before_where_it_comes_from() -> None:
+    log = [
+        ("server", "(APIServer pid=13595) INFO 11-20 20:42:18 [loggers.py:259] Engine 000: Running: 5 reqs"),
+        ("server", "(EngineCore_DP0 pid=9) ERROR 11-20 20:42:18 [core.py:1] CUDA out of memory"),
+        ("server", "INFO:     Application startup complete."),
+        ("server", "(APIServer pid=7) "),
+        ("engine", "(APIServer pid=13595) INFO 11-20 20:42:18 [a.py:1] quoted"),
+    ]
+    events = [Event(at_ns=at, source=source, text=text) for at, (source, text) in enumerate(log)]
+    lines = text_of(LogPane().lines(msgspec.structs.replace(snapshots.mid_ramp(), log=events), 100, 9)).splitlines()
+    assert [line[17:].strip() for line in lines] == [
+        "Engine 000: Running: 5 reqs",
+        "EngineCore_DP0 ERROR CUDA out of memory",
+        "INFO:     Application startup complete.",
+        "(APIServer pid=7)",
+        "(APIServer pid=13595) INFO 11-20 20:42:18 [a.py:1] quoted",
+    ]
+
+
+def test_failed_requests_come_first_with_what_was_said() -> None:
+    lines = text_of(RequestsPane().lines(snapshots.mid_ramp(), 100, 12)).splitlines()
+    assert "1877 engine-dead" in lines[1] and "CUDA out of memory" in lines[1]
+    assert "1893 ok" in lines[4]
+
+
+def test_log_goes_back_and_stays_there_while_new_lines_come() -> None:
+    pane = LogPane()
+    pane.snapshot = snapshots.mid_ramp()
+    pane.redraw = lambda: None  # type: ignore[method-assign]  # it has no screen here
+    pane.move(0, -3)
+    later = msgspec.structs.replace(
+        pane.snapshot,
+        log=[*pane.snapshot.log, msgspec.structs.replace(pane.snapshot.log[-1], at_ns=10**15, text="new")],
+    )
+    assert "new" not in text_of(pane.lines(later, 80, 5))
+    assert "newest" in pane.title(later)
+    pane.snapshot = later
+    pane.move(0, 9)
+    assert "new" in text_of(pane.lines(later, 80, 5))

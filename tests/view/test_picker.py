@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList, Static
+
+from tests.fakes.snapshot_parts import HOSTILE
+from tests.view.shell import DEMO, MIXTRAL, Shell, entry, until
+from tui.profile.catalogue import ProfileEntry
+from tui.view.app import VrampApp
+from tui.view.screens.dialogs import Form
+from tui.view.screens.fact_sheet import FactSheet
+from tui.view.screens.launch import LaunchScreen
+from tui.view.screens.picker import PickerScreen
+
+SESSION = "2026-11-20-180412-demo-3f2a"
+
+
+async def listed(pilot: Pilot[int]) -> PickerScreen:
+    """Return the picker with its list filled."""
+    app = pilot.app
+    await until(
+        pilot, lambda: isinstance(app.screen, PickerScreen) and bool(app.screen.query_one(OptionList).option_count)
+    )
+    assert isinstance(app.screen, PickerScreen)
+    return app.screen
+
+
+def names(app: VrampApp) -> list[str]:
+    """Return the first lines of the list."""
+    options = app.screen.query_one(OptionList).options
+    return [str(option.prompt).split()[0] for option in options]
+
+
+def facts(app: VrampApp) -> str:
+    """Return the right side as text."""
+    return app.screen.query_one(FactSheet).plain
+
+
+async def test_the_facts_follow_the_choice(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        assert names(app) == ["broken", "office", "demo", "mixtral-8x7b-awq"]
+        await pilot.press("home")
+        await pilot.pause()
+        assert "did you mean engine?" in facts(app)
+        await pilot.press("end")
+        await pilot.pause()
+        assert "vllm serve casperhansen/mixtral-instruct-awq" in facts(app)
+        assert "✕ 2 GPUs  1 × NVIDIA L4" in facts(app)
+        assert "8 × 7 = 56 cells" in facts(app)
+        assert "about 33 min by warm-up and duration per cell" in facts(app)
+        assert "best 32 users × 296 tokens" in facts(app)
+
+
+async def test_enter_launches_the_chosen_profile(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("home", "down", "down", "enter")
+        await until(pilot, lambda: bool(shell.benches.launched))
+        assert shell.benches.launched[0][0].name == "demo"
+        assert shell.benches.launched[0][1] == "idle"
+        assert isinstance(app.screen, LaunchScreen)
+
+
+async def test_a_profile_with_mistakes_is_not_launched(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("home", "enter")
+        await pilot.pause()
+        assert shell.benches.launched == []
+        assert isinstance(app.screen, PickerScreen)
+
+
+async def test_running_benches_are_on_top_and_enter_attaches(shell: Shell) -> None:
+    app = shell.picker(running=[SESSION])
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        assert names(app)[0] == "demo"
+        assert len(names(app)) == 5
+        await pilot.pause()
+        assert "runs on this machine" in facts(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(shell.benches.attached))
+        assert shell.benches.attached[0][0].stem == SESSION
+        assert shell.benches.attached[0][1] is False
+
+
+async def test_search_narrows_by_name_title_and_state_and_escape_shows_all(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("slash", *"awq")
+        await pilot.pause()
+        assert names(app) == ["mixtral-8x7b-awq"]
+        app.screen.query_one(Input).value = "simul"
+        await pilot.pause()
+        assert names(app) == ["demo"]
+        app.screen.query_one(Input).value = "no such thing"
+        await pilot.pause()
+        assert names(app) == []
+        assert "nothing is called so" in facts(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(names(app)) == 4
+
+
+async def test_q_in_the_search_is_a_letter_and_in_the_list_leaves(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("slash", "q", "colon")
+        assert app.screen.query_one(Input).value == "q:"
+        await pilot.press("escape", "q")
+        await pilot.pause()
+    assert app.return_value == 0
+    assert app.farewell == ""
+
+
+async def test_attach_puts_the_load_of_the_profile_on_a_url(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("end", "a")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        await pilot.press(*"nonsense", "enter", "enter")
+        await pilot.pause()
+        assert "expected a URL" in str(app.screen.query_one(".problem", Static).content)
+        first, last = app.screen.query(Input)
+        first.value = "http://10.1.1.1:8000/v1/"
+        last.focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(shell.benches.launched))
+        profile = shell.benches.launched[0][0].profile
+        assert profile is not None and profile.server is None and profile.attach is not None
+        assert profile.attach.base_url == "http://10.1.1.1:8000"
+        assert profile.load.users == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+async def test_escape_leaves_a_form_without_doing_anything(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("end", "a")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, PickerScreen))
+        assert shell.benches.launched == []
+
+
+async def test_copy_writes_into_the_users_folder_and_never_over_a_file(shell: Shell, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    source = tmp_path / "demo.toml"
+    source.write_text(DEMO)
+    app = shell.picker(entries=(replace(entry(DEMO), path=source),))
+    copy = tmp_path / "config" / "vramp" / "profiles" / "demo.toml"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("c")
+        await until(pilot, copy.exists)
+        assert copy.read_text() == DEMO
+        copy.write_text("mine")
+        await pilot.press("c")
+        await until(pilot, lambda: len(app._notifications) > 1)
+        assert copy.read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_names_and_texts_are_drawn_as_they_are(shell: Shell, text: str) -> None:
+    hostile = entry(MIXTRAL)
+    assert hostile.profile is not None
+    profile = hostile.profile.model_copy(update={"title": text, "notes": text})
+    assert profile.server is not None
+    server = profile.server.model_copy(update={"model": text, "extra_args": [text], "env": {"A": text}})
+    broken = ProfileEntry(text, hostile.path, None, [f"x: {text}"], shipped=False)
+    entries = (replace(hostile, name=text, profile=profile.model_copy(update={"server": server})), broken)
+    app = shell.picker(entries=entries)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("down")
+        await pilot.pause()
+        assert app.screen.query_one(OptionList).option_count == 2
+        drawn = facts(app) + "".join(names(app))
+        assert "\x1b" not in drawn and "\x07" not in drawn

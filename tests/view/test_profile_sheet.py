@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.view.shell import MIXTRAL, entry
+from tui.core.errors import UsageError
+from tui.view.errands import attached_entry
+from tui.view.screens.profile_sheet import command_lines, duration_in_words
+
+_WORDS = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), min_size=1)
+
+
+@given(words=_WORDS, width=st.integers(12, 120))
+def test_a_wrapped_command_pasted_into_a_shell_is_the_command(words: list[str], width: int) -> None:
+    assert shlex.split("\n".join(command_lines(words, width)).replace("\\\n", "")) == words
+
+
+def test_an_option_and_its_value_stay_on_one_line() -> None:
+    lines = command_lines(["vllm", "serve", "m", "--max-model-len", "4096", "--enforce-eager", "--port", "8000"], 34)
+    assert lines == ["vllm serve m \\", "  --max-model-len 4096 \\", "  --enforce-eager --port 8000"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(40, "40 s"), (99.4, "99 s"), (420, "7 min"), (3599, "1 h 0 min"), (4800, "1 h 20 min")]
+)
+def test_durations_are_rough_and_readable(seconds: float, words: str) -> None:
+    assert duration_in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "message"),
+    [
+        ("ftp://host", "", "expected a URL"),
+        ("http://", "", "expected a URL"),
+        ("http://me:secret@host:8000", "", "kept in the session"),
+        ("http://host:8000", "NO_SUCH_VARIABLE_AT_ALL", "no environment variable"),
+    ],
+)
+def test_what_is_no_address_or_no_key_is_refused(url: str, key: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        attached_entry(entry(MIXTRAL), url, key)
+    assert "secret@" not in str(caught.value)

@@ -1,0 +1,77 @@
+"""The live screen fed with a run in which everything moves: one refresh for each `n`, then a mark in the output.
+
+python -m tests.view.wire_app
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+from textual.binding import Binding, BindingType
+
+from tests.fakes import snapshots
+from tests.fakes.snapshot_parts import latency_points, log, requests, series
+from tests.view.live_app import LiveApp
+from tui.core.clock import NS_PER_S
+from tui.metrics.snapshot import SERIES_POINTS, Snapshot, SweepStatus
+
+REFRESHES_PER_S = 2
+MARK = "\x1b]2;drawn\x07"
+_END_NS = snapshots.mid_ramp(400).at_ns
+_SERIES = series(500, users=128, now_ns=_END_NS)
+_POINTS = latency_points(3000, now_ns=_END_NS, span_s=480)
+
+
+def moving(step: int) -> Snapshot:
+    """Return the run after `step` half seconds: new requests and log lines, all figures changed, charts that scroll."""
+    base = snapshots.mid_ramp(step + 100)
+    now_ns = base.at_ns
+    done = 7 * step
+    rows = [
+        msgspec.structs.replace(row, request_id=row.request_id + done, e2e_s=(row.e2e_s or 0) + 0.01 * step)
+        for row in requests(60, now_ns=now_ns)
+    ]
+    events = log(now_ns=now_ns)
+    return msgspec.structs.replace(
+        base,
+        series=[point for point in _SERIES if point.at_ns <= now_ns][-SERIES_POINTS:],
+        points=[point for point in _POINTS if point.at_ns <= now_ns][-600:],
+        requests=rows,
+        log=[*events, *(msgspec.structs.replace(events[-1], text=f"event {step - 3 + place}") for place in range(3))],
+        sweep=SweepStatus(running=True, cells_done=31, cells_total=56, cell_progress=step % 50 / 50, remaining_s=400.0),
+    )
+
+
+class WireApp(LiveApp):
+    """`n` shows the next snapshot."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "next", priority=True)]
+
+    def __init__(self) -> None:
+        super().__init__(moving(0))
+        self.step = 0
+
+    def on_mount(self) -> None:
+        """Put the screen up, then say that it stands."""
+        super().on_mount()
+        self._mark_when_drawn(turns=30)
+
+    def action_next(self) -> None:
+        """Show the next snapshot, then say that it is drawn."""
+        self.step += 1
+        self.live.show(moving(self.step))
+        self._mark_when_drawn()
+
+    def _mark_when_drawn(self, turns: int = 6) -> None:
+        """Write the mark after some turns of the loop that each end with all that was due being painted."""
+        if turns:
+            self.live.call_after_refresh(self._mark_when_drawn, turns - 1)
+        elif self._driver is not None:
+            self._driver.write(MARK)
+            self._driver.flush()
+
+
+if __name__ == "__main__":
+    assert snapshots.mid_ramp(1).at_ns - snapshots.mid_ramp(0).at_ns == NS_PER_S // REFRESHES_PER_S
+    WireApp().run()

@@ -1,0 +1,61 @@
+"""`python -m tui.bench`: takes its BenchSpec as JSON on stdin, says `ready` on stdout once front ends can connect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+import msgspec
+import uvloop
+
+from tui.bench.bench import Bench
+from tui.bench.protocol import BenchSpec
+from tui.core.errors import VrampError
+from tui.server.process import become_subreaper
+
+
+async def _run(spec: BenchSpec) -> None:
+    bench = Bench(spec)
+    ready = asyncio.Event()
+    running = asyncio.create_task(bench.run(ready))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if ready.is_set():
+        _answer("ready")
+    await running
+
+
+def _answer(line: str) -> None:
+    """Tell whoever started us, and let go of the pipe, which must not hold it up or be written to any more."""
+    try:
+        os.write(1, f"{line}\n".encode())
+    except OSError:
+        pass
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def main() -> int:
+    """Run one session; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+    # What the session holds is the user's own business.
+    os.umask(0o077)
+    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=BenchSpec)
+    os.environ["VRAMP_TIME_SCALE"] = str(spec.time_scale)
+    become_subreaper()
+    try:
+        uvloop.run(_run(spec))
+    except VrampError as error:
+        _answer(str(error).splitlines()[0])
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The bench: one session from the launch of its server to the closing of its file. Runs as a process of its own.
+
+It ends when it is told to (StopBench, SIGTERM, SIGINT), or when the last front end has left without detaching and the
+session is not to linger. Whatever ends it, the load is cut, the server's tree is gone, and the file is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from tui import __version__
+from tui.bench.clock import SessionClock
+from tui.bench.conductor import Conductor
+from tui.bench.listener import Listener
+from tui.bench.outcomes import evidence_of, outcome_of
+from tui.bench.picture import Picture
+from tui.bench.protocol import BenchSpec
+from tui.bench.rig import Rig
+from tui.bench.spawn import socket_of
+from tui.bench.steering import Steering
+from tui.bench.surroundings import environment_of, gpu_summary_of, queueing_cells
+from tui.core.clock import utc_now
+from tui.core.errors import LaunchError
+from tui.engines.command_line import command_line
+from tui.metrics.cell import CellResult
+from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
+from tui.metrics.window import LiveWindow
+from tui.profile.schema import Mode, Profile
+from tui.session.meta import SessionMeta
+from tui.session.reader import SessionReader
+from tui.session.store import SessionWriter
+
+TICK_S = 1.0
+# A bench that nobody ever looked at has lost the front end that started it.
+FIRST_FRONT_END_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What a resumed session holds already: nothing of it is measured or numbered again."""
+
+    cells: list[CellResult] = field(default_factory=list)
+    last_tag: int = 0
+    last_request_id: int = 0
+
+    @classmethod
+    def of(cls, session_file: Path) -> _Earlier:
+        with SessionReader(session_file) as reader:
+            cells = [cell for cell in reader.cells() if cell.outcome.is_known_end]
+            return cls(cells, reader.last_tag(), reader.last_request_id())
+
+
+class Bench:
+    """Wires one session together and keeps it going."""
+
+    def __init__(self, spec: BenchSpec) -> None:
+        self._spec = spec
+        self.profile = Profile.model_validate_json(spec.profile_json)
+        self.clock = SessionClock(spec.time_scale)
+        started_at = utc_now()
+        earlier = _Earlier.of(Path(spec.session_file)) if spec.resume else _Earlier()
+        self.picture = _picture_of(spec, self.profile, self.clock, started_at)
+        self._meta = _meta_of(spec, self.profile, self.clock, started_at)
+        self.writer = SessionWriter(Path(spec.session_file), self._meta, resume=spec.resume)
+        path = Path(spec.profile_path) if spec.profile_path else None
+        self.rig = Rig(self.profile, path, self.clock, self.writer, self.picture)
+        self.rig.number_from(earlier.last_tag, earlier.last_request_id)
+        self.conductor = Conductor(self.rig)
+        for cell in earlier.cells:
+            self.conductor.grids[Mode(cell.mode)].put(cell)
+        self.lingers = spec.linger
+        self.ended = asyncio.Event()
+        self.how_it_ended = "stopped"
+        self._listener = Listener(
+            socket_of(spec.session_id),
+            snapshot=self.snapshot,
+            answer=Steering(self).answer,
+            on_empty=self._last_front_end_left,
+        )
+        self._closed = False
+        self._launching: asyncio.Task[None] | None = None
+
+    async def run(self, on_ready: asyncio.Event) -> None:
+        """Run the session to its end; `on_ready` is set once front ends can connect."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end, f"signal {number.name}")
+        await self._listener.open()
+        on_ready.set()
+        loop.call_later(FIRST_FRONT_END_S, self._check_first_front_end)
+        self.launch()
+        ticking = asyncio.create_task(self._tick(), name="tick")
+        try:
+            await self.ended.wait()
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+            await self.close()
+            await self._listener.close()
+
+    def end(self, how: str) -> None:
+        """Let the session end; returns at once."""
+        self.how_it_ended = how
+        self.ended.set()
+
+    async def close(self) -> None:
+        """Cut the load, stop the server, close the file; does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self._complete_meta()
+        if self._launching is not None:
+            self._launching.cancel()
+            await asyncio.gather(self._launching, return_exceptions=True)
+        await self.conductor.close()
+        await self.rig.close()
+        await asyncio.to_thread(self.writer.close, self.how_it_ended)
+
+    def _complete_meta(self) -> None:
+        """Say in the session what only its run could tell: where token times came from, what GPU readings lacked."""
+        stamps = self.rig.progress.stamps if self.rig.progress else ""
+        self.writer.set_meta(
+            msgspec.structs.replace(
+                self._meta, stamps=stamps, gpu_note=self.rig.gpu_note, simulated=self.picture.simulated
+            )
+        )
+
+    def launch(self) -> None:
+        """Launch the server, then begin what the session is to begin with; returns at once."""
+        if self._launching is None or self._launching.done():
+            self._launching = asyncio.create_task(self._launch(), name="launch")
+
+    async def _launch(self) -> None:
+        try:
+            await self.rig.launch()
+        except LaunchError as error:
+            failure = self.rig.supervisor.status.failure
+            self.writer.set_server(self.rig.supervisor.status)
+            self.rig.say("server", str(error), level="error")
+            if failure is not None and (outcome := outcome_of(failure)).is_oom:
+                self.conductor.fail_all(outcome, evidence_of(failure))
+            return
+        if self.picture.simulated != self._meta.simulated:  # an attached server told only now
+            self._complete_meta()
+        if self._spec.start == "sweep":
+            await self.conductor.start_sweep()
+        elif self._spec.start == "ramp":
+            await self.conductor.start_ramp()
+        elif self.conductor.users:
+            await self.conductor.set_users(self.conductor.users)
+
+    async def _tick(self) -> None:
+        while True:
+            if self.rig.ready:
+                await self.rig.scrape()
+            point = self.picture.tick(
+                self.clock.now_ns(), self.rig.progress, self.rig.metrics, self.conductor.prompt_tokens
+            )
+            self.writer.add_series(point)
+            await asyncio.sleep(TICK_S)
+
+    # -- the picture -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return what is to be seen now."""
+        status = self._server_status()
+        conductor = self.conductor
+        return self.picture.snapshot(
+            self.clock.now_ns(),
+            server=status,
+            load=self._load_status(),
+            grid=conductor.grid,
+            current=conductor.current,
+            queueing=queueing_cells(status.kv_cache_tokens, conductor.grid),
+            sweep=conductor.sweep_status,
+            gpu_note=self.rig.gpu_note,
+            notice=self.writer.failure or self.picture.notice,
+        )
+
+    def _server_status(self) -> ServerStatus:
+        status = self.rig.supervisor.status
+        metrics = self.rig.metrics if self.rig.ready else None
+        if self._closed:
+            status = msgspec.structs.replace(status, phase=Phase.ENDED)
+        elif status.phase is Phase.FAILED and self.conductor.activity != "idle":
+            status = msgspec.structs.replace(status, phase=Phase.RELAUNCHING)  # died under load: it will be back
+        if metrics is None:
+            return status
+        return msgspec.structs.replace(
+            status,
+            running=metrics.running,
+            waiting=metrics.waiting,
+            kv_cache_usage=metrics.kv_cache_usage,
+            preemptions_total=metrics.preemptions_total,
+        )
+
+    def _load_status(self) -> LoadStatus:
+        progress, conductor = self.rig.progress, self.conductor
+        return LoadStatus(
+            users_wanted=conductor.users,
+            users_active=progress.users_active if progress else 0,
+            in_flight=progress.in_flight if progress else 0,
+            prompt_tokens=conductor.prompt_tokens,
+            output_tokens=self.profile.load.output_tokens,
+            activity=conductor.activity,
+            delivered_concurrency=self.picture.window.delivered_concurrency(self.clock.now_ns()),
+            steady_for_s=conductor.standing_for_s(),
+            client_ceiling_share=self.rig.gauge.share,
+            client_lag_p99_s=progress.lag_p99_s if progress else None,
+            workers=progress.workers if progress else 0,
+            stamps=progress.stamps if progress else "",
+        )
+
+    # -- front ends come and go --------------------------------------------------------------------------------------
+
+    def _last_front_end_left(self, detached: bool) -> None:
+        if not (detached or self.lingers):
+            self.end("its front end went away")
+
+    def _check_first_front_end(self) -> None:
+        if not self._listener.ever_busy and not self.lingers:
+            self.end("no front end came")
+
+
+def _picture_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at: str) -> Picture:
+    return Picture(
+        started_at_ns=clock.start_ns,
+        started_at=started_at,
+        session_id=spec.session_id,
+        session_file=spec.session_file,
+        simulated=profile.simulated,
+        time_scale=spec.time_scale,
+        profile_name=profile.name,
+        profile_title=profile.display_title,
+        engine=profile.engine,
+        gpu_summary=gpu_summary_of(profile),
+        command_line=command_line(profile) if profile.server else "",
+        window=LiveWindow(spec.time_scale),
+    )
+
+
+def _meta_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at: str) -> SessionMeta:
+    return SessionMeta(
+        session_id=spec.session_id,
+        started_at=started_at,
+        started_at_ns=clock.start_ns,
+        vramp_version=__version__,
+        profile_name=profile.name,
+        profile_toml=spec.profile_toml,
+        profile_json=spec.profile_json,
+        profile_path=spec.profile_path or "",
+        profile_title=profile.display_title,
+        engine=profile.engine,
+        simulated=profile.simulated,
+        time_scale=spec.time_scale,
+        gpu_summary=gpu_summary_of(profile),
+        command_line=command_line(profile) if profile.server else "",
+        environment=environment_of(),
+    )

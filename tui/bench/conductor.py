@@ -1,0 +1,337 @@
+"""What is asked of the server next: the operator's users, a ramp, or a sweep of the grid. One of them at a time.
+
+A cell fills whenever users and prompt size stood still long enough, whoever put them there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import msgspec
+
+from tui.bench.grid import Cell, Grid
+from tui.bench.measure import measure_burst, measure_standing, too_long
+from tui.bench.rig import Rig
+from tui.core.clock import NS_PER_S
+from tui.core.errors import LaunchError, VrampError
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.snapshot import SweepStatus
+from tui.profile.schema import Mode
+
+# An engine that died of something else than memory may have died by accident: its cell is measured once more.
+DEATHS_PER_CELL = 2
+
+
+class Conductor:
+    """Owns the grids and the one activity under way."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        load = rig.profile.load
+        self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
+        self.shown_mode = load.mode
+        self.activity = "idle"
+        self.users = 0
+        self.prompt_tokens = load.prompt_tokens[0]
+        self.current: Cell | None = None
+        self.standing_since_ns: int | None = None
+        self._cell_progress: float | None = None
+        self._sweep_finished = False
+        self._sweep_failed = ""
+        self._task: asyncio.Task[None] | None = None
+
+    # -- what the operator can do ------------------------------------------------------------------------------------
+
+    async def set_users(self, users: int, *, cut: bool = False) -> None:
+        """Have so many users from now on; ends a sweep or a ramp."""
+        self._set_users_wanted(users)  # at once, for the next key may come before the work begins
+        await self._begin("users" if users else "idle", self._operate(users, cut=cut))
+
+    async def set_prompt_tokens(self, prompt_tokens: int) -> None:
+        """Ask with prompts of this size from now on; ends a sweep or a ramp."""
+        self.prompt_tokens = prompt_tokens
+        await self._begin("users" if self.users else "idle", self._operate(self.users))
+
+    def next_prompt_tokens(self, step: int) -> int:
+        """Return the next (1) or previous (-1) prompt size of the grid; the last stays the last."""
+        axis = self.grids[Mode.STEADY].prompt_tokens
+        if step > 0:
+            return min((size for size in axis if size > self.prompt_tokens), default=axis[-1])
+        return max((size for size in axis if size < self.prompt_tokens), default=axis[0])
+
+    async def start_sweep(self) -> None:
+        """Measure all open cells in the profile's mode."""
+        self._sweep_finished = False
+        self._sweep_failed = ""
+        await self._begin("sweep", self._sweep())
+
+    async def start_ramp(self) -> None:
+        """Add users step by step at the present prompt size, standing still at each value of the axis."""
+        await self._begin("ramp", self._ramp())
+
+    async def stop(self) -> None:
+        """End whatever is under way and send the users home."""
+        self._set_users_wanted(0)
+        await self._begin("idle", self._operate(0, cut=True))
+
+    async def close(self) -> None:
+        """End whatever is under way; the server and the load may be gone already."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self._drop_running()
+
+    @property
+    def grid(self) -> Grid:
+        """Return the grid that is shown: the one being filled."""
+        return self.grids[self.shown_mode]
+
+    @property
+    def sweep_status(self) -> SweepStatus:
+        """Return how far the sweep is."""
+        grid = self.grids[self._rig.profile.load.mode]
+        asked, still_open = grid.asked, grid.open_cells()
+        return SweepStatus(
+            running=self.activity == "sweep",
+            cells_done=len(asked) - len(still_open),
+            cells_total=len(asked),
+            cell_progress=self._cell_progress,
+            remaining_s=self._remaining_s(grid),
+            finished=self._sweep_finished,
+            failed=self._sweep_failed,
+        )
+
+    def _remaining_s(self, grid: Grid) -> float | None:
+        load = self._rig.profile.load
+        if load.mode is not Mode.BURST:
+            left_s = len(grid.open_cells()) * (load.warm_up_s + load.duration_s)
+            return left_s / self._rig.clock.time_scale
+        left = grid.remaining_s(self._rig.references, None)
+        return None if left is None else left * load.repeats / self._rig.clock.time_scale
+
+    # -- activities --------------------------------------------------------------------------------------------------
+
+    async def _begin(self, activity: str, work: Coroutine[None, None, None]) -> None:
+        await self.close()
+        self.activity = activity
+        self._task = asyncio.create_task(self._carry_out(work), name=activity)
+
+    async def _carry_out(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except LaunchError:
+            pass  # the supervisor's status says why
+        except VrampError as error:
+            self._give_up(str(error))
+        except Exception as error:  # an error of ours must be seen, and must not take the session with it
+            self._give_up(f"internal error: {type(error).__name__}: {error}")
+            raise
+        finally:
+            self._drop_running()
+            self.activity = "idle"
+
+    def _give_up(self, why: str) -> None:
+        self._rig.say("bench", why, level="error")
+        self._rig.picture.notice = why
+        if self.activity == "sweep":
+            self._sweep_failed = why
+
+    async def _operate(self, users: int, *, cut: bool = False) -> None:
+        """Keep the operator's users asking; fill the cell they stand in, again and again."""
+        self.shown_mode = Mode.STEADY
+        self._set_users_wanted(users)
+        if not self._rig.ready:
+            return
+        assert self._rig.pool is not None
+        cell = (users, self.prompt_tokens)
+        if users == 0:
+            self.standing_since_ns = None
+            await self._rig.pool.set_users(0, cut=cut)
+            return
+        impossible = too_long(self._rig, cell, Mode.STEADY)
+        if impossible is not None:
+            self._keep(impossible)
+            await self._send_home()
+            return
+        while await self._stand(cell, Mode.STEADY, "operator", cut=cut):
+            pass
+
+    async def _ramp(self) -> None:
+        self.shown_mode = Mode.STEADY
+        for users in self._rig.profile.load.users:
+            if users > self.users and not await self._stand((users, self.prompt_tokens), Mode.STEADY, "operator"):
+                return
+        await self._operate(self.users)
+
+    async def _sweep(self) -> None:
+        mode = self._rig.profile.load.mode
+        self.shown_mode = mode
+        grid = self.grids[mode]
+        deaths: dict[Cell, int] = {}
+        await self._send_home()
+        for cell in grid.open_cells():
+            # Said before anything else: what cannot fit is not implied by what ran out of memory.
+            if (impossible := too_long(self._rig, cell, mode)) is not None:
+                self._keep(impossible)
+        while cells := grid.open_cells():
+            cell = cells[0]
+            if not self._rig.ready:
+                await self._rig.relaunch()
+            result = await self._measure(cell, mode)
+            if result.outcome is Outcome.ENGINE_DEAD:
+                deaths[cell] = deaths.get(cell, 0) + 1
+                if deaths[cell] < DEATHS_PER_CELL:
+                    self._tell(result, "will be measured once more")
+                    grid.forget(cell)
+                    continue
+            self._keep(result)
+        self._sweep_finished = True
+        await self._send_home()
+        self._rig.say("sweep", "all cells of the grid have an outcome")
+        if not self._rig.ready:  # the last cell killed it; the operator may want to go on
+            await self._rig.relaunch()
+
+    async def _measure(self, cell: Cell, mode: Mode) -> CellResult:
+        if mode is Mode.STEADY:
+            if cell[0] < self.users or cell[1] != self.prompt_tokens:
+                await self._send_home()
+            return await self._standing(cell, mode, "sweep", lambda: self._users(cell[0]))
+        if mode is Mode.RATE:
+            return await self._measure_rate(cell)
+        self.prompt_tokens = cell[1]
+        self._set_users_wanted(cell[0])
+        self._mark_running(cell, mode)
+        return await measure_burst(self._rig, cell, self._progress)
+
+    async def _measure_rate(self, cell: Cell) -> CellResult:
+        """Ask at `users` times the profile's rate, whether earlier requests were answered or not."""
+        load, pool, scale = self._rig.profile.load, self._rig.pool, self._rig.clock.time_scale
+        assert pool is not None and load.rate_per_s is not None
+        asking = pool.open_loop(
+            load.rate_per_s * cell[0] * scale, load.arrivals, load.seed, (load.warm_up_s + load.duration_s) / scale
+        )
+        task: asyncio.Task[int] | None = None
+
+        async def ask() -> None:
+            nonlocal task
+            task = asyncio.create_task(asking, name="open-loop")
+
+        try:
+            result = await self._standing(cell, Mode.RATE, "sweep", ask)
+            dropped = await task if task is not None and self._rig.ready else 0
+        finally:
+            if task is None:
+                asking.close()
+            else:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await self._send_home()
+        return msgspec.structs.replace(result, requests_dropped=dropped)
+
+    async def _stand(self, cell: Cell, mode: Mode, by: str, *, cut: bool = False) -> bool:
+        """Fill one cell while users stand still; return whether the server lives."""
+        result = await self._standing(cell, mode, by, lambda: self._users(cell[0], cut=cut))
+        self._keep(result)
+        if self._rig.ready:
+            return True
+        self._set_users_wanted(0)
+        await self._rig.relaunch()
+        return False
+
+    async def _standing(
+        self, cell: Cell, mode: Mode, by: str, ask: Callable[[], Coroutine[None, None, None]]
+    ) -> CellResult:
+        same = self.current == cell and self.users == cell[0] and self.standing_since_ns is not None
+        self.prompt_tokens = cell[1]
+        self._set_users_wanted(cell[0])
+        if not same:
+            self.standing_since_ns = self._rig.clock.now_ns()
+        self._mark_running(cell, mode)
+        tag = await self._rig.configure(cell[1])
+        return await measure_standing(self._rig, cell, mode, tag, ask, by, self._progress)
+
+    async def _users(self, users: int, *, cut: bool = False) -> None:
+        assert self._rig.pool is not None
+        await self._rig.pool.set_users(users, cut=cut)
+
+    async def _send_home(self) -> None:
+        """No user asks any more, and nothing of the last cell is under way when the next begins."""
+        self.standing_since_ns = None
+        self._set_users_wanted(0)
+        if self._rig.pool is not None and self._rig.ready:
+            await self._rig.pool.cut()
+
+    # -- results -----------------------------------------------------------------------------------------------------
+
+    def _progress(self, share: float) -> None:
+        self._cell_progress = share
+
+    def _set_users_wanted(self, users: int) -> None:
+        self.users = users
+        self._rig.picture.users_wanted = users
+
+    def _mark_running(self, cell: Cell, mode: Mode) -> None:
+        self.current = cell
+        self._cell_progress = 0.0
+        grid = self.grids[mode]
+        if grid.get(cell) is None:
+            grid.put(
+                CellResult(
+                    users=cell[0],
+                    prompt_tokens=cell[1],
+                    output_tokens=grid.output_tokens,
+                    mode=mode,
+                    outcome=Outcome.RUNNING,
+                    simulated=self._rig.profile.simulated,
+                )
+            )
+
+    def _drop_running(self) -> None:
+        for grid in self.grids.values():
+            for result in grid.results:
+                if result.outcome is Outcome.RUNNING:
+                    grid.forget((result.users, result.prompt_tokens))
+        self.current = None
+        self._cell_progress = None
+
+    def _keep(self, result: CellResult) -> None:
+        grid = self.grids[Mode(result.mode)]
+        before = grid.get((result.users, result.prompt_tokens))
+        for new in grid.put(result):
+            self._rig.keep_cell(new)
+        self._cell_progress = None
+        if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
+            self._tell(result)
+
+    def _tell(self, result: CellResult, more: str = "") -> None:
+        cell = f"{result.users} users x {result.prompt_tokens} tokens"
+        if result.outcome is Outcome.OK and result.time_to_resolve_s is not None:
+            self._rig.say("cell", f"{cell}: {result.time_to_resolve_s:.2f} s")
+        else:
+            text = f"{cell}: {result.outcome}: {result.evidence}"
+            self._rig.say("cell", f"{text}; {more}" if more else text, level="warning")
+
+    def fail_all(self, outcome: Outcome, evidence: str) -> None:
+        """Give every open cell of the sweep's grid the outcome of a server that could not be launched."""
+        grid = self.grids[self._rig.profile.load.mode]
+        for users, prompt_tokens in grid.open_cells():
+            result = CellResult(
+                users=users,
+                prompt_tokens=prompt_tokens,
+                output_tokens=grid.output_tokens,
+                mode=grid.mode,
+                outcome=outcome,
+                evidence=evidence,
+                simulated=self._rig.profile.simulated,
+            )
+            grid.put(result)
+            self._rig.keep_cell(result)
+
+    def standing_for_s(self) -> float | None:
+        """Return how long users and prompt size have stood still, s; None while they move."""
+        if self.standing_since_ns is None:
+            return None
+        return (self._rig.clock.now_ns() - self.standing_since_ns) / NS_PER_S

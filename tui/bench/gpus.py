@@ -1,0 +1,102 @@
+"""Where a session's GPU readings come from: NVML in a thread, or the virtual GPUs of a simulated server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from tui.core.clock import now_ns
+from tui.gpu.nvml import NvmlBackend
+from tui.gpu.sampler import GpuSampler
+from tui.gpu.simulated import readings
+from tui.metrics.reading import GpuReading
+from tui.profile.schema import Profile
+from tui.server.supervisor import Supervisor
+
+OnSample = Callable[[list[GpuReading], float], None]
+"""Takes one round of readings and what it cost, s. Called in the event loop."""
+
+PERIOD_S = 1.0
+
+
+class Sampling(Protocol):
+    """Readings once a second between start and stop."""
+
+    @property
+    def unavailable(self) -> str:
+        """Why there are no readings; empty when there are."""
+
+    async def start(self) -> None:
+        """Begin; does nothing when it has begun."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+OnEvent = Callable[[str], None]
+"""Takes what a card reports by itself (Xid and ECC errors), in words. Called in the event loop."""
+
+
+def sampling_for(profile: Profile, supervisor: Supervisor, on_sample: OnSample, on_event: OnEvent) -> Sampling:
+    """Return the readings that fit a profile."""
+    return _Simulated(supervisor, on_sample) if profile.simulated else _Nvml(supervisor, on_sample, on_event)
+
+
+class _Simulated:
+    def __init__(self, supervisor: Supervisor, on_sample: OnSample) -> None:
+        self._supervisor = supervisor
+        self._on_sample = on_sample
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def unavailable(self) -> str:
+        return ""
+
+    async def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._poll(), name="simulated-gpus")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _poll(self) -> None:
+        while True:
+            asked_ns = now_ns()
+            payload = await self._supervisor.simulated_gpus()
+            if payload is not None:
+                self._on_sample(readings(payload, now_ns()), (now_ns() - asked_ns) / 1e9)
+            await asyncio.sleep(PERIOD_S)
+
+
+class _Nvml:
+    def __init__(self, supervisor: Supervisor, on_sample: OnSample, on_event: OnEvent) -> None:
+        loop = asyncio.get_running_loop()
+
+        def deliver(sample: list[GpuReading], cost_s: float) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(on_sample, sample, cost_s)
+
+        def report(text: str) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(on_event, text)
+
+        self._sampler = GpuSampler(NvmlBackend, deliver, supervisor.pids, period_s=PERIOD_S, on_event=report)
+        self._started = False
+
+    @property
+    def unavailable(self) -> str:
+        return self._sampler.unavailable
+
+    async def start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._sampler.start()
+
+    async def stop(self) -> None:
+        if self._started:
+            self._started = False
+            await asyncio.to_thread(self._sampler.stop)

@@ -1,0 +1,109 @@
+"""The grid of one session: which cells there are, what is known of each, what comes next. Pure.
+
+A grid per mode (burst, steady, rate), never mixed. A cell is (users, prompt_tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+
+Cell = tuple[int, int]
+
+
+class Grid:
+    """The cells of one mode."""
+
+    def __init__(self, mode: str, users: Iterable[int], prompt_tokens: Iterable[int], output_tokens: int) -> None:
+        self.mode = mode
+        self.output_tokens = output_tokens
+        self._asked = [(n, p) for p in sorted(prompt_tokens) for n in sorted(users)]
+        self._results: dict[Cell, CellResult] = {}
+
+    @property
+    def users(self) -> list[int]:
+        """Return the users axis: the profile's, and what the operator measured beside it."""
+        return sorted({n for n, _ in self._asked} | {n for n, _ in self._results})
+
+    @property
+    def prompt_tokens(self) -> list[int]:
+        """Return the prompt size axis, likewise."""
+        return sorted({p for _, p in self._asked} | {p for _, p in self._results})
+
+    @property
+    def asked(self) -> list[Cell]:
+        """Return the cells that a sweep walks, in its order: users grow within a prompt size."""
+        return list(self._asked)
+
+    @property
+    def results(self) -> list[CellResult]:
+        """Return what is known, in the order of the axes."""
+        return [self._results[cell] for cell in sorted(self._results)]
+
+    def get(self, cell: Cell) -> CellResult | None:
+        """Return what is known of a cell."""
+        return self._results.get(cell)
+
+    def put(self, result: CellResult) -> list[CellResult]:
+        """Keep a result and return all that is new: itself, and the cells whose end it implies."""
+        cell = (result.users, result.prompt_tokens)
+        self._results[cell] = result
+        new = [result]
+        if result.outcome.grows_with_load:
+            for other in self._asked:
+                known = self._results.get(other)
+                if (
+                    other != cell
+                    and other[0] >= cell[0]
+                    and other[1] >= cell[1]
+                    and (known is None or known.outcome.is_open)
+                ):
+                    new.append(self._imply(other, result))
+        return new
+
+    def _imply(self, cell: Cell, cause: CellResult) -> CellResult:
+        implied = CellResult(
+            users=cell[0],
+            prompt_tokens=cell[1],
+            output_tokens=self.output_tokens,
+            mode=self.mode,
+            outcome=Outcome.IMPLIED,
+            evidence=f"not measured: {cause.users} users x {cause.prompt_tokens} tokens ended with {cause.outcome}",
+            simulated=cause.simulated,
+        )
+        self._results[cell] = implied
+        return implied
+
+    def forget(self, cell: Cell) -> None:
+        """Make a cell open again."""
+        self._results.pop(cell, None)
+
+    def open_cells(self) -> list[Cell]:
+        """Return the asked cells of which nothing is known yet, in the order of the sweep."""
+        return [cell for cell in self._asked if (known := self._results.get(cell)) is None or known.outcome.is_open]
+
+    def remaining_s(self, expected_s: Mapping[Cell, float], default_s: float | None) -> float | None:
+        """Estimate how long the open cells will take, s; None when nothing can be said.
+
+        `expected_s` has what is known beforehand (a published table); any other cell is taken as long as the nearest
+        measured one, or `default_s` (mode steady: the same for all).
+        """
+        total = 0.0
+        for cell in self.open_cells():
+            guess = expected_s.get(cell) or self._guess_s(cell) or default_s
+            if guess is None:
+                return None
+            total += guess
+        return total
+
+    def _guess_s(self, cell: Cell) -> float | None:
+        measured = [r for r in self._results.values() if r.outcome is Outcome.OK and r.duration_s]
+        if not measured:
+            return None
+
+        def distance(result: CellResult) -> float:
+            return abs(result.users / cell[0] - 1) + abs(result.prompt_tokens / cell[1] - 1)
+
+        return min(measured, key=distance).duration_s

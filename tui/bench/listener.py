@@ -1,0 +1,150 @@
+"""The bench's door: a unix socket in a private folder, any number of front ends behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from tui.bench.framing import pack_frame, read_frame
+from tui.bench.protocol import PROTOCOL_VERSION, Command, Hello, Linger, Reply, Request, SnapshotFrame
+from tui.metrics.snapshot import Snapshot
+
+MAX_REFRESH_HZ = 10.0
+# A front end that does not read (a stopped terminal) must cost nothing: past this much unsent, it gets no snapshot.
+_UNSENT_LIMIT_BYTES = 256 * 1024
+
+Answer = Callable[[Command], Awaitable[Reply]]
+"""Carries a command out; the reply's number is filled in by the listener."""
+
+
+class _FrontEnd:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.read_only = False
+        self.detached = False
+        self.pushing: asyncio.Task[None] | None = None
+
+    def send(self, body: bytes) -> None:
+        if not self.writer.is_closing():
+            self.writer.write(pack_frame(body))
+
+
+class Listener:
+    """Serves snapshots and takes commands until closed.
+
+    `on_empty(detached)` is called when the last front end has left; `detached` says whether it said so (Linger).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        snapshot: Callable[[], Snapshot],
+        answer: Answer,
+        on_empty: Callable[[bool], None],
+    ) -> None:
+        self._path = path
+        self._snapshot = snapshot
+        self._answer = answer
+        self._on_empty = on_empty
+        self._server: asyncio.Server | None = None
+        self._front_ends: set[_FrontEnd] = set()
+        self.ever_busy = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._encoder = msgspec.msgpack.Encoder()
+
+    async def open(self) -> None:
+        """Make the socket (mode 0600). The folder is private, so no moment exists in which others could connect."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._welcome, path=str(self._path))
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        """Send every front end the last picture, hang up, and remove the socket."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        last = self._frame()
+        for front_end in list(self._front_ends):
+            front_end.send(last)
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(front_end.writer.drain(), 1.0)
+            front_end.writer.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        front_end = _FrontEnd(writer)
+        try:
+            await self._serve(front_end, reader)
+        except (ValueError, msgspec.MsgspecError):
+            pass  # it speaks something else: hang up
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+            self._part(front_end)
+
+    def _part(self, front_end: _FrontEnd) -> None:
+        if front_end.pushing is None:
+            return  # it never said hello: somebody who only looked whether a bench is here
+        front_end.pushing.cancel()
+        self._front_ends.discard(front_end)
+        if not self._front_ends and self._server is not None and self._server.is_serving():
+            self._on_empty(front_end.detached)
+
+    async def _serve(self, front_end: _FrontEnd, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.msgpack.Decoder(Request)
+        while (body := await read_frame(reader)) is not None:
+            request = decoder.decode(body)
+            reply = await self._reply(front_end, request.command)
+            front_end.send(self._encoder.encode(Reply(request.number, reply.ok, reply.message)))
+            with contextlib.suppress(ConnectionError):
+                await front_end.writer.drain()
+
+    async def _reply(self, front_end: _FrontEnd, command: Command) -> Reply:
+        if isinstance(command, Hello):
+            return self._greet(front_end, command)
+        if front_end.pushing is None:
+            return Reply(0, False, "say hello first")
+        if isinstance(command, Linger):
+            front_end.detached = True
+            return Reply(0, True)
+        if front_end.read_only:
+            return Reply(0, False, "this view is read-only")
+        return await self._answer(command)
+
+    def _greet(self, front_end: _FrontEnd, hello: Hello) -> Reply:
+        if hello.version != PROTOCOL_VERSION:
+            return Reply(
+                0,
+                False,
+                f"the bench speaks version {PROTOCOL_VERSION} of the protocol, this vramp speaks {hello.version}",
+            )
+        front_end.read_only = hello.read_only
+        if front_end.pushing is None:
+            self._front_ends.add(front_end)
+            self.ever_busy = True
+            period_s = 1.0 / min(max(hello.refresh_hz, 0.1), MAX_REFRESH_HZ)
+            front_end.pushing = asyncio.create_task(self._push(front_end, period_s))
+        return Reply(0, True)
+
+    async def _push(self, front_end: _FrontEnd, period_s: float) -> None:
+        transport = front_end.writer.transport
+        while not front_end.writer.is_closing():
+            if transport.get_write_buffer_size() < _UNSENT_LIMIT_BYTES:
+                front_end.send(self._frame())
+            await asyncio.sleep(period_s)
+
+    def _frame(self) -> bytes:
+        return self._encoder.encode(SnapshotFrame(self._snapshot()))

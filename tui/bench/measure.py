@@ -1,0 +1,298 @@
+"""Measuring one cell: asking in the way of its mode, and making its result of what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from tui.bench.client_limit import client_limit
+from tui.bench.grid import Cell
+from tui.bench.outcomes import evidence_of, outcome_of
+from tui.bench.rig import Rig
+from tui.core.clock import NS_PER_S
+from tui.engines.base import ServerMetrics
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.reading import GpuReading
+from tui.metrics.record import RequestRecord
+from tui.metrics.snapshot import FailureReport
+from tui.metrics.summary import summarize_cell
+from tui.profile.schema import Mode
+
+# How long a server whose requests just failed may take to be seen dead: vLLM's API server outlives its engine by
+# 0.6 to 5 s, and only its end and its log tell why.
+DEATH_NOTICE_S = 8.0
+SLOW_CELL_STEP_S = 0.5
+
+OnProgress = Callable[[float], None]
+"""Told how much of the cell is done, 0 to 1."""
+
+
+class ServerDied(Exception):
+    """The server died while it was measured."""
+
+    def __init__(self, report: FailureReport) -> None:
+        super().__init__(report.summary)
+        self.report = report
+
+
+@dataclass(slots=True)
+class _Readings:
+    """What was read beside the requests while a cell was measured."""
+
+    before: ServerMetrics | None
+    after: ServerMetrics | None = None
+    server_waiting_max: float | None = None
+    kv_cache_usage_max: float | None = None
+    vram_used_max_bytes: int | None = None
+    energy_start_j: float | None = None
+    energy_j: float | None = None
+    cpu_shares: list[float] = field(default_factory=list)
+    lags_p99_s: list[float] = field(default_factory=list)
+
+    def take(self, rig: Rig) -> None:
+        if rig.metrics is not None:
+            self.server_waiting_max = _larger(self.server_waiting_max, rig.metrics.waiting)
+            self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, rig.metrics.kv_cache_usage)
+        for gpu in rig.gpus:
+            self.vram_used_max_bytes = _larger(self.vram_used_max_bytes, gpu.vram_used_bytes)
+        energy_j = _total_energy_j(rig.gpus)
+        if energy_j is not None:
+            if self.energy_start_j is None:
+                self.energy_start_j = energy_j
+            self.energy_j = energy_j - self.energy_start_j
+        if rig.progress is not None:
+            self.cpu_shares.append(rig.progress.cpu_share)
+            if rig.progress.lag_p99_s is not None:
+                self.lags_p99_s.append(rig.progress.lag_p99_s)
+
+
+async def measure_burst(rig: Rig, cell: Cell, on_progress: OnProgress) -> CellResult:
+    """Send `users` requests at once, as often as the profile says, and wait for all of them."""
+    load = rig.profile.load
+    tag = await rig.configure(cell[1])
+    started_ns = rig.clock.now_ns()
+    records = rig.collect()
+    readings = _Readings(await rig.scrape())
+    died: FailureReport | None = None
+    try:
+        for repeat in range(load.repeats):
+            assert rig.pool is not None
+            await _unless_died(rig, rig.pool.burst(cell[0]), readings)
+            on_progress((repeat + 1) / load.repeats)
+            if any(record.outcome in _FATAL for record in records):
+                await _wait_for_death(rig)
+        readings.after = await rig.scrape()
+    except ServerDied as error:
+        died = error.report
+        await _settle(rig)
+    finally:
+        rig.release(records)
+    window = (min((r.intended_start_ns for r in records), default=started_ns), rig.clock.now_ns())
+    return await _result(rig, cell, Mode.BURST, tag, "sweep", records, window, started_ns, readings, died)
+
+
+async def measure_standing(
+    rig: Rig, cell: Cell, mode: Mode, tag: int, ask: Callable[[], Awaitable[object]], by: str, on_progress: OnProgress
+) -> CellResult:
+    """Measure what is asked by `ask` (users that stand still, or an open loop) after a warm-up, for a time.
+
+    The load goes on when this returns; requests still under way count with the tokens they had by then.
+    """
+    load = rig.profile.load
+    started_ns = rig.clock.now_ns()
+    records = rig.collect()
+    readings = _Readings(None)
+    window = (started_ns, started_ns)
+    died: FailureReport | None = None
+    try:
+        await ask()
+        await _stand(rig, load.warm_up_s, None, on_progress, 0.0)
+        readings.before = await rig.scrape()
+        window = (rig.clock.now_ns(), rig.clock.now_ns())
+        await _stand(rig, load.duration_s, readings, on_progress, load.warm_up_s)
+        # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out.
+        while not _has_answers(records, tag, window[0]) and _seconds_since(rig, window[0]) < load.request_timeout_s:
+            await _stand(rig, SLOW_CELL_STEP_S, readings, lambda share: None, 0.0)
+        # Begin and end are both when a reading came back, so that the server's counters span the same time as ours.
+        readings.after = await rig.scrape()
+        window = (window[0], rig.clock.now_ns())
+        assert rig.pool is not None
+        records.extend(rig.clock.record(record) for record in await rig.pool.peek())
+        if any(record.outcome in _FATAL for record in records):
+            await _wait_for_death(rig)
+    except ServerDied as error:
+        died = error.report
+        window = (window[0], rig.clock.now_ns())
+        await _settle(rig)
+    finally:
+        rig.release(records)
+    return await _result(rig, cell, mode, tag, by, records, window, started_ns, readings, died)
+
+
+def too_long(rig: Rig, cell: Cell, mode: Mode) -> CellResult | None:
+    """Return the result of a cell that cannot fit, by arithmetic: vLLM would silently answer with fewer tokens."""
+    limit = rig.supervisor.status.max_model_len
+    output_tokens = rig.profile.load.output_tokens
+    if limit is None or cell[1] + output_tokens <= limit:
+        return None
+    return CellResult(
+        users=cell[0],
+        prompt_tokens=cell[1],
+        output_tokens=output_tokens,
+        mode=mode,
+        outcome=Outcome.TOO_LONG,
+        evidence=f"{cell[1]} prompt + {output_tokens} output tokens exceed the server's limit of {limit}",
+        simulated=rig.profile.simulated,
+    )
+
+
+_N = TypeVar("_N", int, float)
+
+_FATAL = frozenset({Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
+
+
+async def _unless_died(rig: Rig, work: Awaitable[object], readings: _Readings) -> None:
+    """Wait for `work`, taking readings each second; raise ServerDied when the server dies first."""
+    assert rig.failure is not None
+    task = asyncio.ensure_future(work)
+    try:
+        while True:
+            both: set[asyncio.Future[Any]] = {task, rig.failure}
+            done, _ = await asyncio.wait(both, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            readings.take(rig)
+            if rig.failure in done:
+                raise ServerDied(rig.failure.result())
+            if task in done:
+                await task
+                return
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _stand(
+    rig: Rig, session_s: float, readings: _Readings | None, on_progress: OnProgress, before_s: float
+) -> None:
+    """Let the load stand for so long; raise ServerDied when the server dies in the meantime."""
+    assert rig.failure is not None
+    total_s = rig.profile.load.warm_up_s + rig.profile.load.duration_s
+    start_ns = rig.clock.now_ns()
+    while (left_s := session_s - (rig.clock.now_ns() - start_ns) / NS_PER_S) > 0:
+        on_progress((before_s + session_s - left_s) / total_s)
+        wait_s = min(left_s / rig.clock.time_scale, 0.5)
+        done, _ = await asyncio.wait({rig.failure}, timeout=wait_s)
+        if readings is not None:
+            readings.take(rig)
+        if done:
+            raise ServerDied(rig.failure.result())
+
+
+def _has_answers(records: list[RequestRecord], tag: int, since_ns: int) -> bool:
+    return any(record.tag == tag and record.end_ns >= since_ns for record in records)
+
+
+def _seconds_since(rig: Rig, at_ns: int) -> float:
+    return (rig.clock.now_ns() - at_ns) / NS_PER_S
+
+
+async def _wait_for_death(rig: Rig) -> None:
+    """Give a server whose streams broke the time to be seen dead; raise ServerDied when it is."""
+    assert rig.failure is not None
+    done, _ = await asyncio.wait({rig.failure}, timeout=DEATH_NOTICE_S)
+    if done:
+        raise ServerDied(rig.failure.result())
+
+
+async def _settle(rig: Rig) -> None:
+    """End what is still asked of a dead server, so that its requests have their records."""
+    if rig.pool is not None:
+        await rig.pool.cut()
+
+
+async def _result(
+    rig: Rig,
+    cell: Cell,
+    mode: Mode,
+    tag: int,
+    by: str,
+    records: list[RequestRecord],
+    window: tuple[int, int],
+    started_ns: int,
+    readings: _Readings,
+    died: FailureReport | None,
+) -> CellResult:
+    readings.take(rig)
+    before, after = readings.before, None if died is not None else readings.after
+    profile = rig.profile
+    result = summarize_cell(
+        records,
+        users=cell[0],
+        prompt_tokens=cell[1],
+        output_tokens=profile.load.output_tokens,
+        mode=mode,
+        measured_by=by,
+        tag=tag,
+        window_ns=None if mode is Mode.BURST else window,
+        slo=profile.slo,
+        cost=profile.cost,
+    )
+    changes: dict[str, object] = {
+        "started_at_ns": started_ns,
+        "warm_up_s": None if mode is Mode.BURST else profile.load.warm_up_s,
+        "simulated": profile.simulated,
+        "server_output_tokens": _difference(before, after, "generation_tokens_total"),
+        "server_waiting_max": readings.server_waiting_max,
+        "kv_cache_usage_max": readings.kv_cache_usage_max,
+        "vram_used_max_bytes": readings.vram_used_max_bytes,
+        "energy_j": readings.energy_j,
+        "energy_per_token_j": _per_token(readings.energy_j, result),
+        "client_cpu_share": max(readings.cpu_shares, default=None),
+        "client_lag_p99_s": max(readings.lags_p99_s, default=None),
+        "preemptions": _difference(before, after, "preemptions_total"),
+        "server_ttft_mean_s": _mean(before, after, "ttft"),
+        "server_itl_mean_s": _mean(before, after, "itl"),
+        "reference_s": rig.references.get(cell),
+    }
+    if died is not None:
+        changes |= {"outcome": outcome_of(died), "evidence": evidence_of(died)}
+    elif result.outcome is Outcome.OK and (
+        why := client_limit(readings.cpu_shares, readings.lags_p99_s, result.itl_p50_s)
+    ):
+        changes |= {"outcome": Outcome.CLIENT_LIMIT, "evidence": why}
+    return msgspec.structs.replace(result, **changes)
+
+
+def _larger(known: _N | None, value: _N | None) -> _N | None:
+    if known is None or value is None:
+        return value if known is None else known
+    return max(known, value)
+
+
+def _total_energy_j(gpus: list[GpuReading]) -> float | None:
+    known = [gpu.energy_j for gpu in gpus if gpu.energy_j is not None]
+    return sum(known) if known and len(known) == len(gpus) else None
+
+
+def _per_token(energy_j: float | None, result: CellResult) -> float | None:
+    tokens = (result.tokens_per_s_total or 0.0) * (result.duration_s or 0.0)
+    return energy_j / tokens if energy_j is not None and tokens else None
+
+
+def _difference(before: ServerMetrics | None, after: ServerMetrics | None, name: str) -> float | None:
+    if before is None or after is None:
+        return None
+    earlier, later = getattr(before, name), getattr(after, name)
+    return None if earlier is None or later is None or later < earlier else later - earlier
+
+
+def _mean(before: ServerMetrics | None, after: ServerMetrics | None, name: str) -> float | None:
+    """Return the mean of a server-side histogram over the cell: difference of sums / difference of counts."""
+    total_s = _difference(before, after, f"{name}_sum_s")
+    count = _difference(before, after, f"{name}_count")
+    return total_s / count if total_s is not None and count else None

@@ -1,0 +1,169 @@
+"""What a view shows, kept in rings of bounded size and put together on demand. Session time throughout."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from tui.bench.grid import Grid
+from tui.engines.base import ServerMetrics
+from tui.load.wire import LoadProgress
+from tui.metrics.outcome import Outcome
+from tui.metrics.reading import Event, GpuReading, SeriesPoint
+from tui.metrics.record import RequestRecord
+from tui.metrics.snapshot import (
+    LATENCY_POINTS,
+    LOG_LINES,
+    REQUEST_ROWS,
+    SERIES_POINTS,
+    GridStatus,
+    LatencyPoint,
+    LoadStatus,
+    RequestRow,
+    ServerStatus,
+    Snapshot,
+    SweepStatus,
+)
+from tui.metrics.window import LiveWindow
+
+# More than can have requests under way at once.
+_TAGS = 100
+
+
+@dataclass(slots=True)
+class Picture:
+    """The latest of everything. Filled by the rig and the conductor, read by the listener."""
+
+    started_at_ns: int
+    started_at: str
+    session_id: str
+    session_file: str
+    simulated: bool
+    time_scale: float
+    profile_name: str
+    profile_title: str
+    engine: str
+    gpu_summary: str
+    command_line: str
+    window: LiveWindow
+    series: deque[SeriesPoint] = field(default_factory=lambda: deque(maxlen=SERIES_POINTS))
+    points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
+    requests: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
+    failed: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
+    log: deque[Event] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    gpus: list[GpuReading] = field(default_factory=list)
+    gpu_sample_s: float | None = None
+    users_wanted: int = 0
+    users_by_tag: dict[int, int] = field(default_factory=dict)
+    """How many users were wanted when the requests of a tag began to be asked; of the latest tags."""
+    notice: str = ""
+
+    def begin_tag(self, tag: int) -> None:
+        """Requests that start from now on bear this tag."""
+        self.users_by_tag[tag] = self.users_wanted
+        while len(self.users_by_tag) > _TAGS:
+            del self.users_by_tag[next(iter(self.users_by_tag))]
+
+    def add_records(self, records: list[RequestRecord]) -> None:
+        """Take finished requests."""
+        self.window.add_records(records)
+        for record in records:
+            if record.outcome is Outcome.CANCELLED:
+                continue  # by us, at the end of a cell, by the hundred: the session has them, nobody wants to see them
+            row = _row(record, self.users_by_tag.get(record.tag, self.users_wanted))
+            self.requests.appendleft(row)
+            if not record.ok:
+                self.failed.appendleft(row)
+            self.points.append(LatencyPoint(record.end_ns, record.ttft_s, record.e2e_s, record.ok))
+
+    def add_progress(self, progress: LoadProgress) -> None:
+        """Take what a load worker reported."""
+        self.window.add_tokens(progress.tokens)
+
+    def add_event(self, event: Event) -> None:
+        """Take a line for the log."""
+        self.log.append(event)
+
+    def tick(
+        self, at_ns: int, progress: LoadProgress | None, metrics: ServerMetrics | None, prompt_tokens: int
+    ) -> SeriesPoint:
+        """Close a second: return its point of the series and keep it."""
+        point = self.window.series_point(
+            at_ns,
+            users_wanted=self.users_wanted,
+            users_active=progress.users_active if progress else 0,
+            in_flight=progress.in_flight if progress else 0,
+            prompt_tokens=prompt_tokens,
+            metrics=metrics,
+            client_cpu_share=progress.cpu_share if progress else None,
+            client_lag_p99_s=progress.lag_p99_s if progress else None,
+        )
+        self.series.append(point)
+        return point
+
+    def snapshot(
+        self,
+        at_ns: int,
+        *,
+        server: ServerStatus,
+        load: LoadStatus,
+        grid: Grid,
+        current: tuple[int, int] | None,
+        queueing: list[tuple[int, int]],
+        sweep: SweepStatus,
+        gpu_note: str,
+        notice: str,
+    ) -> Snapshot:
+        """Put the picture together."""
+        return Snapshot(
+            at_ns=at_ns,
+            started_at_ns=self.started_at_ns,
+            started_at=self.started_at,
+            session_id=self.session_id,
+            session_file=self.session_file,
+            simulated=self.simulated,
+            time_scale=self.time_scale,
+            profile_name=self.profile_name,
+            profile_title=self.profile_title,
+            engine=self.engine,
+            gpu_summary=self.gpu_summary,
+            command_line=self.command_line,
+            server=server,
+            load=load,
+            figures=self.window.figures(at_ns),
+            series=list(self.series),
+            points=list(self.points),
+            gpus=self.gpus,
+            gpu_note=gpu_note,
+            gpu_sample_s=self.gpu_sample_s,
+            grid=GridStatus(
+                mode=grid.mode,
+                users=grid.users,
+                prompt_tokens=grid.prompt_tokens,
+                cells=grid.results,
+                current_users=current[0] if current else None,
+                current_prompt_tokens=current[1] if current else None,
+                queueing=queueing,
+            ),
+            sweep=sweep,
+            requests=list(self.requests),
+            requests_failed=list(self.failed),
+            log=list(self.log),
+            notice=notice,
+        )
+
+
+def _row(record: RequestRecord, users: int) -> RequestRow:
+    e2e_s = record.e2e_s
+    return RequestRow(
+        request_id=record.request_id,
+        at_ns=record.end_ns,
+        outcome=record.outcome,
+        users=users,
+        prompt_tokens=record.prompt_tokens,
+        output_tokens=record.output_tokens,
+        ttft_s=record.ttft_s,
+        e2e_s=e2e_s,
+        tokens_per_s=record.output_tokens / e2e_s if record.output_tokens and e2e_s else None,
+        error=record.error,
+    )

@@ -1,0 +1,195 @@
+"""What a profile would run, what this machine lacks for it, and how long its grid takes. Starts nothing.
+
+Reads the PATH, NVML and the published tables: call it from a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import UsageError, VrampError
+from tui.engines.catalogue import engine_for
+from tui.gpu.nvml import describe
+from tui.profile.catalogue import reference_table
+from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
+
+_PARALLEL_ARGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+SIMULATED = "simulated"
+FREE_PORT = "FREE_PORT"
+"""Stands in a shown command for the port that the launch picks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to serve on."""
+
+    gpu_names: tuple[str, ...] = ()
+    gpu_note: str = ""
+    """Why there are no GPUs to be seen; empty when there are."""
+    path: str | None = None
+    """Where executables are looked for; None = the PATH."""
+
+    @property
+    def gpus_in_words(self) -> str:
+        """Return e.g. "2 × NVIDIA L4", or why there are none."""
+        if not self.gpu_names:
+            return self.gpu_note or "no GPU"
+        counted = {name: self.gpu_names.count(name) for name in self.gpu_names}
+        return ", ".join(f"{count} × {name}" for name, count in counted.items())
+
+    @property
+    def gpus_in_short(self) -> str:
+        """Return the same in a few words, without the advice."""
+        return re.split(r"[(:;]", self.gpus_in_words)[0].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that a launch takes."""
+
+    what: str
+    met: bool | None
+    """None = it is not known before the launch."""
+    here: str
+    """What there is of it; when it is not met, also what helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The answer for one profile on one machine."""
+
+    state: str
+    """In a word or three: ready, simulated, attach, needs 4 GPUs, vllm not found, no API key, no
+    adapter."""
+    needs: tuple[Need, ...] = ()
+    argv: tuple[str, ...] = ()
+    """The command as it will be run; empty for a server that runs already."""
+    env: tuple[str, ...] = ()
+    """`NAME=value` that the profile adds to the environment."""
+    estimate_s: float | None = None
+    """How long the whole grid takes, without the launch."""
+    estimate_by: str = ""
+    """What the estimate stands on."""
+
+    @property
+    def missing(self) -> list[str]:
+        """Return what is not here, one line each; empty = nothing stands against a launch."""
+        return [f"{need.what}: {need.here}" for need in self.needs if need.met is False]
+
+    @property
+    def ready(self) -> bool:
+        """Say whether nothing is missing."""
+        return not self.missing
+
+    @property
+    def command_line(self) -> str:
+        """Return the command as one line for a shell."""
+        return shlex.join(self.argv)
+
+
+def look_at_machine() -> Machine:
+    """Return what this machine has. Never raises."""
+    inventory = describe()
+    names = tuple(gpu.name for gpu in inventory.gpus)
+    return Machine(gpu_names=names, gpu_note=inventory.problem or ("" if names else "no GPU"))
+
+
+def preflight(profile: Profile, machine: Machine | None = None, profile_path: Path | None = None) -> Preflight:
+    """Return what launching `profile` here comes to. Never raises."""
+    machine = machine or look_at_machine()
+    estimate_s, estimate_by = estimate(profile)
+    if profile.attach is not None:
+        return _of_attached(profile.attach, estimate_s, estimate_by)
+    assert profile.server is not None
+    try:
+        plan = engine_for(profile.engine).launch_plan(profile, profile.server.port, profile_path)
+    except UsageError as error:
+        lacking = Need(f"an adapter for {profile.engine}", False, str(error))
+        return Preflight("no adapter", (lacking,), estimate_s=estimate_s, estimate_by=estimate_by)
+    needs: tuple[Need, ...]
+    if profile.simulated:
+        state, needs = SIMULATED, (Need("a simulated server", True, "part of this program"),)
+    else:
+        state, needs = _of_launched(profile.server, machine)
+    return Preflight(
+        state=state,
+        needs=needs,
+        argv=_shown_argv(plan.argv, profile.server.port),
+        env=tuple(f"{name}={value}" for name, value in {**plan.env, **profile.server.env}.items()),
+        estimate_s=estimate_s,
+        estimate_by=estimate_by,
+    )
+
+
+def _of_attached(attach: AttachTable, estimate_s: float | None, estimate_by: str) -> Preflight:
+    needs = [Need(f"a server at {attach.base_url}", None, "asked when you attach")]
+    if attach.api_key_env:
+        there = attach.api_key_env in os.environ
+        here = "set" if there else "not set in the environment"
+        needs.append(Need(f"the key in {attach.api_key_env}", there, here))
+    ready = all(need.met is not False for need in needs)
+    return Preflight("attach" if ready else "no API key", tuple(needs), estimate_s=estimate_s, estimate_by=estimate_by)
+
+
+def _of_launched(server: ServerTable, machine: Machine) -> tuple[str, tuple[Need, ...]]:
+    executable, wanted = server.executable[0], gpus_needed(server)
+    found = shutil.which(executable, path=machine.path)
+    gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words)
+    program = Need(executable, found is not None, found or "not on the PATH; server.executable takes a full path, too")
+    state = "ready"
+    if not gpus.met:
+        state = f"needs {gpus.what}"
+    if not program.met:
+        state = f"{Path(executable).name} not found"
+    return state, (gpus, program)
+
+
+def gpus_needed(server: ServerTable) -> int:
+    """Return how many GPUs a server takes: by its list, or by its degrees of parallelism; at least 1, unless its
+    arguments or its environment say that it runs on the CPU."""
+    if str(server.args.get("device", "")) == "cpu" or any(name.startswith("VLLM_CPU_") for name in server.env):
+        return 0
+    degrees = 1
+    for name in _PARALLEL_ARGS:
+        value = server.args.get(name, server.args.get(name.replace("-", "_"), 1))
+        if isinstance(value, int) and not isinstance(value, bool):
+            degrees *= max(1, value)
+    return max(degrees, max(server.gpus, default=-1) + 1)
+
+
+def estimate(profile: Profile) -> tuple[float | None, str]:
+    """Return how long the grid takes (s) and by what: the clock of modes steady and rate, the published table of
+    mode burst. None where nothing tells."""
+    load = profile.load
+    cells = [(users, tokens) for users in load.users for tokens in load.prompt_tokens]
+    if load.mode is not Mode.BURST:
+        return (load.warm_up_s + load.duration_s) * len(cells), "by warm-up and duration per cell"
+    if profile.reference is None:
+        return None, ""
+    try:
+        table = reference_table(profile.reference.table)
+    except VrampError:
+        return None, ""
+    known = [table[cell].seconds for cell in cells if cell in table]
+    seconds = [value for value in known if value is not None]
+    if not seconds:
+        return None, ""
+    share = f", which has {len(known)} of the {len(cells)} cells" if len(known) < len(cells) else ""
+    return sum(seconds) * load.repeats, f"by the published table{share}"
+
+
+def _gpus(count: int) -> str:
+    return "no GPU" if count == 0 else f"{count} GPU{'s' if count > 1 else ''}"
+
+
+def _shown_argv(argv: tuple[str, ...], port: int) -> tuple[str, ...]:
+    """Return the command with the one thing left open that is chosen at the launch: a free port."""
+    shown = list(argv)
+    if port == 0 and "--port" in shown[:-1]:
+        shown[shown.index("--port") + 1] = FREE_PORT
+    return tuple(shown)

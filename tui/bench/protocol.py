@@ -1,0 +1,144 @@
+"""What a bench and its front ends say to each other over the unix socket.
+
+Frames are a 4-byte big-endian length and a msgpack body. Up go `Request`s, down come `Snapshot`s and `Reply`s, told
+apart by their tag. A front end first says `Hello`; a bench answers every request once, in order.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tui.metrics.snapshot import Snapshot
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """The first word of every front end."""
+
+    version: int = PROTOCOL_VERSION
+    read_only: bool = False
+    refresh_hz: float = 2.0
+    """How many snapshots a second this front end wants, at most 10."""
+
+
+class SetUsers(msgspec.Struct, frozen=True, tag="set-users"):
+    """So many users from now on; leaving ones finish their request, or are cut."""
+
+    users: int
+    cut: bool = False
+
+
+class ChangeUsers(msgspec.Struct, frozen=True, tag="change-users"):
+    """So many users more or less."""
+
+    delta: int
+    cut: bool = False
+
+
+class SetPromptTokens(msgspec.Struct, frozen=True, tag="set-prompt-tokens"):
+    """So many prompt tokens per request from now on."""
+
+    prompt_tokens: int
+
+
+class StepPromptTokens(msgspec.Struct, frozen=True, tag="step-prompt-tokens"):
+    """The next (1) or the previous (-1) prompt size of the grid."""
+
+    step: int
+
+
+class StartSweep(msgspec.Struct, frozen=True, tag="start-sweep"):
+    """Measure all cells that are open."""
+
+
+class StopSweep(msgspec.Struct, frozen=True, tag="stop-sweep"):
+    """Stop walking; the cell under way is cancelled, all measured ones stay."""
+
+
+class StartRamp(msgspec.Struct, frozen=True, tag="start-ramp"):
+    """Add users step by step at the present prompt size, dwelling at each value of the grid's users axis."""
+
+
+class StopRamp(msgspec.Struct, frozen=True, tag="stop-ramp"):
+    """Leave the users as they are now."""
+
+
+class Relaunch(msgspec.Struct, frozen=True, tag="relaunch"):
+    """Start the server again after it failed or died."""
+
+
+class Export(msgspec.Struct, frozen=True, tag="export"):
+    """Write the session as TOML and CSV; the reply's message names the folder."""
+
+    out_dir: str | None = None
+    """None = beside the session file."""
+
+
+class Linger(msgspec.Struct, frozen=True, tag="linger"):
+    """Go on when the last front end has left (`d`, detach)."""
+
+
+class StopBench(msgspec.Struct, frozen=True, tag="stop-bench"):
+    """Cut the load, stop the server, close the session, end the process; answered when all that is done."""
+
+
+Command = (
+    Hello
+    | SetUsers
+    | ChangeUsers
+    | SetPromptTokens
+    | StepPromptTokens
+    | StartSweep
+    | StopSweep
+    | StartRamp
+    | StopRamp
+    | Relaunch
+    | Export
+    | Linger
+    | StopBench
+)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A command with a number that its reply bears."""
+
+    number: int
+    command: Command
+
+
+class Reply(msgspec.Struct, frozen=True, tag="reply"):
+    """The answer to one request."""
+
+    number: int
+    ok: bool
+    message: str = ""
+
+
+class SnapshotFrame(msgspec.Struct, frozen=True, tag="snapshot"):
+    """A snapshot on its way down."""
+
+    snapshot: Snapshot
+
+
+Downward = Reply | SnapshotFrame
+
+
+class BenchSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bench is started with, as JSON on its standard input. Holds no secret: keys go by variable name."""
+
+    session_id: str
+    session_file: str
+    profile_toml: str
+    """The profile as written, before overrides; kept in the session."""
+    profile_json: str
+    """The profile with all overrides, as `Profile.model_validate_json` reads it."""
+    profile_path: str | None = None
+    start: str = "idle"
+    """What to do when the server is ready: idle, sweep, ramp."""
+    linger: bool = False
+    """Whether to go on when the last front end has left without saying so (a dropped line)."""
+    time_scale: float = 1.0
+    resume: bool = False
+    """Go on with an existing session file: cells measured already are not measured again."""

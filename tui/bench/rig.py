@@ -1,0 +1,288 @@
+"""What a session measures with: the server, the load, the GPU sampling and the session file, wired together.
+
+Everything that arrives is mapped to session time once, kept in the session file, and handed to the picture. Nothing
+here decides what to measure; that is the conductor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import msgspec
+
+from tui.bench.clock import SessionClock
+from tui.bench.gpus import sampling_for
+from tui.bench.picture import Picture
+from tui.bench.prompting import Prompts, learn_prompts
+from tui.bench.vram import VramReturn
+from tui.core.clock import now_ns
+from tui.core.errors import LaunchError, VrampError
+from tui.core.safe_text import safe_text
+from tui.engines.base import ServerMetrics
+from tui.engines.catalogue import engine_for
+from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
+from tui.load.pool import LoadPool
+from tui.load.wire import LoadProgress, LoadTarget
+from tui.metrics.cell import CellResult
+from tui.metrics.reading import Event, GpuReading
+from tui.metrics.record import RequestRecord
+from tui.metrics.snapshot import FailureReport, Phase
+from tui.profile.catalogue import reference_table
+from tui.profile.schema import Profile
+from tui.server.supervisor import Supervisor
+from tui.session.store import SessionWriter
+
+_log = logging.getLogger(__name__)
+
+MAX_LAUNCHES_IN_A_ROW = 3
+RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
+# How the version of `vramp simulate` ends (docs/simulator.md), so that figures of an attached one are marked as well.
+SIMULATED_MARK = "+simulated"
+
+
+class Rig:
+    """Owns the parts and their order of coming and going. Runs in the bench's event loop."""
+
+    def __init__(
+        self, profile: Profile, profile_path: Path | None, clock: SessionClock, writer: SessionWriter, picture: Picture
+    ) -> None:
+        self.profile = profile
+        self.clock = clock
+        self.writer = writer
+        self.picture = picture
+        self.engine = engine_for(profile.engine)
+        log_file = Path(picture.session_file).with_suffix(".server.log")
+        self.supervisor = Supervisor(profile, profile_path, log_file, on_event=self.keep_event)
+        self.pool: LoadPool | None = None
+        self.prompts: Prompts | None = None
+        self.progress: LoadProgress | None = None
+        self.gauge = CeilingGauge()
+        self._measuring_client: asyncio.Task[None] | None = None
+        self.metrics: ServerMetrics | None = None
+        self.gpus: list[GpuReading] = []
+        self._vram = VramReturn(profile.server.gpus if profile.server is not None else ())
+        self.failure: asyncio.Future[FailureReport] | None = None
+        """Resolves when the server dies by itself; a new one for every launch."""
+        self._watching: asyncio.Task[None] | None = None
+        self._collectors: list[list[RequestRecord]] = []
+        self._tag = 0
+        self._first_request_id = 1
+        self._pool_url = ""
+        self._sampling = sampling_for(
+            profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
+        )
+        self.references = references_of(profile)
+        """Published seconds by cell, where the profile names a table."""
+
+    def number_from(self, last_tag: int, last_request_id: int) -> None:
+        """Go on with the numbers of an earlier part of this session."""
+        self._tag = last_tag
+        self._first_request_id = last_request_id + 1
+
+    # -- coming and going ------------------------------------------------------------------------------------------
+
+    async def launch(self) -> None:
+        """Launch (or attach to) the server and get ready to load it. Raises LaunchError."""
+        self.metrics = None
+        if self.gauge.ceiling is None and self._measuring_client is None:
+            self._measuring_client = asyncio.create_task(self._measure_client(), name="measure-client")
+        await self._sampling.start()
+        await self.supervisor.launch()
+        self.writer.set_server(self.supervisor.status)
+        self.picture.simulated = self.simulated
+        self.failure = asyncio.get_running_loop().create_future()
+        self._watching = asyncio.create_task(self._watch(self.failure), name="watch-server")
+        if self.prompts is None:
+            self.prompts = await learn_prompts(self.supervisor, self.engine, self.profile.load.endpoint)
+            for warning in self.prompts.warnings:
+                self.say("load", warning, level="warning")
+        await self._start_pool()
+
+    async def relaunch(self) -> None:
+        """Launch the server again after it died; a few tries with growing pauses. Raises LaunchError."""
+        for attempt in range(MAX_LAUNCHES_IN_A_ROW):
+            await self.stop_server()
+            await self._wait_for_vram()
+            await asyncio.sleep(RELAUNCH_BACK_OFF_S[attempt])
+            try:
+                await self.launch()
+            except LaunchError as error:
+                self.say("server", f"relaunch failed: {error}", level="error")
+                if attempt + 1 == MAX_LAUNCHES_IN_A_ROW:
+                    raise
+            else:
+                self.say("server", "relaunched and ready")
+                return
+
+    async def _wait_for_vram(self) -> None:
+        """Let no server be launched into the VRAM of the one before, which would not fit beside it."""
+        # A simulated server takes its GPUs with it, and an attached one is not ours to end.
+        if self.profile.server is None or self.profile.simulated or self.gpu_note:
+            return
+        report = await self._vram.wait()
+        if report is not None:
+            self.say("gpu", report.text, level="info" if report.returned else "warning")
+
+    async def stop_server(self) -> None:
+        """Cut the load first (vLLM's stop waits for open streams), then stop the server's whole tree."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
+        if self.pool is not None:
+            await self.pool.cut()
+        await self.supervisor.stop()
+        self.writer.set_server(self.supervisor.status)
+
+    async def close(self) -> None:
+        """End everything; nothing of it is left."""
+        await self._forgo_measuring_client()
+        await self.stop_server()
+        if self.pool is not None:
+            await self.pool.stop()
+            self.pool = None
+        await self._sampling.stop()
+
+    async def _measure_client(self) -> None:
+        """Learn what the load client can carry here: once per machine and version, while the server loads."""
+        self.gauge.ceiling = known_ceiling()
+        if self.gauge.ceiling is None:
+            try:
+                self.gauge.ceiling = await measure_ceiling()
+            except (OSError, VrampError) as error:
+                self.say("load", f"what the client can carry is not known: {error}", level="warning")
+
+    async def _forgo_measuring_client(self) -> None:
+        """Load comes first: what is not measured by now is left to the next session."""
+        if self._measuring_client is not None:
+            self._measuring_client.cancel()
+            await asyncio.gather(self._measuring_client, return_exceptions=True)
+
+    async def _start_pool(self) -> None:
+        if self.pool is not None:
+            if self._pool_url == self.supervisor.base_url:
+                return
+            await self.pool.stop()
+        attach = self.profile.attach
+        self._pool_url = self.supervisor.base_url
+        target = LoadTarget(
+            base_url=self.supervisor.base_url,
+            api_key_env=self.supervisor.api_key_env,
+            verify=attach.verify if attach else True,
+            request_timeout_s=self.profile.load.request_timeout_s / self.clock.time_scale,
+        )
+        self.pool = LoadPool(
+            target,
+            on_records=self._take_records,
+            on_progress=self._take_progress,
+            on_event=self.keep_event,
+            first_request_id=self._first_request_id,
+        )
+        await self.pool.start()
+
+    async def _watch(self, failure: asyncio.Future[FailureReport]) -> None:
+        report = await self.supervisor.wait_died()
+        self.writer.set_server(self.supervisor.status)
+        if not failure.done():
+            failure.set_result(report)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    @property
+    def simulated(self) -> bool:
+        """Say whether a model of a server answers: one that the profile launches, or an attached one that says so."""
+        return self.profile.simulated or SIMULATED_MARK in self.supervisor.status.version
+
+    @property
+    def ready(self) -> bool:
+        """Say whether the server takes requests."""
+        return self.supervisor.status.phase is Phase.READY and self.failure is not None and not self.failure.done()
+
+    async def configure(self, prompt_tokens: int) -> int:
+        """Make requests that start from now on ask for this prompt size; return the tag that they will bear."""
+        assert self.pool is not None and self.prompts is not None
+        await self._forgo_measuring_client()
+        self._tag += 1
+        load = self.profile.load
+        overhead = self.prompts.overhead_tokens
+        shape = self.engine.request_shape(
+            model=self.supervisor.model,
+            endpoint=load.endpoint,
+            prompt_tokens=prompt_tokens,
+            output_tokens=load.output_tokens,
+            prompt_tokens_overhead=overhead,
+        )
+        self.picture.begin_tag(self._tag)
+        await self.pool.configure(shape, self.prompts.source, self._tag)
+        return self._tag
+
+    def collect(self) -> list[RequestRecord]:
+        """Return a list that every record is added to from now on, until `release`."""
+        collector: list[RequestRecord] = []
+        self._collectors.append(collector)
+        return collector
+
+    def release(self, collector: list[RequestRecord]) -> None:
+        """Stop adding to a collector."""
+        self._collectors = [other for other in self._collectors if other is not collector]
+
+    async def scrape(self) -> ServerMetrics | None:
+        """Read the server's own figures now."""
+        self.metrics = await self.supervisor.read_metrics()
+        return self.metrics
+
+    # -- taking in -------------------------------------------------------------------------------------------------
+
+    def _take_records(self, records: list[RequestRecord]) -> None:
+        mapped = [self.clock.record(record) for record in records]
+        self._first_request_id = max(self._first_request_id, *(record.request_id + 1 for record in records))
+        self.writer.add_requests(mapped)
+        self.picture.add_records(mapped)
+        for collector in self._collectors:
+            collector.extend(mapped)
+
+    def _take_progress(self, progress: LoadProgress) -> None:
+        self.gauge.take(progress)
+        self.progress = msgspec.structs.replace(
+            progress,
+            at_ns=self.clock.at(progress.at_ns),
+            tokens=[(self.clock.at(start_ns), tokens) for start_ns, tokens in progress.tokens],
+        )
+        self.picture.add_progress(self.progress)
+
+    def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
+        self.gpus = [msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)) for reading in readings]
+        self._vram.take(self.gpus)
+        self.writer.add_gpus(self.gpus)
+        self.picture.gpus = self.gpus
+        self.picture.gpu_sample_s = cost_s
+
+    @property
+    def gpu_note(self) -> str:
+        """Return why there are no GPU readings; empty when there are."""
+        return self._sampling.unavailable
+
+    def keep_cell(self, result: CellResult) -> None:
+        """Keep the result of a cell."""
+        self.writer.add_cell(msgspec.structs.replace(result, simulated=self.simulated))
+
+    def keep_event(self, event: Event) -> None:
+        """Keep what happened, cleaned, in session time."""
+        event = msgspec.structs.replace(event, at_ns=self.clock.at(event.at_ns), text=safe_text(event.text, limit=4000))
+        if event.source != "server":  # the server's own log has a file of its own
+            self.writer.add_event(event)
+        self.picture.add_event(event)
+
+    def say(self, source: str, text: str, level: str = "info") -> None:
+        """Tell the operator something, now."""
+        self.keep_event(Event(at_ns=now_ns(), source=source, text=text, level=level))
+
+
+def references_of(profile: Profile) -> dict[tuple[int, int], float]:
+    """Return the published seconds of each cell (users, prompt_tokens) that has some."""
+    if profile.reference is None:
+        return {}
+    table = reference_table(profile.reference.table)
+    return {cell: known.seconds for cell, known in table.items() if known.seconds is not None}

@@ -1,0 +1,155 @@
+"""Starting a bench, and finding those that run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from tui.bench.link import answers
+from tui.bench.protocol import BenchSpec
+from tui.core.errors import SessionError, UsageError, VrampError
+from tui.core.paths import runtime_dir, sessions_dir
+from tui.profile.schema import Profile
+from tui.session.reader import SessionReader
+from tui.session.redaction import REDACTED
+
+START_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBench:
+    """A bench that answers."""
+
+    session_id: str
+    socket_path: Path
+
+
+def new_session_id(profile_name: str) -> str:
+    """Return an id that sorts by time, says what it measures, and is not given twice."""
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    return f"{stamp}-{profile_name[:40]}-{secrets.token_hex(2)}"
+
+
+def spec_for(
+    profile: Profile,
+    *,
+    profile_toml: str,
+    profile_path: Path | None,
+    start: str = "idle",
+    linger: bool = False,
+    time_scale: float = 1.0,
+) -> BenchSpec:
+    """Return what a new session of `profile` is started with."""
+    if time_scale != 1.0 and not profile.simulated:
+        raise UsageError(f"{profile.name}: a time scale needs a simulated server; this one is real")
+    session_id = new_session_id(profile.name)
+    return BenchSpec(
+        session_id=session_id,
+        session_file=str(sessions_dir() / f"{session_id}.vramp"),
+        profile_toml=profile_toml,
+        profile_json=profile.model_dump_json(),
+        profile_path=None if profile_path is None else str(profile_path.resolve()),
+        start=start,
+        linger=linger,
+        time_scale=time_scale,
+    )
+
+
+def spec_to_resume(session_file: Path) -> BenchSpec:
+    """Return what goes on with the sweep of an earlier session of this user.
+
+    Raises SessionError for a file that is none, for one from elsewhere (going on launches the command that stands in
+    it, which must not be somebody else's), and for one whose profile held secrets, which are not kept.
+    """
+    if session_file.resolve().parent != sessions_dir().resolve():
+        raise SessionError(f"{session_file}: found a session from elsewhere, expected one in {sessions_dir()}")
+    with SessionReader(session_file) as reader:
+        meta = reader.meta
+        if reader.profile is None:
+            raise SessionError(f"{session_file}: its profile cannot be read by this version; start a new session")
+        if REDACTED in meta.profile_json:
+            raise SessionError(f"{session_file}: its profile held secrets, which are not kept; start a new session")
+    if answers(socket_of(meta.session_id)):
+        raise UsageError(f"{meta.session_id} is running; come back to it by: vramp attach {meta.session_id}")
+    return BenchSpec(
+        session_id=meta.session_id,
+        session_file=str(session_file),
+        profile_toml=meta.profile_toml,
+        profile_json=meta.profile_json,
+        profile_path=meta.profile_path or None,
+        start="sweep",
+        time_scale=meta.time_scale,
+        resume=True,
+    )
+
+
+def socket_of(session_id: str) -> Path:
+    """Return where the bench of a session listens."""
+    return runtime_dir() / f"{session_id}.sock"
+
+
+def log_of(session_file: Path) -> Path:
+    """Return where the bench of a session writes what goes wrong with itself."""
+    return session_file.with_suffix(".bench.log")
+
+
+async def start_bench(spec: BenchSpec) -> Path:
+    """Start a bench process and return its socket once it listens. Raises VrampError when it does not get there.
+
+    The bench is a session leader of its own, so that a hang-up of this terminal is none of its business; what it
+    prints goes to a file, since its terminal may go away.
+    """
+    log_path = log_of(Path(spec.session_file))
+    descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tui.bench",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(spec))
+        process.stdin.write_eof()
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = (await process.stdout.readline()).decode(errors="replace").strip()
+    except (ConnectionError, TimeoutError):
+        line = ""
+    if line != "ready":
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        raise VrampError(f"the bench did not start: {line or f'see {log_path}'}")
+    return socket_of(spec.session_id)
+
+
+def running() -> list[RunningBench]:
+    """Return the benches that answer, latest first; a socket that nobody answers on is removed."""
+    sockets = sorted(runtime_dir().glob("*.sock"), reverse=True)
+    return [RunningBench(path.stem, path) for path in sockets if answers(path)]
+
+
+def find_running(wanted: str | None) -> RunningBench:
+    """Return the bench whose session id begins with `wanted`, or the only one. Raises UsageError otherwise."""
+    benches = running()
+    if not benches:
+        raise UsageError("no bench runs; start one by: vramp")
+    matches = [bench for bench in benches if wanted is None or bench.session_id.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(bench.session_id for bench in (matches or benches))
+    what = f"no running session begins with {wanted!r}" if not matches else "several sessions run"
+    raise UsageError(f"{what}; say which of: {names}")

@@ -1,0 +1,36 @@
+"""What a session says of the machine it ran on, and of what its profile needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from tui.bench.grid import Cell, Grid
+from tui.profile.schema import Profile
+
+
+def environment_of() -> dict[str, str]:
+    """Return what later readers of a session need to know of this machine; nothing that names its user or owner."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpus": str(os.cpu_count() or ""),
+    }
+
+
+def gpu_summary_of(profile: Profile) -> str:
+    """Return the GPUs of a profile in words, as far as the profile tells, e.g. "2 × A100 40GB"."""
+    if profile.server is None or not profile.server.gpus:
+        return ""
+    count = len(profile.server.gpus)
+    if profile.simulator is None:
+        return f"{count} GPUs" if count > 1 else "1 GPU"
+    return f"{count} × {profile.simulator.gpu}" if count > 1 else profile.simulator.gpu
+
+
+def queueing_cells(kv_cache_tokens: int | None, grid: Grid) -> list[Cell]:
+    """Return the cells whose requests cannot all be in the server's KV cache at once, so that some must queue."""
+    if kv_cache_tokens is None:
+        return []
+    return [(n, p) for p in grid.prompt_tokens for n in grid.users if n * (p + grid.output_tokens) > kv_cache_tokens]

@@ -1,0 +1,388 @@
+"""The command line. Only words and options live here; each command imports what it needs when it runs, so that
+`--help` and `--version` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tui import __version__
+from tui.core.errors import ExitCode, UsageError, VrampError
+
+if TYPE_CHECKING:
+    from tui.bench.protocol import BenchSpec
+    from tui.profile.catalogue import ProfileEntry
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VRAMP", "max_content_width": 100}
+
+
+class IntList(click.ParamType[list[int]]):
+    """Whole numbers with commas between them: 1,2,4."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """Return the numbers; anything else is a usage error."""
+        if isinstance(value, list):
+            return value
+        try:
+            return [int(part) for part in str(value).split(",")]
+        except ValueError:
+            self.fail(f"found {value!r}, expected whole numbers with commas between them, as 1,2,4", param, ctx)
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    try:
+        result = cli.main(prog_name="vramp", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except VrampError as error:
+        for line in str(error).splitlines():
+            click.echo(f"vramp: {line}", err=True)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has seen enough
+        return ExitCode.OK
+    return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+@click.group(context_settings=CONTEXT, invoke_without_command=True)
+@click.version_option(__version__, "--version", message="vramp %(version)s")
+@click.option("--theme", help="Colour theme; see the settings.")
+@click.option("--ascii", "ascii_only", is_flag=True, default=None, help="Draw without braille and box characters.")
+@click.pass_context
+def cli(context: click.Context, theme: str | None, ascii_only: bool | None) -> int | None:
+    """See, live, how many users a GPU server for language models can carry.
+
+    Without a command: the app. Pick a profile, launch it, add users by key, watch the grid fill.
+    """
+    context.obj = {"theme": theme, "ascii_only": ascii_only}
+    if context.invoked_subcommand is None:
+        from tui.view.start import Picker
+
+        return _open_app(context, Picker())
+    return None
+
+
+def _open_app(context: click.Context, start: Any) -> int:
+    from tui.view.app import run_app
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the app needs a terminal; without one use: vramp run PROFILE")
+    return run_app(start=start, **context.obj)
+
+
+@cli.command()
+@click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
+@click.option("--no-ramp", is_flag=True, help="Add users by key instead of watching them ramp by themselves.")
+@click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Modelled time runs X times faster.")
+@click.pass_context
+def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float) -> int:
+    """The app on a simulated server: no GPU needed, every figure says SIMULATED."""
+    from tui.profile.catalogue import find
+    from tui.view.start import demo as demo_wish
+
+    return _open_app(context, demo_wish(find("demo"), ramp=not no_ramp, stage=stage, time_scale=time_scale))
+
+
+@cli.command()
+@click.argument("profiles", metavar="PROFILE...", nargs=-1)
+@click.option("--users", type=IntList(), help="Numbers of simultaneous users.")
+@click.option("--prompt-tokens", type=IntList(), help="Prompt sizes.")
+@click.option("--output-tokens", type=int, help="Tokens asked of each request.")
+@click.option("--mode", type=click.Choice(["burst", "steady", "rate"]), help="How a cell is measured.")
+@click.option("--rate", "rate_per_s", type=float, help="Requests per second and user (mode rate).")
+@click.option("--arrivals", type=click.Choice(["constant", "poisson"]), help="How planned requests are spread.")
+@click.option("--duration", "duration_s", type=float, help="Measured seconds per cell (steady, rate).")
+@click.option("--warm-up", "warm_up_s", type=float, help="Seconds before each measurement (steady, rate).")
+@click.option("--repeats", type=int, help="Bursts per cell (burst).")
+@click.option("--attach", "attach_url", metavar="URL", help="Load a server that runs already; it is never stopped.")
+@click.option("--api-key-env", metavar="NAME", help="The environment variable that holds the key.")
+@click.option("--model", help="The model to ask for.")
+@click.option("--request-timeout", "request_timeout_s", type=float, help="Seconds until a request is given up.")
+@click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Export into this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--resume", metavar="SESSION", help="Go on with a session: measured cells stay.")
+@click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Simulated servers: X times faster.")
+def run(
+    profiles: tuple[str, ...],
+    out_dir: Path | None,
+    as_json: bool,
+    quiet: bool,
+    resume: str | None,
+    time_scale: float,
+    **options: Any,
+) -> int:
+    """Sweep the grid of each PROFILE without the app, keep a session, print the table."""
+    from tui import headless
+    from tui.profile.overrides import Overrides
+
+    overrides = Overrides(**options)
+    if resume is not None:
+        if profiles:
+            raise UsageError("--resume takes the profile of its session; name no other")
+        specs = [_resumed(resume)]
+    elif profiles:
+        specs = [_spec(name, overrides, time_scale) for name in profiles]
+    else:
+        raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
+    return headless.run(specs, headless.Output(as_json, quiet, out_dir))
+
+
+def _entry(name: str) -> ProfileEntry:
+    from tui.core.errors import ProfileError
+    from tui.profile.catalogue import find
+
+    entry = find(name)
+    if entry.profile is None:
+        raise ProfileError(entry.problems)
+    return entry
+
+
+def _spec(name: str, overrides: Any, time_scale: float) -> BenchSpec:
+    from tui.bench.spawn import spec_for
+    from tui.profile.catalogue import profile_text
+    from tui.profile.overrides import apply
+
+    entry = _entry(name)
+    assert entry.profile is not None
+    profile = apply(entry.profile, overrides)
+    return spec_for(
+        profile, profile_toml=profile_text(entry), profile_path=entry.path, start="sweep", time_scale=time_scale
+    )
+
+
+def _resumed(session: str) -> BenchSpec:
+    from tui.bench.spawn import spec_to_resume
+    from tui.session.shelf import find as find_session
+
+    return spec_to_resume(find_session(session))
+
+
+@cli.command()
+@click.argument("session", required=False)
+@click.option("--read-only", is_flag=True, help="Look, but steer nothing.")
+@click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
+@click.pass_context
+def attach(context: click.Context, session: str | None, read_only: bool, stage: bool) -> int:
+    """Come back to a bench that runs."""
+    from tui.bench.spawn import find_running
+    from tui.view.start import Attach
+
+    return _open_app(context, Attach(find_running(session).socket_path, read_only=read_only, stage=stage))
+
+
+@cli.command(name="open")
+@click.argument("session")
+@click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
+@click.pass_context
+def open_session(context: click.Context, session: str, stage: bool) -> int:
+    """Show a finished SESSION (or its file) in the same panes."""
+    from tui.session.shelf import find as find_session
+    from tui.view.start import Replay
+
+    return _open_app(context, Replay(find_session(session), stage=stage))
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def sessions(context: click.Context) -> None:
+    """What is kept: list, show, rm."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_sessions)
+
+
+@sessions.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_sessions(as_json: bool = False) -> None:
+    """List the sessions, latest first."""
+    from tui.session import shelf
+
+    click.echo(shelf.as_json() if as_json else shelf.as_table())
+
+
+@sessions.command(name="show")
+@click.argument("session")
+def show_session(session: str) -> None:
+    """Show the grid of a SESSION."""
+    from tui.session import shelf
+    from tui.session.grid_table import grid_table
+    from tui.session.reader import SessionReader
+
+    with SessionReader(shelf.find(session)) as reader:
+        click.echo(grid_table(reader.meta, reader.cells_of_sweep()))
+
+
+@sessions.command(name="rm")
+@click.argument("session_ids", metavar="SESSION...", nargs=-1, required=True)
+def remove_sessions(session_ids: tuple[str, ...]) -> None:
+    """Remove sessions with their logs; a running one is refused."""
+    from tui.session import shelf
+
+    for session in session_ids:
+        click.echo(f"removed {shelf.remove(shelf.find(session))}", err=True)
+
+
+@cli.command()
+@click.argument("session")
+@click.option("--format", "form", type=click.Choice(["toml", "csv", "md", "html"]), multiple=True, help="Default: all.")
+@click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Default: the session's name.")
+def export(session: str, form: tuple[str, ...], out_dir: Path | None) -> None:
+    """Export a SESSION (or its file) as TOML, CSV, and its grid as Markdown or HTML."""
+    from tui.session import shelf
+    from tui.session.export import export_session
+
+    path = shelf.find(session)
+    folder = out_dir or Path(path.stem)
+    for written in export_session(path, folder, formats=form or ("toml", "csv")):
+        click.echo(written)
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def profiles(context: click.Context) -> None:
+    """What can be served: list, show, check, new, import."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_profiles)
+
+
+@profiles.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_profiles(as_json: bool = False) -> None:
+    """List the profiles, your own first."""
+    import json
+
+    from tabulate import tabulate
+
+    from tui.profile.catalogue import entries, summary_row
+
+    rows = [summary_row(entry) for entry in entries()]
+    click.echo(json.dumps(rows) if as_json else tabulate(rows, headers="keys", disable_numparse=True))
+
+
+@profiles.command(name="show")
+@click.argument("name")
+def show_profile(name: str) -> None:
+    """Print a profile as it is written, and the command that it would run."""
+    from tui.bench.preflight import preflight
+    from tui.profile.catalogue import profile_text
+
+    entry = _entry(name)
+    click.echo(profile_text(entry))
+    assert entry.profile is not None
+    answer = preflight(entry.profile, profile_path=entry.path)
+    click.echo(f"{answer.state}: {answer.command_line}", err=True)
+    for missing in answer.missing:
+        click.echo(f"missing: {missing}", err=True)
+
+
+@profiles.command(name="check")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+def check_profiles(files: tuple[str, ...]) -> int:
+    """Tell every mistake of every FILE."""
+    from tui.profile.catalogue import find
+
+    wrong = 0
+    for name in files:
+        try:
+            problems = find(name).problems
+        except UsageError as error:  # no such profile: the others are looked at all the same
+            problems = [str(error)]
+        wrong += bool(problems)
+        click.echo("\n".join(problems) if problems else f"{name}: fine")
+    return ExitCode.USAGE if wrong else ExitCode.OK
+
+
+@profiles.command(name="new")
+@click.argument("name")
+def new_profile(name: str) -> None:
+    """Write a profile to start from into your own folder."""
+    from tui.profile.catalogue import new_profile as write_new
+
+    click.echo(write_new(name))
+
+
+@profiles.command(name="import")
+@click.argument("config", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--name", help="Default: the name of the file.")
+def import_profile(config: Path, name: str | None) -> None:
+    """Make a profile of a FILE as `vllm serve --config` reads it (YAML)."""
+    from tui.profile.imported_config import import_config
+
+    click.echo(import_config(config, name))
+
+
+@cli.command()
+@click.argument("profile")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Modelled time runs X times faster.")
+@click.option("--fail", metavar="WAY", help="Fail on purpose; see docs/simulator.md.")
+@click.option("--disable-uvicorn-access-log", "no_access_log", is_flag=True, help="No log line per request.")
+def simulate(profile: str, host: str, port: int, time_scale: float, fail: str | None, no_access_log: bool) -> int:
+    """A simulated vLLM server by itself: a real HTTP server with a modelled GPU behind it."""
+    from tui.simulator import serve
+
+    found = _entry(profile).profile
+    assert found is not None
+    return serve(found, host, port, time_scale, fail, access_log=not no_access_log)
+
+
+@cli.command()
+@click.argument("logfile", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--engine", default="vllm", show_default=True)
+@click.option("--exit-code", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def diagnose(logfile: Path, engine: str, exit_code: int | None, as_json: bool) -> None:
+    """Say what a server's log says: how far it came, why it failed, what to do."""
+    import json
+
+    from tui.server.diagnosis import diagnose_log
+
+    answer = diagnose_log(logfile.read_text(errors="replace"), engine, exit_code)
+    click.echo(json.dumps(answer) if as_json else "\n".join(f"{key}: {value or '–'}" for key, value in answer.items()))
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="One reading, as text.")
+@click.option("--json", "as_json", is_flag=True, help="One reading, as JSON.")
+def gpu(once: bool, as_json: bool) -> int:
+    """The GPUs of this machine."""
+    from tui import doctor
+
+    return doctor.print_gpus(as_json=as_json, once=once)
+
+
+@cli.command(name="doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor_command(as_json: bool) -> int:
+    """Say what is fine on this machine, what is not, and what to do."""
+    from tui import doctor
+
+    return doctor.print_report(as_json=as_json)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a SHELL; source it in its start-up file."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What vramp must know of a serving system, as one protocol. Pure values and functions.
+
+The load workers import the stream side (`streams`), never the profile side, so that they start fast and stay
+small; hence profiles are imported for the type checker only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.profile.schema import Endpoint, Profile
+
+
+class Stage(StrEnum):
+    """The stages of a server's start, in their order; not every server passes all of them."""
+
+    PROCESS_UP = "process up"
+    CONFIG = "config"
+    LOADING_WEIGHTS = "loading weights"
+    MEMORY_PROFILING = "memory profiling"
+    KV_CACHE = "KV cache"
+    COMPILE = "compile and CUDA graphs"
+    READY = "ready"
+
+
+STAGES: tuple[Stage, ...] = tuple(Stage)
+
+
+class FailureClass(StrEnum):
+    """Why a server failed to start or died."""
+
+    OOM_WEIGHTS = "oom-weights"
+    OOM_KV = "oom-kv"
+    OOM_RUNTIME = "oom-runtime"
+    OOM_HOST = "oom-host"
+    PORT = "port-in-use"
+    MODEL_MISSING = "model-missing"
+    MODEL_GATED = "model-gated"
+    BAD_FLAG = "bad-flag"
+    BAD_VALUE = "bad-value"
+    QUANTIZATION = "quantization-unsupported"
+    TOO_MANY_GPUS = "too-many-gpus"
+    DRIVER = "driver"
+    NCCL = "nccl"
+    DISK_FULL = "disk-full"
+    EXECUTABLE = "executable-missing"
+    TIMEOUT = "start-timeout"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why a server failed: the class, the decisive line as it stands in the log, a sentence of advice."""
+
+    failure: FailureClass
+    line: str
+    advice: str
+    summary: str = ""
+    """The class in words, e.g. "The KV cache does not fit"."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFact:
+    """What one log line tells; None or empty where it tells nothing."""
+
+    stage: Stage | None = None
+    progress: float | None = None
+    """Of the stage, 0 to 1."""
+    kv_cache_tokens: int | None = None
+    max_concurrency: float | None = None
+    max_model_len: int | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """What is to be run: no shell ever sees it."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """Added to the environment of the bench."""
+    base_url: str
+    scratch_variables: tuple[str, ...] = ()
+    """Environment variables that shall name a folder of this launch's own, which is removed with the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetrics:
+    """The server's own figures at one moment; None where it does not tell. Counters are cumulative."""
+
+    running: float | None = None
+    waiting: float | None = None
+    kv_cache_usage: float | None = None
+    """0 to 1."""
+    preemptions_total: float | None = None
+    prompt_tokens_total: float | None = None
+    generation_tokens_total: float | None = None
+    prefix_cache_queries_total: float | None = None
+    prefix_cache_hits_total: float | None = None
+    kv_cache_tokens: int | None = None
+    ttft_sum_s: float | None = None
+    ttft_count: float | None = None
+    itl_sum_s: float | None = None
+    itl_count: float | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+class RequestShape(msgspec.Struct, frozen=True):
+    """How one request looks on the wire, as the load workers need it.
+
+    The body is `body_head + prompt + body_tail`; the prompt is made per request by `load.prompts`, so that no two
+    requests share a prefix.
+    """
+
+    path: str
+    """With its leading slash, e.g. "/v1/completions"."""
+    headers: list[tuple[str, str]]
+    """Without Host, Content-Length and Authorization, which the connection adds."""
+    body_head: bytes
+    body_tail: bytes
+    prompt_kind: str
+    """`token-ids`: a JSON list of ints; `text`: a JSON string."""
+    dialect: str
+    """The name of the stream decoder (`streams.DECODERS`)."""
+    prompt_tokens: int
+    """What one request shall cost the server in prompt tokens, by its own count."""
+    prompt_tokens_overhead: int
+    """How many of them the server adds by itself (chat template); the generated prompt has the rest."""
+    output_tokens: int
+
+
+class Engine(Protocol):
+    """One serving system."""
+
+    name: str
+    health_path: str
+    """GET answers 200 when the server takes requests."""
+    metrics_path: str | None
+    """Prometheus text, or None."""
+
+    def launch_plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
+        """Return how to start the server of `profile` on `port`."""
+
+    def read_log_line(self, line: str) -> LogFact | None:
+        """Return what a line of the server's log tells, or None."""
+
+    def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
+        """Return why the server failed, judged by its log, or None for a log that shows no failure.
+
+        `started`: whether it had been ready before; `exit_code`: as by subprocess, negative = signal; None = unknown.
+        """
+
+    def request_shape(
+        self, *, model: str, endpoint: Endpoint, prompt_tokens: int, output_tokens: int, prompt_tokens_overhead: int
+    ) -> RequestShape:
+        """Return the request that asks `model` for exactly `output_tokens` tokens after `prompt_tokens`."""
+
+    def read_metrics(self, text: str) -> ServerMetrics:
+        """Return the server's own figures from its Prometheus text; what it lacks is None. Never raises."""

@@ -1,0 +1,103 @@
+"""Why a vLLM failed to start or died, told by its log.
+
+Judged are lines of level ERROR and lines without a level (tracebacks, argparse): every log of vLLM, good ones
+included, holds a WARNING with the words "Too many open files". When its engine dies, vLLM first logs the specific
+error, then, up to 40 s later, generic ones; so specific rules come first and the generic ones are a last resort.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tui.engines.base import Diagnosis, FailureClass
+from tui.engines.diagnosis_rules import Rule, first_match, signal_in_words
+from tui.engines.vllm_log import STARTED, message_of
+from tui.engines.vllm_rules import (
+    CUDA_OUT_OF_MEMORY,
+    GENERIC,
+    MEMORY_AT_START,
+    MEMORY_WHILE_RUNNING,
+    REFUSED_VALUE,
+    SPECIFIC,
+)
+
+_OTHER_PREFIX = re.compile(r"^(?:\[?[WI]\d{4} |(?:INFO|WARNING|DEBUG):|\S+:\d+: \w*Warning: )")
+# Source lines of a traceback quote messages of errors that did not happen.
+_SOURCE_LINE = re.compile(r"^(?: {4}|  File \")")
+_KV_CACHE_SIZE = re.compile(r"KV cache size: [\d,]+ tokens|# (?:GPU|CPU) blocks: \d+")
+_OUR_OWN_STOP = re.compile(r"\[shutdown\] API server: shutdown triggered|Shutting down FastAPI HTTP server")
+_ERROR_LINE = re.compile(r"^\s{0,2}(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b(?::|$)|error: ")
+
+_FIELD = re.compile(r"^[a-z_][a-z0-9_.]{0,80}$")
+_WHY = re.compile(r"^ {2}\S.* \[type=\w+")
+_REFUSED_LINES = 30
+
+
+def diagnose(lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
+    """Return why it failed; None for a log that shows no failure and an exit code that means none."""
+    lines = _until_own_stop(lines)
+    if found := first_match(lines, SPECIFIC, _judged):
+        return _specific(*found, lines=lines, started=started)
+    if found := first_match(lines, GENERIC, _judged):
+        matched, at, match = found
+        return matched.applied_to(lines[at], match)
+    return _by_exit_code(lines, exit_code)
+
+
+def _judged(line: str) -> str | None:
+    level, message = message_of(line)
+    if level in ("DEBUG", "INFO", "WARNING") or _SOURCE_LINE.match(message):
+        return None
+    return None if not level and _OTHER_PREFIX.match(message) else message
+
+
+def _until_own_stop(lines: Sequence[str]) -> Sequence[str]:
+    """Leave out what follows an orderly stop: an idle engine then logs EngineDeadError, which means nothing."""
+    for at, line in enumerate(lines):
+        if _OUR_OWN_STOP.search(line):
+            return lines[:at]
+    return lines
+
+
+def _specific(matched: Rule, at: int, match: re.Match[str], *, lines: Sequence[str], started: bool) -> Diagnosis:
+    if matched is REFUSED_VALUE and (refused := _refused_values(lines[at + 1 : at + 1 + _REFUSED_LINES])):
+        return Diagnosis(matched.failure, lines[at].strip(), f"Correct in [server.args]: {refused}.", matched.summary)
+    if matched is not CUDA_OUT_OF_MEMORY:
+        return matched.applied_to(lines[at], match)
+    before = lines[:at]
+    if started or any(STARTED in line for line in before):
+        return MEMORY_WHILE_RUNNING.applied_to(lines[at], match)
+    if any(_KV_CACHE_SIZE.search(line) for line in before):
+        return MEMORY_AT_START.applied_to(lines[at], match)
+    return matched.applied_to(lines[at], match)
+
+
+def _refused_values(lines: Sequence[str]) -> str:
+    """Return what pydantic says below its headline: a field's name, and in the next line what it expects."""
+    return ", ".join(
+        f"{name} ({why.strip().split(' [')[0]})"
+        for name, why in pairwise(lines)
+        if _FIELD.match(name) and _WHY.match(why)
+    )
+
+
+def _by_exit_code(lines: Sequence[str], exit_code: int | None) -> Diagnosis | None:
+    if exit_code is None or exit_code == 0:
+        return None
+    judged = [line for line in lines if (message := _judged(line)) and _ERROR_LINE.search(message)]
+    last_line = judged[-1].strip() if judged else next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if exit_code < 0:
+        return Diagnosis(
+            FailureClass.CRASH,
+            last_line if judged else "",
+            "Look for who sent the signal: an operator, a job scheduler, or the kernel for want of memory (dmesg).",
+            f"vLLM was ended by {signal_in_words(exit_code)}",
+        )
+    return Diagnosis(
+        FailureClass.CRASH,
+        last_line,
+        "Read the log above this line; the first error in it is most often the cause.",
+        f"vLLM ended with exit code {exit_code}",
+    )

@@ -1,0 +1,110 @@
+"""vLLM's log: what its lines tell of a start. Made from logs of 0.32.0 and from public issues for GPU lines.
+
+Line form: `(PROC pid=N) LEVEL MM-DD HH:MM:SS [file.py:LINE] message`; releases before V1 lack the first part. Lines
+of uvicorn, progress bars, warnings of Python and tracebacks have no such prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from tui.engines.base import LogFact, Stage
+
+PREFIX = re.compile(
+    r"^(?:\([^()]*pid=\d+[^()]*\)\s+)*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+"
+    r"\d\d-\d\d[ T][\d:.]+\s+\[[^\]]*\] ?"
+)
+_PROCESS_ONLY = re.compile(r"^(?:\([^()]*pid=\d+[^()]*\)\s?)+")
+
+
+def message_of(line: str) -> tuple[str, str]:
+    """Return a line's level ("" where it has none) and its message."""
+    found = PREFIX.match(line)
+    if found:
+        return found["level"], line[found.end() :]
+    return "", _PROCESS_ONLY.sub("", line, count=1)
+
+
+def read_log_line(line: str) -> LogFact | None:
+    """Return what a line tells, or None. One line may tell the size of the KV cache and the concurrency both."""
+    level, message = message_of(line)
+    if level in ("ERROR", "CRITICAL"):
+        return None
+    for marker, pattern, fact_of in _TABLE:
+        # A substring is looked for first, since nearly all lines of a busy server match nothing.
+        if marker in message and (found := pattern.search(message)):
+            return fact_of(found)
+    return None
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _begins(stage: Stage) -> Callable[[re.Match[str]], LogFact]:
+    return lambda _found: LogFact(stage=stage)
+
+
+def _percent(stage: Stage) -> Callable[[re.Match[str]], LogFact]:
+    return lambda found: LogFact(stage=stage, progress=min(int(found[1]) / 100, 1.0))
+
+
+def _kv_cache(found: re.Match[str]) -> LogFact:
+    # One line since 0.2x, two before.
+    concurrency = _CONCURRENCY.search(found.string)
+    return LogFact(
+        stage=Stage.KV_CACHE,
+        kv_cache_tokens=_number(found[1]),
+        max_concurrency=float(concurrency[1]) if concurrency else None,
+    )
+
+
+_CONCURRENCY = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: (\d+(?:\.\d+)?)x")
+_TABLE: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], LogFact]], ...] = tuple(
+    (marker, re.compile(pattern), fact_of)
+    for marker, pattern, fact_of in (
+        (" version ", r" version (\d\S*)", lambda found: LogFact(stage=Stage.CONFIG, version=found[1])),
+        ("API server version", r"API server version (\d\S*)", lambda f: LogFact(stage=Stage.CONFIG, version=f[1])),
+        ("non-default args", r"non-default args: \{", _begins(Stage.CONFIG)),
+        ("Resolved architecture", r"Resolved architecture: \S", _begins(Stage.CONFIG)),
+        (
+            "Using max model len",
+            r"Using max model len ([\d,]{1,15})",
+            lambda found: LogFact(stage=Stage.CONFIG, max_model_len=_number(found[1])),
+        ),
+        ("LLM engine (v", r"Initializing an? (?:V\d )?LLM engine \(v([^)\s]+)\)", lambda f: LogFact(version=f[1])),
+        ("Starting to load model", r"Starting to load model ", _begins(Stage.LOADING_WEIGHTS)),
+        ("Loading ", r"Loading .*checkpoint shards:\s+(\d{1,3})% Completed", _percent(Stage.LOADING_WEIGHTS)),
+        (
+            "Loading weights took",
+            r"Loading weights took [\d.]+ seconds",
+            lambda _found: LogFact(stage=Stage.LOADING_WEIGHTS, progress=1.0),
+        ),
+        ("Model loading took", r"Model loading took [\d.]+ G", _begins(Stage.MEMORY_PROFILING)),
+        ("Loading model weights took", r"Loading model weights took [\d.]+ G", _begins(Stage.MEMORY_PROFILING)),
+        ("Warming up model for the compilation", r"", _begins(Stage.COMPILE)),
+        ("bytecode transform time", r"bytecode transform time:", _begins(Stage.COMPILE)),
+        ("Compiling a graph", r"Compiling a graph for ", _begins(Stage.COMPILE)),
+        ("Directly load the compiled graph", r"", _begins(Stage.COMPILE)),
+        ("torch.compile took", r"torch\.compile took [\d.]+ s in total", _begins(Stage.MEMORY_PROFILING)),
+        ("Available KV cache memory", r"Available KV cache memory: -?[\d.]+ G", _begins(Stage.KV_CACHE)),
+        (" for KV cache on node ", r"(?:Explicitly|Auto) set \(", _begins(Stage.KV_CACHE)),
+        ("KV cache size", r"KV cache size: ([\d,]{1,20}) tokens", _kv_cache),
+        (
+            "Maximum concurrency",
+            _CONCURRENCY.pattern,
+            lambda found: LogFact(stage=Stage.KV_CACHE, max_concurrency=float(found[1])),
+        ),
+        ("Capturing ", r"Capturing CUDA graphs?\b.*?:\s+(\d{1,3})%", _percent(Stage.COMPILE)),
+        (
+            "Graph capturing finished",
+            r"",
+            lambda _found: LogFact(stage=Stage.COMPILE, progress=1.0),
+        ),
+        ("init engine (", r"init engine \(.*\) took [\d.]+ s", _begins(Stage.READY)),
+        ("Starting vLLM ", r"Starting vLLM (?:API )?server", _begins(Stage.READY)),
+        ("Application startup complete", r"", _begins(Stage.READY)),
+    )
+)
+STARTED = "Application startup complete"

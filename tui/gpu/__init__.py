@@ -1,0 +1,1 @@
+"""GPU readings: from NVIDIA's driver, or from a simulated server."""

@@ -1,0 +1,226 @@
+"""`vramp run`: the sweep without the app. A front end like the view, over the same bench; computes no statistics.
+
+stdout is data (the table, or JSON), stderr is narration (the progress bar).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from tui.bench.link import BenchLink
+from tui.bench.protocol import BenchSpec, StopBench
+from tui.bench.spawn import start_bench
+from tui.core.errors import BenchLost, ExitCode, LaunchError
+from tui.core.safe_text import safe_line
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.snapshot import Phase, Snapshot
+from tui.session.export import export_session
+from tui.session.grid_table import grid_table
+from tui.session.reader import SessionReader
+
+REFRESH_HZ = 4.0
+STOP_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is to be said, and where."""
+
+    as_json: bool = False
+    quiet: bool = False
+    out_dir: Path | None = None
+
+
+@dataclass(slots=True)
+class _Ending:
+    """How a run ended, for the exit code."""
+
+    interrupted: bool = False
+    failure: str = ""
+    """Why the server could not be launched or reached."""
+    error: str = ""
+    """What else went wrong."""
+    lost: bool = False
+
+
+def run(specs: list[BenchSpec], output: Output) -> ExitCode:
+    """Measure the grid of each spec, one after the other; return the gravest exit code."""
+    worst = ExitCode.OK
+    for spec in specs:
+        code = asyncio.run(_run_one(spec, output))
+        worst = max(worst, code, key=_GRAVITY.index)
+        if code is ExitCode.INTERRUPTED:
+            break
+    return worst
+
+
+_GRAVITY = [
+    ExitCode.OK,
+    ExitCode.CLIENT_LIMIT,
+    ExitCode.SERVER_UNAVAILABLE,
+    ExitCode.USAGE,
+    ExitCode.UNEXPECTED,
+    ExitCode.INTERRUPTED,
+]
+
+
+async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
+    ending = _Ending()
+    narration = _Narration(spec, quiet=output.quiet)
+    interrupt = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt.set)
+    link = await BenchLink.connect(await start_bench(spec), refresh_hz=REFRESH_HZ)
+    try:
+        following = asyncio.create_task(_follow(link, narration, ending))
+        waiting = asyncio.create_task(interrupt.wait())
+        await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if interrupt.is_set():
+            ending.interrupted = True
+            narration.say("interrupted; what was measured is kept")
+        await _stop(link, ending)
+        following.cancel()
+        waiting.cancel()
+        await asyncio.gather(following, waiting, return_exceptions=True)
+    finally:
+        narration.close()
+        await link.close()
+    return _report(spec, output, ending)
+
+
+async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> None:
+    """Look on until the sweep is through or the server has failed for good."""
+    async for snapshot in link.snapshots():
+        narration.show(snapshot)
+        if snapshot.sweep.finished:
+            return
+        if snapshot.sweep.failed:
+            ending.error = snapshot.sweep.failed
+            return
+        if snapshot.server.phase is Phase.FAILED and snapshot.load.activity == "idle":
+            failure = snapshot.server.failure
+            ending.failure = f"{failure.summary}: {failure.line}" if failure else "the server failed"
+            if failure and failure.advice:
+                ending.failure += f"\n{failure.advice}"
+            return
+    ending.lost = True
+
+
+async def _stop(link: BenchLink, ending: _Ending) -> None:
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await link.request(StopBench())
+    except (BenchLost, TimeoutError):
+        ending.lost = True
+
+
+def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
+    session_file = Path(spec.session_file)
+    with SessionReader(session_file) as reader:
+        cells = reader.cells_of_sweep()
+        if output.as_json:
+            click.echo(msgspec.json.encode(_as_json(spec, reader, cells)).decode())
+        else:
+            click.echo(grid_table(reader.meta, cells))
+    if output.out_dir is not None:
+        export_session(session_file, output.out_dir)
+    if not output.quiet:
+        click.echo(f"session {spec.session_id}: {session_file}", err=True)
+    return _exit_code(ending, cells)
+
+
+def _as_json(spec: BenchSpec, reader: SessionReader, cells: list[CellResult]) -> dict[str, object]:
+    return {
+        "session": spec.session_id,
+        "file": spec.session_file,
+        "simulated": reader.meta.simulated,
+        "time_scale": reader.meta.time_scale,
+        "profile": reader.meta.profile_name,
+        "cells": cells,
+    }
+
+
+def _exit_code(ending: _Ending, cells: list[CellResult]) -> ExitCode:
+    if ending.interrupted:
+        return ExitCode.INTERRUPTED
+    if ending.failure:
+        click.echo(f"vramp: {ending.failure}", err=True)
+        return LaunchError.exit_code
+    if ending.error:
+        click.echo(f"vramp: {safe_line(ending.error)}", err=True)
+        return ExitCode.UNEXPECTED
+    if ending.lost:
+        click.echo("vramp: the bench went away; what it measured is in the session", err=True)
+        return ExitCode.UNEXPECTED
+    if any(cell.outcome is Outcome.CLIENT_LIMIT for cell in cells):
+        click.echo("vramp: this machine's client was the limit in some cells; they say nothing of the server", err=True)
+        return ExitCode.CLIENT_LIMIT
+    return ExitCode.OK
+
+
+class _Narration:
+    """The progress bar on stderr; a plain line per cell where stderr is no terminal."""
+
+    def __init__(self, spec: BenchSpec, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._name = spec.session_id
+        self._on_terminal = sys.stderr.isatty()
+        self._told = 0
+        self._shown_width = 0
+        self._phase: Phase | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Tell how far it is."""
+        if self._quiet:
+            return
+        if snapshot.server.phase is not self._phase:
+            self._phase = snapshot.server.phase
+            self.say(f"{snapshot.profile_name}: server {self._phase}" + (" SIMULATED" if snapshot.simulated else ""))
+        if self._on_terminal:
+            self._draw(_progress_line(snapshot))
+        elif snapshot.sweep.cells_done > self._told:
+            self._told = snapshot.sweep.cells_done
+            self.say(_progress_line(snapshot))
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if not self._quiet:
+            self._draw("")
+            click.echo(safe_line(text), err=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._draw("")
+
+    def _draw(self, line: str) -> None:
+        if self._quiet or not self._on_terminal or (not line and not self._shown_width):
+            return
+        click.echo("\r" + line.ljust(self._shown_width) + ("" if line else "\r"), err=True, nl=False)
+        self._shown_width = len(line)
+
+
+def _progress_line(snapshot: Snapshot) -> str:
+    sweep, grid = snapshot.sweep, snapshot.grid
+    share = (sweep.cells_done + (sweep.cell_progress or 0.0)) / max(sweep.cells_total, 1)
+    filled = round(20 * share)
+    parts = [f"[{'#' * filled}{'.' * (20 - filled)}] {sweep.cells_done}/{sweep.cells_total} cells"]
+    if sweep.remaining_s is not None:
+        minutes, seconds = divmod(round(sweep.remaining_s), 60)
+        parts.append(f"{minutes}:{seconds:02d} left")
+    if grid.current_users is not None:
+        parts.append(f"{grid.current_users} users x {grid.current_prompt_tokens} tokens")
+    total = snapshot.figures.tokens_per_s_total
+    if total is not None:
+        parts.append(f"{total:.0f} tokens/s")
+    if snapshot.simulated:
+        parts.append("SIMULATED")
+    return "  ".join(parts)

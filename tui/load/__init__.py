@@ -1,0 +1,1 @@
+"""Load: simulated users in processes of their own, and the only clocks that count."""

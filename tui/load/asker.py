@@ -1,0 +1,280 @@
+"""A connection that asks, one request after the other; each ends as one record. Callbacks only."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import msgspec
+
+from tui.core.clock import NS_PER_S, now_ns
+from tui.core.safe_text import safe_line
+from tui.load.connection import Answer
+from tui.load.desk import Desk
+from tui.load.sockets import CLIENT_LIMIT_ERRORS, Link
+from tui.load.wire import StartedRequest
+from tui.metrics.outcome import Outcome
+from tui.metrics.record import RequestRecord, pack_gaps
+
+# A request that we ourselves held up this long says nothing of the server.
+OWN_LATENESS_NS = NS_PER_S
+
+OnOver = Callable[[RequestRecord, float | None], None]
+"""Takes the record, and for how many seconds the server asked to be left alone (Retry-After)."""
+
+
+class Asker:
+    """One user's connection. `ask` opens it where need be; `prepare` opens it beforehand."""
+
+    __slots__ = (
+        "_answer",
+        "_asking",
+        "_configured",
+        "_connect_ns",
+        "_desk",
+        "_failure",
+        "_intended_ns",
+        "_link",
+        "_on_over",
+        "_on_ready",
+        "_opened_from_ns",
+        "_pieces",
+        "_request_id",
+        "_retried",
+        "_reused",
+        "_start_ns",
+        "deadline_ns",
+        "user",
+    )
+
+    def __init__(self, desk: Desk, user: int, on_over: OnOver) -> None:
+        self._desk = desk
+        self.user = user
+        self._on_over = on_over
+        self._on_ready: Callable[[], None] | None = None
+        self._link: Link | None = None
+        self._answer: Answer | None = None
+        self._asking = False
+        self._reused = False
+        self._retried = False
+        self._failure: tuple[Outcome, str] | None = None
+        self._pieces: list[bytes] | None = None
+        self._configured = desk.configured
+        self._request_id = 0
+        self._intended_ns = 0
+        self._start_ns = 0
+        self._opened_from_ns = 0
+        self._connect_ns: int | None = None
+        self.deadline_ns: int | None = None
+        """When what is under way (opening, asking) has lasted too long; None = nothing is."""
+
+    @property
+    def asking(self) -> bool:
+        """Say whether a request is under way."""
+        return self._asking
+
+    def prepare(self, on_ready: Callable[[], None]) -> None:
+        """Open the connection and have a request at hand; `on_ready` is called when that is done, or has failed.
+
+        A failure is told by the record of the request that follows.
+        """
+        self._compose()
+        self._on_ready = on_ready
+        self.deadline_ns = now_ns() + self._desk.timeout_ns
+        self._open()
+
+    def ask(self, intended_ns: int) -> None:
+        """Send a request that was meant to start at `intended_ns`."""
+        desk = self._desk
+        if self._pieces is None:
+            self._compose()
+        self._asking = True
+        self._retried = False
+        self._answer = None
+        self._intended_ns = intended_ns
+        self._start_ns = now_ns()
+        self.deadline_ns = self._start_ns + desk.timeout_ns
+        self._request_id = desk.next_id()
+        desk.in_flight += 1
+        if self._failure is not None:
+            outcome, error = self._failure
+            self._failure = None
+            desk.loop.call_soon(self._end, outcome, error)
+        elif self._link is not None and self._link.is_open:
+            self._send()
+        elif self._on_ready is not None:
+            self._on_ready = None  # the connection is being opened already
+        else:
+            self._open()
+
+    def end(self, outcome: Outcome, error: str) -> None:
+        """End what is under way, with a record when that is a request, and close the connection."""
+        if self._on_ready is not None:
+            self._failure = (outcome, error)
+            self._ready()
+        elif self._asking:
+            self._end(outcome, error)
+        self.close()
+
+    def peek(self) -> RequestRecord:
+        """Return what has come by now of the request under way, as a record that ends now with outcome `running`."""
+        answer = self._answer or self._no_answer()
+        record = self._record(answer, now_ns())
+        return msgspec.structs.replace(record, request_id=0, output_tokens=answer.counted, error="")
+
+    def close(self) -> None:
+        """Close the connection; a request under way is forgotten."""
+        self.deadline_ns = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _compose(self) -> None:
+        self._configured = self._desk.configured
+        self._pieces = self._desk.compose()
+
+    def _open(self) -> None:
+        self._reused = False
+        self._opened_from_ns = now_ns()
+        self._link = self._desk.open_link(self)
+
+    def _send(self) -> None:
+        assert self._link is not None and self._pieces is not None and self._configured is not None
+        desk = self._desk
+        shape = self._configured.shape
+        self._answer = Answer(shape.output_tokens, desk.decoder, desk.tally)
+        if not self._retried:
+            self._start_ns = now_ns()
+        self._link.send(self._pieces)
+        desk.started[self._request_id] = StartedRequest(
+            self._request_id,
+            self.user,
+            self._configured.tag,
+            self._intended_ns,
+            self._start_ns,
+            shape.prompt_tokens,
+            shape.output_tokens,
+        )
+
+    # What the link tells.
+
+    def on_open(self) -> None:
+        """The connection is open."""
+        self._connect_ns = now_ns() - self._opened_from_ns
+        if self._on_ready is not None:
+            self._ready()
+        elif self._asking:
+            self._send()
+
+    def on_bytes(self, data: bytes | memoryview, at_ns: int) -> None:
+        """Bytes arrived."""
+        answer = self._answer
+        if answer is None:
+            self.close()  # nobody asked
+            return
+        answer.feed(data, at_ns)
+        if answer.over:
+            self._over(answer, at_ns)
+
+    def on_closed(self, error: Exception | None) -> None:
+        """The connection could not be opened, or has ended."""
+        self._link = None
+        answer = self._answer
+        if self._on_ready is not None:
+            self._failure = _why_not_opened(error)
+            self._desk.doubts_addresses = True
+            self._ready()
+        elif not self._asking:
+            return  # the server closed an idle connection, as it may
+        elif answer is None:
+            self._desk.doubts_addresses = True
+            self._end(*_why_not_opened(error))
+        elif self._reused and not answer.begun and not self._retried:
+            # The server closed the idle connection while the request was on its way: it never took it.
+            self._retried = True
+            self._answer = None
+            self._open()
+        else:
+            at_ns = now_ns()
+            answer.end_of_stream(at_ns, "" if error is None else _error_text(error))
+            self._over(answer, at_ns)
+
+    def _ready(self) -> None:
+        on_ready, self._on_ready = self._on_ready, None
+        self.deadline_ns = None
+        if on_ready is not None:
+            on_ready()
+
+    def _end(self, outcome: Outcome, error: str) -> None:
+        if not self._asking:
+            return
+        answer = self._answer or self._no_answer()
+        answer.fail(outcome, error)
+        self._over(answer, now_ns())
+
+    def _no_answer(self) -> Answer:
+        assert self._configured is not None
+        return Answer(self._configured.shape.output_tokens, self._desk.decoder, self._desk.tally)
+
+    def _over(self, answer: Answer, at_ns: int) -> None:
+        desk = self._desk
+        record = self._record(answer, at_ns)
+        self._asking = False
+        self._answer = None
+        self._pieces = None
+        self._connect_ns = None
+        self.deadline_ns = None
+        if answer.keep_alive:
+            self._reused = True
+        else:
+            self.close()
+        desk.in_flight -= 1
+        desk.started.pop(self._request_id, None)
+        desk.records.append(record)
+        self._on_over(record, answer.retry_after_s)
+
+    def _record(self, answer: Answer, at_ns: int) -> RequestRecord:
+        assert self._configured is not None
+        shape = self._configured.shape
+        stamps = answer.stamps_ns
+        outcome, error = answer.outcome or Outcome.RUNNING, answer.error
+        late_ns = self._start_ns - self._intended_ns - (self._connect_ns or 0)
+        if outcome is Outcome.OK and late_ns > OWN_LATENESS_NS:
+            outcome = Outcome.CLIENT_LIMIT
+            error = f"the client itself was late by {late_ns / NS_PER_S:.2f} s"
+        return RequestRecord(
+            request_id=self._request_id,
+            worker=self._desk.worker,
+            user=self.user,
+            tag=self._configured.tag,
+            intended_start_ns=self._intended_ns,
+            start_ns=self._start_ns,
+            first_token_ns=stamps[0] if stamps else None,
+            last_token_ns=stamps[-1] if stamps else None,
+            end_ns=max(at_ns, self._start_ns),
+            prompt_tokens=shape.prompt_tokens,
+            output_tokens_asked=shape.output_tokens,
+            prompt_tokens_usage=answer.prompt_tokens,
+            output_tokens=answer.usage,
+            events=len(stamps),
+            event_gaps_us=pack_gaps(stamps),
+            outcome=outcome,
+            http_status=answer.status,
+            error=error,
+            connect_ns=self._connect_ns,
+        )
+
+
+def _why_not_opened(error: Exception | None) -> tuple[Outcome, str]:
+    if isinstance(error, OSError) and error.errno in CLIENT_LIMIT_ERRORS:
+        return Outcome.CLIENT_LIMIT, f"no connection could be opened here: {_error_text(error)}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Outcome.DISCONNECTED, f"the server's certificate does not hold: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return Outcome.DISCONNECTED, f"no TLS connection: {_error_text(error)}"
+    return Outcome.DISCONNECTED, f"no connection: {'closed at once' if error is None else _error_text(error)}"
+
+
+def _error_text(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return safe_line(text or type(error).__name__, limit=500)

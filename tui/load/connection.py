@@ -1,0 +1,326 @@
+"""One answer of the server: HTTP by httptools, events, tokens and their times, and how it ended. No sockets.
+
+Everything in here runs once per token, by callbacks: no task, no copy that can be spared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httptools
+
+from tui.core.safe_text import safe_line
+from tui.engines.streams import Decoder, StreamEvent, read_error
+from tui.load.sse import EventSplitter, EventTooLong
+from tui.metrics.outcome import Outcome
+
+if TYPE_CHECKING:
+    from tui.load.tally import Tally
+
+MAX_HEADER_BYTES = 64 * 1024
+MAX_ERROR_BODY_BYTES = 64 * 1024
+MAX_ERROR_CHARS = 2000
+# A stream may hold a few events without a token that look as if they bore one (a closing event with an empty text).
+EVENT_SLACK = 8
+_DEAD_ENGINE = ("EngineCore", "EngineDead")
+
+
+class Answer:
+    """What has come of one request. Feed it bytes until `over`; then `outcome` and `error` are final."""
+
+    __slots__ = (
+        "_asked",
+        "_at_ns",
+        "_body",
+        "_content_type",
+        "_decode",
+        "_done",
+        "_encoding",
+        "_framed",
+        "_header_bytes",
+        "_in_body",
+        "_is_stream",
+        "_parser",
+        "_splitter",
+        "_tally",
+        "counted",
+        "error",
+        "keep_alive",
+        "location",
+        "outcome",
+        "over",
+        "prompt_tokens",
+        "retry_after_s",
+        "stamps_ns",
+        "status",
+        "usage",
+    )
+
+    def __init__(self, output_tokens_asked: int, decode: Decoder, tally: Tally) -> None:
+        self._asked = output_tokens_asked
+        self._decode = decode
+        self._tally = tally
+        self._splitter = EventSplitter(self._on_event)
+        self._at_ns = 0
+        self.stamps_ns: list[int] = []
+        """Arrival of each token-bearing event."""
+        self.counted = 0
+        """Tokens so far: by the running usage where the server gives one, else one per event."""
+        self.usage: int | None = None
+        """Output tokens by the server's final count."""
+        self.prompt_tokens: int | None = None
+        self.status: int | None = None
+        self.outcome: Outcome | None = None
+        self.error = ""
+        self.over = False
+        self.keep_alive = False
+        self.retry_after_s: float | None = None
+        self._reset_head()
+
+    def _reset_head(self) -> None:
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._header_bytes = 0
+        self._in_body = False
+        self._is_stream = False
+        self._framed = False
+        self._done = False
+        self._content_type = b""
+        self._encoding = b""
+        self._body = bytearray()
+        self.location = b""
+
+    @property
+    def begun(self) -> bool:
+        """Say whether any byte of it has arrived."""
+        return self._header_bytes > 0
+
+    def feed(self, data: bytes | memoryview, at_ns: int) -> None:
+        """Take bytes that arrived at `at_ns`."""
+        self._at_ns = at_ns
+        if not self._in_body:
+            self._header_bytes += len(data)
+        parser = self._parser
+        if parser is None:
+            return
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(Outcome.MALFORMED, f"not HTTP: {_cause(error)}")
+        except httptools.HttpParserUpgrade:
+            self._fail(Outcome.MALFORMED, "the server switched to another protocol")
+        if not self._in_body and self._header_bytes > MAX_HEADER_BYTES:
+            self._fail(Outcome.MALFORMED, f"a header of more than {MAX_HEADER_BYTES} bytes")
+
+    def end_of_stream(self, at_ns: int, why: str = "") -> None:
+        """Take it that the connection has ended; `why` is empty for a plain end of file."""
+        self._at_ns = at_ns
+        if self.over:
+            return
+        if self._in_body and not self._framed and not why:
+            self.on_message_complete()  # HTTP/1.0: the body lasts until the connection ends
+        else:
+            where = "in the body" if self._in_body else "in the header" if self.begun else "before any answer"
+            self.fail(Outcome.DISCONNECTED, f"{why or 'the server closed the connection'} {where}")
+
+    def fail(self, outcome: Outcome, error: str) -> None:
+        """End it from outside: a time-out, a cut, a network error. What the server said before stands."""
+        self._fail(outcome, error)
+
+    # What httptools calls; they raise nothing, for it would wrap and hide it.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header field."""
+        name = name.lower()
+        if name == b"content-type":
+            self._content_type = value.split(b";")[0].strip().lower()
+        elif name == b"content-encoding":
+            self._encoding = value.strip().lower()
+        elif name in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+        elif name == b"retry-after":
+            self.retry_after_s = _retry_after_s(value)
+        elif name == b"location":
+            self.location = value
+
+    def on_headers_complete(self) -> None:
+        """Judge the head."""
+        parser = self._parser
+        if parser is None:
+            return
+        self.status = parser.get_status_code()
+        if self.status < 200:
+            return
+        self._in_body = True
+        if self._encoding not in (b"", b"identity"):
+            self._fail(Outcome.MALFORMED, f"content-encoding {_text(self._encoding)} though not asked for")
+        elif self.status == 200:
+            self._is_stream = self._content_type == b"text/event-stream"
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if self.over:
+            return
+        if self._is_stream:
+            try:
+                self._splitter.feed(body)
+            except EventTooLong as error:
+                self._fail(Outcome.MALFORMED, str(error))
+        else:
+            self._body += body
+            if len(self._body) > MAX_ERROR_BODY_BYTES:
+                self._judge_plain_body()
+
+    def on_message_complete(self) -> None:
+        """Judge the whole."""
+        if self.over:
+            return
+        if self.status is not None and self.status < 200:  # 100 Continue and its like: the answer is still to come
+            self._in_body = False
+            self._header_bytes = 1
+            return
+        # A body that lasts until the end of the connection leaves none to keep.
+        self.keep_alive = self._framed and self._parser is not None and bool(self._parser.should_keep_alive())
+        if self._is_stream:
+            self._judge_stream()
+        else:
+            self._judge_plain_body()
+
+    def _on_event(self, payload: bytes) -> None:
+        try:
+            event = self._decode(payload)
+        except ValueError as error:
+            self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
+            return
+        if event.output_tokens is not None:
+            self._on_usage(event)
+        elif event.bears_tokens:
+            self.counted += 1
+            at_ns = self._at_ns
+            self.stamps_ns.append(at_ns)
+            self._tally.arrivals_ns.append(at_ns)
+            if len(self.stamps_ns) > self._asked + EVENT_SLACK:
+                self._too_many(f"{len(self.stamps_ns)} events with tokens")
+        elif event.error is not None:
+            self._on_error_event(event)
+        elif event.done:
+            self._done = True
+
+    def _on_usage(self, event: StreamEvent) -> None:
+        usage = event.output_tokens or 0
+        new = usage - self.counted
+        if new > 0:
+            self.counted = usage
+            if event.bears_tokens:
+                self.stamps_ns.append(self._at_ns)
+                self._tally.arrivals_ns.append(self._at_ns)
+                new -= 1
+            if new:
+                self._tally.add_more(self._at_ns, new)
+        if event.prompt_tokens is not None:
+            self.prompt_tokens = event.prompt_tokens
+        if event.final_usage:
+            self.usage = usage
+        if usage > self._asked:
+            self.usage = usage
+            self._too_many(f"{usage} tokens by the server's count")
+        elif usage < 0:
+            self._fail(Outcome.MALFORMED, f"a usage of {usage} tokens")
+
+    def _on_error_event(self, event: StreamEvent) -> None:
+        # The stream goes on to [DONE]; what counts is that it held an error, so the first one stays.
+        if self.outcome is None:
+            dead = event.error_code == 500 or _tells_of_dead_engine(event.error or "")
+            self.outcome = Outcome.ENGINE_DEAD if dead else Outcome.HTTP_ERROR
+            self.error = safe_line(event.error or "", limit=MAX_ERROR_CHARS)
+
+    def _too_many(self, found: str) -> None:
+        self._fail(Outcome.MALFORMED, f"{found}, though {self._asked} were asked for")
+
+    def _judge_stream(self) -> None:
+        if self.outcome is not None:  # an error event came before
+            self._finish(self.outcome, self.error)
+        elif self._splitter.unfinished:
+            self._finish(Outcome.MALFORMED, "the stream ended within an event")
+        elif not self._done:
+            self._finish(Outcome.MALFORMED, f"the stream ended without [DONE] after {len(self.stamps_ns)} events")
+        elif self.usage is None:
+            self._finish(Outcome.MALFORMED, f"no usage count came with the {len(self.stamps_ns)} events of the stream")
+        elif self.usage != self._asked:
+            self._finish(Outcome.MALFORMED, f"{self.usage} tokens came, though {self._asked} were asked for")
+        elif not self.stamps_ns:
+            self._finish(Outcome.MALFORMED, f"a usage of {self.usage} tokens, but no event bore one")
+        else:
+            self._finish(Outcome.OK, "")
+
+    def _judge_plain_body(self) -> None:
+        text, code = read_error(bytes(self._body))
+        text = safe_line(text, limit=MAX_ERROR_CHARS)
+        status = self.status or 0
+        if status == 200:
+            if code is not None or self._body.startswith(b'{"error"'):
+                self._finish(_outcome_of_error(text, code), f"HTTP 200 with an error: {text}")
+            else:
+                found = _text(self._content_type) or "none"
+                self._finish(Outcome.MALFORMED, f"content type {found}, expected text/event-stream: {text[:200]}")
+        elif 300 <= status < 400:
+            self._finish(Outcome.HTTP_ERROR, f"HTTP {status}: a redirect to {_text(self.location)} is not followed")
+        else:
+            self._finish(_outcome_of_error(text, status), f"HTTP {status}: {text or 'no body'}")
+
+    def _fail(self, outcome: Outcome, error: str) -> None:
+        if self.over:
+            return
+        if self.outcome is not None:  # the error event came first and is the cause of what follows
+            outcome, error = self.outcome, self.error
+        self.keep_alive = False
+        self._finish(outcome, error)
+
+    def _finish(self, outcome: Outcome, error: str) -> None:
+        self.over = True
+        self.outcome = outcome
+        self.error = safe_line(error, limit=MAX_ERROR_CHARS)
+        self._body = bytearray()
+        # The parser holds our methods: without this each answer would wait for the garbage collector.
+        self._parser = None
+
+
+def _tells_of_dead_engine(text: str) -> bool:
+    return any(word in text for word in _DEAD_ENGINE)
+
+
+def _outcome_of_error(text: str, status: int | None) -> Outcome:
+    if _tells_of_dead_engine(text):
+        return Outcome.ENGINE_DEAD
+    if status in (429, 503):
+        return Outcome.OVERLOADED
+    if status in (400, 413, 422) and _is_too_long(text):
+        return Outcome.TOO_LONG
+    return Outcome.HTTP_ERROR
+
+
+def _is_too_long(text: str) -> bool:
+    text = text.lower()
+    return (
+        "context length" in text
+        or "max_tokens must be at least 1" in text
+        or "min_tokens must be less than or equal to max_tokens" in text
+        or ("context" in text and ("exceed" in text or "too long" in text))
+        or ("max_model_len" in text or "maximum model length" in text)
+    )
+
+
+def _retry_after_s(value: bytes) -> float | None:
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None  # a date: rare, and the back-off serves as well
+    return seconds if 0 <= seconds < 1e9 else None
+
+
+def _cause(error: BaseException) -> str:
+    cause = error.__context__ or error
+    return f"{type(cause).__name__}: {cause}" if cause is not error else str(error)
+
+
+def _text(value: bytes) -> str:
+    return safe_line(value.decode("latin-1"), limit=200)

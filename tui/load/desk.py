@@ -1,0 +1,148 @@
+"""What all users of one worker share: the target, the shape of requests, the clock, and what there is to report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+from tui.core.clock import NS_PER_S, now_ns
+from tui.engines.base import RequestShape
+from tui.engines.streams import DECODERS, Decoder
+from tui.load.prompts import PromptMaker
+from tui.load.sockets import Address, Link, Origin, PlainLink, Receiver, TlsLink, origin_of, resolve, tls_context
+from tui.load.stamps import ArrivalClock
+from tui.load.tally import Tally
+from tui.load.wire import Begin, Configure, LoadTarget, StartedRequest
+from tui.metrics.record import RequestRecord
+
+# Shorter than any gap between tokens, for two of one stream that are read at once share a stamp; and no shorter, for a
+# round of reads in between takes as long when thousands stream.
+ASKING_SLICE_NS = 5_000_000
+RESOLVE_AGAIN_NS = 2 * NS_PER_S
+
+
+class Desk:
+    """One per worker; one thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin) -> None:
+        """Take the orders. Raises ValueError for a base URL that is none."""
+        self.loop = loop
+        self.worker = begin.worker
+        self.target = begin.target
+        self.timeout_ns = round(begin.target.request_timeout_s * NS_PER_S)
+        self.origin: Origin = origin_of(begin.target.base_url)
+        self.clock = ArrivalClock()
+        self.tally = Tally()
+        self.in_flight = 0
+        self.records: list[RequestRecord] = []
+        self.started: dict[int, StartedRequest] = {}
+        self.left: list[int] = []
+        self.configured: Configure | None = None
+        self._ids = count(1)
+        self._to_ask: deque[Callable[[], None]] = deque()
+        self._asking_soon = False
+        self._prompts: PromptMaker | None = None
+        self._decoder: Decoder | None = None
+        self._head_before_length = b""
+        self._addresses: list[Address] = []
+        self._unresolved: OSError = OSError("the host name was not looked up yet")
+        self._resolved_ns = 0
+        self.doubts_addresses = False
+        """Set when a connection failed: the name may point elsewhere by now."""
+        self._tls: ssl.SSLContext | None = tls_context(begin.target.verify) if self.origin.tls else None
+
+    def configure(self, configure: Configure) -> None:
+        """Make requests of this shape from now on. Raises ValueError for a shape that cannot be made."""
+        self._prompts = PromptMaker(configure.shape, configure.prompts)
+        self._decoder = decoder_of(configure.shape)
+        self._head_before_length = request_head(self.target, configure.shape)
+        self.configured = configure
+
+    def ask_soon(self, ask: Callable[[], None]) -> None:
+        """Have a request sent after what is there to be read now was read.
+
+        When a batching engine ends a thousand streams at once, a thousand requests follow, each as dear as five reads:
+        in slices between the reads, they delay no token until the next one covers its time.
+        """
+        self._to_ask.append(ask)
+        if not self._asking_soon:
+            self._asking_soon = True
+            self.loop.call_soon(self._ask_some)
+
+    def _ask_some(self) -> None:
+        until_ns = now_ns() + ASKING_SLICE_NS
+        try:
+            while self._to_ask and now_ns() < until_ns:
+                self._to_ask.popleft()()
+        finally:
+            self._asking_soon = bool(self._to_ask)
+            if self._asking_soon:
+                self.loop.call_soon(self._ask_some)
+
+    @property
+    def decoder(self) -> Decoder:
+        """Return the reader of events for requests that start now."""
+        assert self._decoder is not None
+        return self._decoder
+
+    def next_id(self) -> int:
+        """Return a number for a request, unique in this worker."""
+        return next(self._ids)
+
+    def compose(self) -> list[bytes]:
+        """Return the bytes of a new request, in pieces; the long one is shared by all."""
+        assert self._prompts is not None
+        first, rest = self._prompts.make()
+        return [self._head_before_length + b"%d\r\n\r\n" % (len(first) + len(rest)) + first, rest]
+
+    def open_link(self, receiver: Receiver) -> Link:
+        """Open a connection; `receiver` is told how that ended, never within this call."""
+        if self._tls is not None:
+            return TlsLink(self.loop, self.origin, self._tls, receiver, self.clock)
+        return PlainLink(self.loop, self._addresses, self._unresolved, receiver, self.clock)
+
+    async def resolve(self) -> None:
+        """Look the host up; when that fails, connections fail with the reason."""
+        self.doubts_addresses = False
+        self._resolved_ns = now_ns()
+        try:
+            self._addresses = await resolve(self.loop, self.origin)
+        except OSError as error:
+            self._addresses = []
+            self._unresolved = OSError(f"the name {self.origin.host} has no address: {error.strerror or error}")
+
+    @property
+    def wants_resolving(self) -> bool:
+        """Say whether it is time to look the host up again."""
+        return self.doubts_addresses and now_ns() - self._resolved_ns > RESOLVE_AGAIN_NS
+
+
+def request_head(target: LoadTarget, shape: RequestShape) -> bytes:
+    """Return the beginning of a request up to the value of Content-Length.
+
+    Raises ValueError for what HTTP cannot carry; the message never holds a header, for it may be the key.
+    """
+    origin = origin_of(target.base_url)
+    lines = [f"POST {origin.path}{shape.path} HTTP/1.1", f"Host: {origin.host_header}"]
+    lines += [f"{name}: {value}" for name, value in shape.headers]
+    key = os.environ.get(target.api_key_env or "", "").strip()
+    if key:
+        lines.append(f"Authorization: Bearer {key}")
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a request header holds a line break")
+    try:
+        return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("a request header holds a character that HTTP cannot carry") from None
+
+
+def decoder_of(shape: RequestShape) -> Decoder:
+    """Return the reader of the events that answer `shape`. Raises ValueError for a dialect that nobody reads."""
+    decoder = DECODERS.get(shape.dialect)
+    if decoder is None:
+        raise ValueError(f"no decoder for streams of {shape.dialect!r}; there are: {', '.join(sorted(DECODERS))}")
+    return decoder

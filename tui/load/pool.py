@@ -1,0 +1,398 @@
+"""The load: users spread over worker processes, as one. asyncio, runs in the bench; no request passes through here.
+
+Workers are told what to do and tell ten times a second what they did. One that dies takes nothing with it but the
+requests it had under way: these are recorded as lost, and its users go on elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
+from tui.core.clock import NS_PER_S, now_ns
+from tui.core.errors import UsageError, VrampError
+from tui.engines.base import RequestShape
+from tui.load.arrivals import planned_offsets_ns
+from tui.load.desk import decoder_of, request_head
+from tui.load.errand import Errand
+from tui.load.member import Member
+from tui.load.prompts import PromptMaker
+from tui.load.sockets import origin_of
+from tui.load.wire import (
+    REPORT_PERIOD_S,
+    Begin,
+    Configure,
+    Cut,
+    FireBurst,
+    LoadProgress,
+    LoadTarget,
+    Peek,
+    PrepareBurst,
+    PromptSource,
+    Report,
+    RunPlan,
+    SetUsers,
+)
+from tui.metrics.reading import Event
+from tui.metrics.record import RequestRecord
+
+__all__ = ["LoadPool", "LoadProgress", "LoadTarget", "PromptSource"]
+
+USERS_PER_WORKER = 1500
+BUSY_CPU_SHARE = 0.7
+BUSY_TICKS = 10
+START_TIMEOUT_S = 30.0
+MAX_SPARE_CONNECTIONS = 256
+# A worker that dies again and again has a cause that one more will not remove.
+DEATHS_BEFORE_GIVING_UP = 5
+DEATHS_WITHIN_S = 10.0
+
+
+class LoadPool:
+    """All workers of a bench. Callbacks are called in the event loop and must be quick."""
+
+    def __init__(
+        self,
+        target: LoadTarget,
+        *,
+        on_records: Callable[[list[RequestRecord]], None],
+        on_progress: Callable[[LoadProgress], None],
+        on_event: Callable[[Event], None],
+        first_request_id: int = 1,
+        max_workers: int | None = None,
+    ) -> None:
+        """Take the target. `max_workers`: None = one per core. Raises UsageError for a base URL that is none."""
+        try:
+            origin_of(target.base_url)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        self._target = target
+        self._on_records = on_records
+        self._on_progress = on_progress
+        self._on_event = on_event
+        self._max_workers = max_workers or max(1, os.cpu_count() or 1)
+        self.next_request_id = first_request_id
+        """For a pool that follows this one in the same session."""
+        self._numbers = count(1)
+        self._members: list[Member] = []
+        self._configured: Configure | None = None
+        self._wanted = 0
+        self._placed: dict[int, Member] = {}
+        self._errand: Errand | None = None
+        self._deaths_ns: list[int] = []
+        self._tokens: Counter[int] = Counter()
+        self._events = 0
+        self._news = asyncio.Event()
+        self._spawning = asyncio.Lock()
+        self._growing: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start the first worker. Raises VrampError when it does not come up."""
+        await self._grow(1)
+        if not self._members:
+            raise VrampError("no load worker could be started")
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """End all workers at once and wait until they are gone."""
+        self._stopping = True
+        tasks = [task for task in (self._ticking, self._growing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(member.stop() for member in self._members))
+        self._members.clear()
+        if self._errand is not None:
+            self._errand.abandon()
+        self._pulse()
+
+    async def configure(self, shape: RequestShape, prompts: PromptSource, tag: int) -> None:
+        """Give the shape of the requests that start from now on. Raises UsageError for one that cannot be made."""
+        try:
+            PromptMaker(shape, prompts)
+            decoder_of(shape)
+            request_head(self._target, shape)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        self._configured = Configure(shape, prompts, tag)
+        for member in self._members:
+            member.send(self._configured)
+
+    async def set_users(self, users: int, *, cut: bool = False) -> None:
+        """Have so many closed-loop users. New ones start at once; leaving ones finish their request, or are cut."""
+        self._expect_configured()
+        self._wanted = users
+        await self._grow(self._workers_for(users))
+        self._place(cut=cut)
+
+    async def burst(self, users: int) -> int:
+        """Send `users` requests at once on connections opened beforehand; return how many were sent.
+
+        Returns when all are over and their records are delivered. Raises VrampError when another burst or plan runs.
+        """
+        self._expect_configured()
+        if users < 1:
+            return 0
+        await self._grow(self._workers_for(users))
+        members = self._members[: max(1, min(len(self._members), users))]
+        parts = [(member, list(range(first, users, len(members)))) for first, member in enumerate(members)]
+        errand = self._begin([(member, len(part)) for member, part in parts])
+        try:
+            for member, part in parts:
+                member.send(PrepareBurst(part))
+            await errand.ready.wait()
+            at_ns = now_ns()
+            for member in members:
+                member.send(FireBurst(at_ns))
+            await errand.over.wait()
+        finally:
+            self._errand = None
+        return errand.sent
+
+    async def open_loop(self, rate_per_s: float, arrivals: str, seed: int, duration_s: float) -> int:
+        """Start requests at planned times, whatever becomes of the earlier ones; return how many had to be dropped.
+
+        Returns when the plan has passed and all its requests are over (`cut` ends them). Raises UsageError for a plan
+        that cannot be made, VrampError when another burst or plan runs.
+        """
+        self._expect_configured()
+        try:
+            offsets_ns = planned_offsets_ns(rate_per_s, arrivals, seed, duration_s)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        members = list(self._members)
+        parts = [(member, offsets_ns[first :: len(members)]) for first, member in enumerate(members)]
+        errand = self._begin([(member, len(part)) for member, part in parts])
+        spare = min(MAX_SPARE_CONNECTIONS, math.ceil(rate_per_s / len(members)))
+        # Time to open the spare connections before the first request is due.
+        start_ns = now_ns() + NS_PER_S // 5
+        try:
+            for member, part in parts:
+                member.send(RunPlan(start_ns, array("q", part).tobytes(), spare))
+            await errand.over.wait()
+        finally:
+            self._errand = None
+        return errand.dropped
+
+    async def cut(self) -> None:
+        """End everything in flight now (outcome cancelled), users to none; returns when that is done."""
+        self._wanted = 0
+        asked_ns = now_ns()
+        for member in self._members:
+            member.listed = []
+            member.send(Cut())
+        await self._quiet(asked_ns, users_too=True)
+
+    async def drain(self) -> None:
+        """Resolve when nothing is in flight; with users that stay, that is never."""
+        await self._quiet(now_ns(), users_too=False)
+
+    async def peek(self) -> list[RequestRecord]:
+        """Return what has come by now of the requests under way: outcome `running`, ended now, without a number."""
+        asked = list(self._members)
+        for member in asked:
+            member.peeked = None
+            member.send(Peek())
+        while any(member.peeked is None and not member.gone for member in asked):
+            self._news.clear()
+            await self._news.wait()
+        return [record for member in asked for record in member.peeked or []]
+
+    @property
+    def base_url(self) -> str:
+        """Return where the server is."""
+        return self._target.base_url
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the process ids of the workers."""
+        return [member.pid for member in self._members if member.pid is not None]
+
+    def _expect_configured(self) -> None:
+        if self._configured is None:
+            raise VrampError("the load was not told what to ask")
+        if not self._members:
+            raise VrampError("there is no load worker left")
+
+    def _begin(self, parts: list[tuple[Member, int]]) -> Errand:
+        if self._errand is not None:
+            raise VrampError("a burst or plan is under way already")
+        self._errand = Errand(parts)
+        return self._errand
+
+    async def _quiet(self, since_ns: int, *, users_too: bool) -> None:
+        def is_quiet(member: Member) -> bool:
+            report = member.latest
+            if report is None or report.at_ns <= since_ns or report.in_flight:
+                return False
+            return not (users_too and report.users_active)
+
+        while self._members and not all(is_quiet(member) for member in self._members):
+            self._news.clear()
+            await self._news.wait()
+
+    # Workers.
+
+    def _workers_for(self, users: int) -> int:
+        return min(self._max_workers, max(1, math.ceil(users / USERS_PER_WORKER)))
+
+    async def _grow(self, workers: int) -> None:
+        async with self._spawning:
+            await self._spawn_up_to(workers)
+
+    async def _spawn_up_to(self, workers: int) -> None:
+        while len(self._members) < workers and not self._stopping:
+            member = Member(next(self._numbers), self._on_report, self._on_gone)
+            try:
+                await member.spawn()
+            except OSError as error:
+                self._tell(f"no load worker could be started: {error}", "error")
+                return
+            self._members.append(member)
+            member.send(Begin(self._target, member.number))
+            if self._configured is not None:
+                member.send(self._configured)
+            try:
+                await asyncio.wait_for(member.alive.wait(), START_TIMEOUT_S)
+            except TimeoutError:
+                self._tell(f"load worker {member.number} did not answer within {START_TIMEOUT_S:g} s", "error")
+                self._members.remove(member)
+                await member.stop()
+                return
+            if member.gone:
+                return
+
+    def _place(self, *, cut: bool = False) -> None:
+        """Give every wanted user a worker and tell each worker its users. One that is leaving stays where it is."""
+        if not self._members:
+            return
+        shares = Counter(dict.fromkeys(self._members, 0))
+        for user in range(self._wanted):
+            if user in self._placed:
+                shares[self._placed[user]] += 1
+        for user in range(self._wanted):
+            if user not in self._placed:
+                member = min(self._members, key=lambda each: shares[each])
+                self._placed[user] = member
+                shares[member] += 1
+        for member in self._members:
+            listed = [user for user in range(self._wanted) if self._placed[user] is member]
+            if listed != member.listed or cut:
+                member.listed = listed
+                member.send(SetUsers(listed, cut))
+
+    def _relieve(self, busy: Member) -> None:
+        """Have one more worker and move there a fair share of the users of `busy`, each when its request is over."""
+        if self._growing is not None and not self._growing.done():
+            return
+        if len(self._members) >= self._max_workers or len(busy.listed) < 2:
+            return
+        self._tell(f"load worker {busy.number} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
+        self._growing = asyncio.create_task(self._move_half(busy))
+
+    async def _move_half(self, busy: Member) -> None:
+        await self._grow(len(self._members) + 1)
+        # Told without them, the worker says when each has left; only then does it start elsewhere (`_on_left`).
+        busy.listed = busy.listed[: len(busy.listed) // 2]
+        busy.send(SetUsers(busy.listed, False))
+
+    # What workers tell.
+
+    def _on_report(self, member: Member, report: Report) -> None:
+        for bucket_ns, tokens in report.tokens:
+            self._tokens[bucket_ns] += tokens
+        self._events += report.events
+        self._deliver(report.records)
+        if report.left:
+            self._on_left(member, report.left)
+        errand = self._errand
+        if errand is not None and errand.owes(member):
+            if report.burst_ready:
+                errand.on_ready(member)
+            if report.burst_over or report.plan_over:
+                errand.on_over(member, report.dropped)
+        member.busy_ticks = member.busy_ticks + 1 if report.cpu_share > BUSY_CPU_SHARE else 0
+        if member.busy_ticks >= BUSY_TICKS:
+            member.busy_ticks = 0
+            self._relieve(member)
+        self._pulse()
+
+    def _on_left(self, member: Member, users: list[int]) -> None:
+        for user in users:
+            # One that is listed again was begun anew by the same worker.
+            if self._placed.get(user) is member and user not in member.listed:
+                del self._placed[user]
+        if any(user < self._wanted and user not in self._placed for user in users):
+            self._place()
+
+    def _on_gone(self, member: Member) -> None:
+        if member not in self._members:
+            return
+        self._members.remove(member)
+        why = member.why_gone()
+        lost = member.lost_records()
+        self._tell(f"{why}; {len(lost)} requests under way are lost", "error")
+        self._deliver(lost)
+        errand = self._errand
+        if errand is not None and errand.owes(member):
+            errand.on_over(member)
+        for user in [user for user, where in self._placed.items() if where is member]:
+            del self._placed[user]
+        self._pulse()
+        self._deaths_ns = [at for at in self._deaths_ns if now_ns() - at < DEATHS_WITHIN_S * NS_PER_S] + [now_ns()]
+        if len(self._deaths_ns) > DEATHS_BEFORE_GIVING_UP:
+            self._tell("load workers die again and again: no more are started", "error")
+        elif not self._stopping:
+            self._growing = asyncio.create_task(self._replace())
+
+    async def _replace(self) -> None:
+        async with self._spawning:
+            await self._spawn_up_to(len(self._members) + 1)
+        self._place()
+
+    # What the bench is told.
+
+    def _deliver(self, records: list[RequestRecord]) -> None:
+        if records:
+            first, self.next_request_id = self.next_request_id, self.next_request_id + len(records)
+            self._on_records(
+                [msgspec.structs.replace(record, request_id=first + place) for place, record in enumerate(records)]
+            )
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_PERIOD_S)
+            self._on_progress(self._progress())
+
+    def _progress(self) -> LoadProgress:
+        reports = [member.latest for member in self._members if member.latest is not None]
+        lags = [report.lag_p99_s for report in reports if report.lag_p99_s is not None]
+        tokens, self._tokens = sorted(self._tokens.items()), Counter()
+        events, self._events = self._events, 0
+        return LoadProgress(
+            at_ns=now_ns(),
+            users_active=sum(report.users_active for report in reports),
+            in_flight=sum(report.in_flight for report in reports),
+            tokens=tokens,
+            events=events,
+            cpu_share=max((report.cpu_share for report in reports), default=0.0),
+            lag_p99_s=max(lags, default=None),
+            workers=len(reports),
+            stamps="kernel" if reports and all(report.stamps == "kernel" for report in reports) else "client",
+            rss_bytes=sum(report.rss_bytes for report in reports),
+        )
+
+    def _tell(self, text: str, level: str) -> None:
+        self._on_event(Event(at_ns=now_ns(), source="load", text=text, level=level))
+
+    def _pulse(self) -> None:
+        self._news.set()

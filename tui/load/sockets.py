@@ -1,0 +1,299 @@
+"""Connections to the server: plain TCP with kernel receive stamps, or TLS with our own. By callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import time
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tui.load.stamps import ANCILLARY_BYTES, ArrivalClock, ask_for_stamps
+
+READ_BYTES = 64 * 1024
+# One buffer for all connections of the worker: what is read is consumed before the next read.
+_BUFFER = bytearray(READ_BYTES)
+_VIEW = memoryview(_BUFFER)
+_BUFFERS = [_BUFFER]
+
+# The client ran out of something; says nothing of the server.
+CLIENT_LIMIT_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
+
+Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+
+
+class Receiver(Protocol):
+    """What a link tells its owner."""
+
+    def on_open(self) -> None:
+        """Take it that the connection is open."""
+
+    def on_bytes(self, data: bytes | memoryview, at_ns: int) -> None:
+        """Take bytes; a memoryview is valid during the call only."""
+
+    def on_closed(self, error: Exception | None) -> None:
+        """Take it that the connection could not be opened or has ended; None = a plain end of file."""
+
+
+class Link(Protocol):
+    """A connection. After `close` it calls nobody any more."""
+
+    is_open: bool
+
+    def send(self, buffers: list[bytes]) -> None:
+        """Send all bytes, in order."""
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a base URL points."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+    """Without a trailing slash; to be put before every request path."""
+
+    @property
+    def host_header(self) -> str:
+        """Return the value of the Host header."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
+
+
+def origin_of(base_url: str) -> Origin:
+    """Return where `base_url` points. Raises ValueError for what is no http(s) URL."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{base_url!r}: expected http://host[:port] or https://host[:port]")
+    tls = parts.scheme == "https"
+    return Origin(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"))
+
+
+async def resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[Address]:
+    """Return the addresses of a host, best first. Raises OSError when there are none."""
+    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    return [(family, cast("tuple[str, int]", address)) for family, _, _, _, address in found]
+
+
+def tls_context(verify: bool) -> ssl.SSLContext:
+    """Return the rules of TLS; without `verify` any certificate will do, which only a profile may say."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class PlainLink:
+    """Plain TCP. Reads by recvmsg, so that each read comes with the time of its arrival."""
+
+    __slots__ = ("_addresses", "_clock", "_loop", "_out", "_receiver", "_recvmsg_into", "_sock", "is_open")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        addresses: list[Address],
+        unresolved: OSError,
+        receiver: Receiver,
+        clock: ArrivalClock,
+    ) -> None:
+        """Connect to the first of `addresses` that answers; without any it fails with `unresolved`."""
+        self._loop = loop
+        self._receiver = receiver
+        self._clock = clock
+        self._addresses = list(addresses)
+        self._sock: socket.socket | None = None
+        self._out: list[memoryview] = []
+        self.is_open = False
+        if self._addresses:
+            self._connect()
+        else:
+            loop.call_soon(self._end, unresolved)
+
+    def _connect(self) -> None:
+        family, address = self._addresses.pop(0)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            self._sock = sock
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ask_for_stamps(sock)
+            result = sock.connect_ex(address)
+        except OSError as error:
+            result = error.errno or errno.EIO
+        if result == errno.EINPROGRESS and self._sock is not None:
+            self._loop.add_writer(self._sock.fileno(), self._on_connected)
+        else:
+            # Never within the constructor, for its caller holds no link yet.
+            self._loop.call_soon(self._on_connect_result, result)
+
+    def _on_connected(self) -> None:
+        assert self._sock is not None
+        self._loop.remove_writer(self._sock.fileno())
+        self._on_connect_result(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    def _on_connect_result(self, result: int) -> None:
+        if self._receiver is _NOBODY:
+            return  # closed in the meantime
+        if result == 0 and self._sock is not None:
+            self._recvmsg_into = self._sock.recvmsg_into
+            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            self.is_open = True
+            self._receiver.on_open()
+            return
+        self._close_socket()
+        if self._addresses and result not in CLIENT_LIMIT_ERRORS:
+            self._connect()
+        else:
+            self._end(OSError(result, os.strerror(result)))
+
+    def _on_readable(self) -> None:
+        try:
+            count, ancillary, _, _ = self._recvmsg_into(_BUFFERS, ANCILLARY_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if count:
+            self._receiver.on_bytes(_VIEW[:count], self._clock.arrival_ns(ancillary))
+        else:
+            self._end(None)
+
+    def send(self, buffers: list[bytes]) -> None:
+        """Send all bytes, in order; the rest of a large request goes as the kernel takes it."""
+        if self._sock is None:
+            return
+        try:
+            sent = self._sock.sendmsg(buffers)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._loop.call_soon(self._end, error)
+            return
+        if sent == sum(map(len, buffers)):
+            return
+        for buffer in buffers:
+            if sent < len(buffer):
+                self._out.append(memoryview(buffer)[sent:])
+            sent = max(0, sent - len(buffer))
+        self._loop.add_writer(self._sock.fileno(), self._on_writable)
+
+    def _on_writable(self) -> None:
+        assert self._sock is not None
+        try:
+            while self._out:
+                sent = self._sock.send(self._out[0])
+                if sent < len(self._out[0]):
+                    self._out[0] = self._out[0][sent:]
+                else:
+                    del self._out[0]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            # The answer may be there all the same (a server that refuses a body before it has read it).
+            self._out.clear()
+        self._loop.remove_writer(self._sock.fileno())
+
+    def _end(self, error: OSError | None) -> None:
+        receiver = self._receiver
+        self.close()
+        receiver.on_closed(error)
+
+    def close(self) -> None:
+        """Close at once."""
+        self._receiver = _NOBODY
+        self._addresses.clear()
+        self._out.clear()
+        self._close_socket()
+
+    def _close_socket(self) -> None:
+        self.is_open = False
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+
+
+class TlsLink(asyncio.Protocol):
+    """TLS, by the event loop. The kernel's stamps are of no use here: they tell of records, not of what is in them."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        origin: Origin,
+        context: ssl.SSLContext,
+        receiver: Receiver,
+        clock: ArrivalClock,
+    ) -> None:
+        self._receiver = receiver
+        self._clock = clock
+        self._transport: asyncio.Transport | None = None
+        self.is_open = False
+        self._opening = loop.create_task(self._open(loop, origin, context))
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, origin: Origin, context: ssl.SSLContext) -> None:
+        try:
+            await loop.create_connection(lambda: self, origin.host, origin.port, ssl=context)
+        except (OSError, ssl.SSLError) as error:
+            self._end(error)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take it that TLS is agreed."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
+        self._receiver.on_open()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        self._clock.own_stamps += 1
+        self._receiver.on_bytes(data, time.monotonic_ns())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take it that the connection has ended."""
+        self._end(exc)
+
+    def send(self, buffers: list[bytes]) -> None:
+        """Send all bytes, in order."""
+        if self._transport is not None:
+            self._transport.writelines(buffers)
+
+    def _end(self, error: Exception | None) -> None:
+        receiver = self._receiver
+        self.close()
+        receiver.on_closed(error)
+
+    def close(self) -> None:
+        """Close at once."""
+        self._receiver = _NOBODY
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.abort()
+        elif not self._opening.done():
+            self._opening.cancel()
+
+
+class _Nobody:
+    """The receiver of a closed link."""
+
+    def on_open(self) -> None:
+        pass
+
+    def on_bytes(self, data: bytes | memoryview, at_ns: int) -> None:
+        pass
+
+    def on_closed(self, error: Exception | None) -> None:
+        pass
+
+
+_NOBODY = _Nobody()

@@ -1,0 +1,71 @@
+"""Server-sent events: the bytes of a body → the data of each event (WHATWG HTML, 9.2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_LF, _CR = b"\n\r"
+MAX_EVENT_BYTES = 1024 * 1024
+
+
+class EventTooLong(ValueError):
+    """An event of more than MAX_EVENT_BYTES."""
+
+
+class EventSplitter:
+    """Cuts a body into events, however the network cut it; calls `emit` with the data of each as it completes."""
+
+    __slots__ = ("_data", "_data_bytes", "_emit", "_pending")
+
+    def __init__(self, emit: Callable[[bytes], None]) -> None:
+        self._emit = emit
+        self._pending = bytearray()
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+
+    def feed(self, body: bytes) -> None:
+        """Take the next bytes of the body. Raises EventTooLong."""
+        # Nearly always one read holds one event of one line: no copy into the buffer, no search for lines. Slices and
+        # searches for a byte by its number take a third of the time of startswith, endswith and `b"\r" in`.
+        if (
+            not self._pending
+            and not self._data
+            and body[:6] == b"data: "
+            and body[-2:] == b"\n\n"
+            and body.find(_LF) == len(body) - 2
+            and _CR not in body
+        ):
+            self._emit(body[6:-2])
+            return
+        self._pending += body
+        if b"\n" in body or b"\r" in body or self._pending.startswith(b"\r"):
+            self._split_lines()
+        if len(self._pending) + self._data_bytes > MAX_EVENT_BYTES:
+            raise EventTooLong(f"an event of more than {MAX_EVENT_BYTES} bytes")
+
+    @property
+    def unfinished(self) -> bool:
+        """Say whether an event has begun that did not end."""
+        return bool(self._pending.strip() or self._data)
+
+    def _split_lines(self) -> None:
+        lines = bytes(self._pending).splitlines(keepends=True)
+        # A carriage return at the very end may be the first half of \r\n.
+        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        self._pending[:] = rest
+        for line in lines:
+            self._take_line(line.rstrip(b"\r\n"))
+
+    def _take_line(self, line: bytes) -> None:
+        if not line:
+            if self._data:
+                data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                self._data = []
+                self._data_bytes = 0
+                self._emit(data)
+            return
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            value = value.removeprefix(b" ")
+            self._data.append(value)
+            self._data_bytes += len(value)

@@ -1,0 +1,105 @@
+"""When bytes arrived: the kernel's receive timestamp where it is to be had, else our own.
+
+SO_TIMESTAMPNS (socket(7)) gives CLOCK_REALTIME of the last segment that a read returned; it is moved to the one axis
+of a session, CLOCK_MONOTONIC, by an offset that is sampled each second. So a token's time does not depend on how busy
+the worker is, and the distance to the present is the worker's own lag.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python 3.11 does not name it
+ANCILLARY_BYTES = 64
+_TIMESPEC = struct.Struct("@ll")
+_NS_PER_S = 1_000_000_000
+# Further off than this a stamp says more of a stepped wall clock than of our lag, so the offset is sampled anew.
+_SUSPICIOUS_LAG_NS = 500_000_000
+_STEP_NS = 1_000_000
+
+Ancillary = list[tuple[int, int, bytes]]
+
+
+class ArrivalClock:
+    """The clock of one worker; one thread."""
+
+    __slots__ = ("_held", "_offset_ns", "_source", "kernel_stamps", "lags_ns", "own_stamps")
+
+    def __init__(self) -> None:
+        self._offset_ns = _sample_offset_ns()
+        self.lags_ns: list[int] = []
+        """Distance from arrival to processing, one per read with a kernel stamp; the owner empties it."""
+        self.kernel_stamps = 0
+        self.own_stamps = 0
+        self._source = ""
+        # The kernel begins to stamp a moment after the first socket asked for it: this one asks before any connects.
+        self._held = socket.socket()
+        ask_for_stamps(self._held)
+
+    @property
+    def source(self) -> str:
+        """Return where times came from in the last second: `kernel`, or `client` when any did not."""
+        if self.kernel_stamps or self.own_stamps:
+            return "client" if self.own_stamps else "kernel"
+        return self._source or "client"
+
+    def resync(self) -> None:
+        """Sample the offset of the two clocks, and begin a new second."""
+        self._offset_ns = _sample_offset_ns()
+        self._source = self.source
+        self.kernel_stamps = 0
+        self.own_stamps = 0
+
+    def close(self) -> None:
+        """Need no more stamps."""
+        self._held.close()
+
+    def arrival_ns(self, ancillary: Ancillary) -> int:
+        """Return when the bytes that came with `ancillary` arrived, CLOCK_MONOTONIC in ns."""
+        if not ancillary:
+            self.own_stamps += 1
+            return time.monotonic_ns()
+        seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+        stamp_ns: int = seconds * _NS_PER_S + nanoseconds
+        lag_ns = time.time_ns() - stamp_ns
+        if lag_ns < 0 or lag_ns > _SUSPICIOUS_LAG_NS:
+            return self._doubtful_arrival_ns(stamp_ns)
+        self.kernel_stamps += 1
+        self.lags_ns.append(lag_ns)
+        return stamp_ns + self._offset_ns
+
+    def _doubtful_arrival_ns(self, stamp_ns: int) -> int:
+        before = self._offset_ns
+        self._offset_ns = _sample_offset_ns()
+        now = time.monotonic_ns()
+        if abs(self._offset_ns - before) > _STEP_NS:
+            return now  # the wall clock was set: this one stamp belongs to neither offset
+        self.kernel_stamps += 1
+        self.lags_ns.append(max(0, now - stamp_ns - self._offset_ns))
+        return min(stamp_ns + self._offset_ns, now)
+
+
+def ask_for_stamps(sock: socket.socket) -> bool:
+    """Have the kernel stamp what arrives at `sock`; say whether it will."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _sample_offset_ns() -> int:
+    """Return CLOCK_MONOTONIC − CLOCK_REALTIME, by the tightest of a few readings."""
+    best_width, best = None, 0
+    for _ in range(5):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if best_width is None or after - before < best_width:
+            best_width, best = after - before, (before + after) // 2 - wall
+    return best

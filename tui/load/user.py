@@ -1,0 +1,234 @@
+"""Closed-loop users: each asks again as soon as it was answered. And groups that ask once: a burst, a plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from tui.core.clock import NS_PER_S, now_ns
+from tui.load.asker import Asker
+from tui.load.desk import Desk
+from tui.metrics.outcome import Outcome
+from tui.metrics.record import RequestRecord
+
+BACK_OFF_FIRST_S = 0.25
+BACK_OFF_LONGEST_S = 2.0
+RETRY_AFTER_LONGEST_S = 10.0
+
+
+class ClosedLoopUser:
+    """One simulated user. Its clock starts when its connection is open; after a failure it waits a little."""
+
+    __slots__ = (
+        "_asker",
+        "_back_off_s",
+        "_desk",
+        "_free_since_ns",
+        "_gone",
+        "_leaving",
+        "_on_left",
+        "_timer",
+        "number",
+    )
+
+    def __init__(self, desk: Desk, number: int, on_left: Callable[[ClosedLoopUser], None]) -> None:
+        self._desk = desk
+        self.number = number
+        self._on_left = on_left
+        self._asker = Asker(desk, number, self._on_over)
+        self._back_off_s = BACK_OFF_FIRST_S
+        self._free_since_ns = 0
+        self._leaving = False
+        self._gone = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def asker(self) -> Asker:
+        """Return its connection."""
+        return self._asker
+
+    def begin(self) -> None:
+        """Open the connection, then ask without end."""
+        self._asker.prepare(self._ask_now)
+
+    def stay(self) -> None:
+        """Do not leave after all."""
+        self._leaving = False
+
+    def leave(self, *, cut: bool) -> None:
+        """Leave when the request under way is over, or at once when `cut` or when none is."""
+        self._leaving = True
+        if cut or not self._asker.asking:
+            self._asker.end(Outcome.CANCELLED, "the user was cut")
+            self._go()
+
+    def _ask_now(self) -> None:
+        self._timer = None
+        if self._leaving:
+            self._go()
+        else:
+            self._asker.ask(now_ns())
+
+    def _ask_again(self) -> None:
+        if self._leaving:
+            self._go()
+        else:
+            self._asker.ask(self._free_since_ns)
+
+    def _on_over(self, record: RequestRecord, retry_after_s: float | None) -> None:
+        if self._leaving:
+            self._go()
+        elif record.outcome is Outcome.OK:
+            self._back_off_s = BACK_OFF_FIRST_S
+            self._free_since_ns = record.end_ns
+            self._desk.ask_soon(self._ask_again)
+        else:
+            # So that a dead server is not hammered. The wait is the user's own: the next intended start is after it.
+            wait_s = max(self._back_off_s, min(retry_after_s or 0.0, RETRY_AFTER_LONGEST_S))
+            self._back_off_s = min(self._back_off_s * 2, BACK_OFF_LONGEST_S)
+            self._timer = self._desk.loop.call_later(wait_s, self._ask_now)
+
+    def _go(self) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._asker.close()
+        self._on_left(self)
+
+
+class Burst:
+    """So many requests at once, each on a connection that was opened before the clock starts."""
+
+    def __init__(
+        self, desk: Desk, users: Sequence[int], on_ready: Callable[[], None], on_over: Callable[[], None]
+    ) -> None:
+        self.askers = [Asker(desk, user, self._on_one_over) for user in users]
+        self._on_ready = on_ready
+        self._on_over = on_over
+        self._unready = len(self.askers)
+        self._under_way = len(self.askers)
+        self._fired = False
+
+    def prepare(self) -> None:
+        """Open the connections; `on_ready` is called when all are open or have failed."""
+        for asker in self.askers:
+            asker.prepare(self._on_one_ready)
+
+    def fire(self, at_ns: int) -> None:
+        """Send all requests; they were meant to start at `at_ns`."""
+        self._fired = True
+        for asker in self.askers:
+            asker.ask(at_ns)
+
+    def cut(self) -> None:
+        """End what is under way; a burst that was not fired is over without a request."""
+        for asker in self.askers:
+            asker.end(Outcome.CANCELLED, "the burst was cut")
+        if not self._fired:
+            self._on_over()
+
+    def _on_one_ready(self) -> None:
+        self._unready -= 1
+        if self._unready == 0:
+            self._on_ready()
+
+    def _on_one_over(self, record: RequestRecord, retry_after_s: float | None) -> None:
+        self._under_way -= 1
+        if self._under_way == 0:
+            for asker in self.askers:
+                asker.close()
+            self._on_over()
+
+
+class Plan:
+    """Open loop: a request at each planned time, whatever becomes of the others."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        times_ns: Sequence[int],
+        *,
+        spare: int,
+        most: int,
+        on_over: Callable[[int], None],
+    ) -> None:
+        """`spare`: connections opened beforehand; `most`: at once. A request for which none is left is dropped.
+
+        `on_over` takes how many were dropped.
+        """
+        self._desk = desk
+        self._times_ns = times_ns
+        self._most = most
+        self._on_over = on_over
+        self._next = 0
+        self._under_way = 0
+        self._dropped = 0
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle: list[Asker] = []
+        self.askers: list[Asker] = []
+        for _ in range(min(spare, len(times_ns), most)):
+            self._idle.append(self._new_asker())
+
+    def begin(self) -> None:
+        """Open the spare connections and wait for the first planned time."""
+        for asker in self._idle:
+            asker.prepare(_nothing)
+        self._start_due()
+
+    def cut(self) -> None:
+        """End what is under way and forget what is still planned; that counts as neither started nor dropped."""
+        self._next = len(self._times_ns)
+        if self._timer is not None:
+            self._timer.cancel()
+        for asker in self.askers:
+            asker.end(Outcome.CANCELLED, "the load was cut")
+        self._judge()
+
+    def _new_asker(self) -> Asker:
+        asker: Asker
+
+        def on_over(record: RequestRecord, retry_after_s: float | None) -> None:
+            self._under_way -= 1
+            self._idle.append(asker)
+            self._judge()
+
+        asker = Asker(self._desk, len(self.askers), on_over)
+        self.askers.append(asker)
+        return asker
+
+    def _start_due(self) -> None:
+        self._timer = None
+        while self._next < len(self._times_ns):
+            planned_ns = self._times_ns[self._next]
+            wait_ns = planned_ns - now_ns()
+            if wait_ns > 0:
+                self._timer = self._desk.loop.call_later(wait_ns / NS_PER_S, self._start_due)
+                return
+            self._next += 1
+            self._start(planned_ns)
+        self._judge()
+
+    def _start(self, planned_ns: int) -> None:
+        if self._idle:
+            asker = self._idle.pop()
+        elif len(self.askers) < self._most:
+            asker = self._new_asker()
+        else:
+            self._dropped += 1
+            return
+        self._under_way += 1
+        asker.ask(planned_ns)
+
+    def _judge(self) -> None:
+        if not self._over and self._under_way == 0 and self._next >= len(self._times_ns):
+            self._over = True
+            for asker in self.askers:
+                asker.close()
+            self._on_over(self._dropped)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,181 @@
+"""What a pool and its workers say to each other: frames of a 4-byte big-endian length and a msgpack body.
+
+Down go commands, each a struct with a tag; up go `Report`s, ten a second and at once when something is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import msgspec
+
+from tui.engines.base import RequestShape
+from tui.metrics.record import RequestRecord
+
+REPORT_PERIOD_S = 0.1
+BUCKET_NS = 100_000_000
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class LoadTarget(msgspec.Struct, frozen=True):
+    """The server that is asked."""
+
+    base_url: str
+    """http:// or https://, with or without a path."""
+    api_key_env: str | None = None
+    """The name of the environment variable that holds the key; the key itself never goes over the wire."""
+    verify: bool = True
+    """False = a TLS certificate is not checked."""
+    request_timeout_s: float = 300.0
+    """The bound of a whole request."""
+
+
+class PromptSource(msgspec.Struct, frozen=True):
+    """What prompts are made of."""
+
+    kind: str
+    """`token-ids` or `text`."""
+    token_ids: bytes = b""
+    """Safe ids (no special tokens), uint32, little-endian."""
+    words: list[str] = []
+    """Each is one token when preceded by a space."""
+
+
+class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pool tells ten times a second: the state now, and what arrived since it last told."""
+
+    at_ns: int
+    users_active: int
+    """Closed-loop users, leaving ones included, and those of a burst."""
+    in_flight: int
+    tokens: list[tuple[int, int]] = []
+    """(start of a 100-ms bucket in ns, tokens that arrived in it); a bucket may come again with more."""
+    events: int = 0
+    """Token-bearing events since the last progress."""
+    cpu_share: float = 0.0
+    """Of one core, over the last second, the busiest worker's; 0 to 1."""
+    lag_p99_s: float | None = None
+    """From arrival to processing over the last second, the slowest worker's; None where nothing arrived."""
+    workers: int = 0
+    stamps: str = "client"
+    """Where token times come from: `kernel`, or `client` when any worker has to take its own."""
+    rss_bytes: int = 0
+    """Of all workers."""
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """The first command: whom to ask, and as which worker."""
+
+    target: LoadTarget
+    worker: int
+
+
+class Configure(msgspec.Struct, frozen=True, tag="configure"):
+    """What requests look like that start from now on."""
+
+    shape: RequestShape
+    prompts: PromptSource
+    tag: int
+
+
+class SetUsers(msgspec.Struct, frozen=True, tag="set-users"):
+    """The closed-loop users of this worker, by number; the others finish their request and leave, or are cut."""
+
+    users: list[int]
+    cut: bool
+
+
+class PrepareBurst(msgspec.Struct, frozen=True, tag="prepare-burst"):
+    """Open a connection for each of these users and have its request at hand."""
+
+    users: list[int]
+
+
+class FireBurst(msgspec.Struct, frozen=True, tag="fire-burst"):
+    """Send the prepared requests; all are meant to start at `at_ns`."""
+
+    at_ns: int
+
+
+class RunPlan(msgspec.Struct, frozen=True, tag="run-plan"):
+    """Open loop: start a request at each of these times, whatever becomes of the others."""
+
+    start_ns: int
+    offsets_ns: bytes
+    """int64, native: ns after `start_ns`, ascending."""
+    spare_connections: int
+    """To be opened beforehand."""
+
+
+class Cut(msgspec.Struct, frozen=True, tag="cut"):
+    """End everything now; users to none."""
+
+
+class Peek(msgspec.Struct, frozen=True, tag="peek"):
+    """Tell what has come by now of the requests under way."""
+
+
+Command = Begin | Configure | SetUsers | PrepareBurst | FireBurst | RunPlan | Cut | Peek
+
+
+class StartedRequest(msgspec.Struct, frozen=True, array_like=True):
+    """A request under way: what is known of it when its worker dies."""
+
+    request_id: int
+    user: int
+    tag: int
+    intended_start_ns: int
+    start_ns: int
+    prompt_tokens: int
+    output_tokens_asked: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in a worker since its last report."""
+
+    at_ns: int
+    users_active: int
+    in_flight: int
+    tokens: list[tuple[int, int]]
+    """(start of a 100-ms bucket in ns, tokens that arrived in it)."""
+    events: int
+    cpu_share: float
+    """Of one core, over the last second."""
+    lag_p99_s: float | None
+    stamps: str
+    rss_bytes: int
+    started: list[StartedRequest]
+    """Begun since the last report and not over yet."""
+    records: list[RequestRecord]
+    left: list[int]
+    """Closed-loop users that are gone."""
+    burst_ready: bool = False
+    burst_over: bool = False
+    plan_over: bool = False
+    dropped: int = 0
+    """Planned requests that could not be started; told with `plan_over`."""
+    peeked: list[RequestRecord] | None = None
+    """The answer to `Peek`."""
+
+
+def pack(message: Command | Report) -> bytes:
+    """Return `message` as a frame."""
+    body = msgspec.msgpack.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the body of the next frame, or None at the end (a frame cut short counts as the end)."""
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if length > MAX_FRAME_BYTES:
+            raise ValueError(f"a frame of {length} bytes; at most {MAX_FRAME_BYTES} are expected")
+        return await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+decode_command = msgspec.msgpack.Decoder(Command).decode
+decode_report = msgspec.msgpack.Decoder(Report).decode

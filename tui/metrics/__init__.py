@@ -1,0 +1,1 @@
+"""What is measured, as values and pure functions: requests, histograms, windows, cells, snapshots."""

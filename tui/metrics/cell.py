@@ -1,0 +1,97 @@
+"""The result of one cell of the grid: users x prompt size, measured in one way."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tui.metrics.outcome import Outcome
+
+
+class CellResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement of a cell. Figures come from its successful requests; what could not be had is None."""
+
+    users: int
+    prompt_tokens: int
+    output_tokens: int
+    mode: str
+    """burst, steady or rate; a grid never mixes them."""
+    measured_by: str = "sweep"
+    """sweep or operator."""
+    outcome: Outcome
+    evidence: str = ""
+    """For every outcome but ok: the log line, exit code or signal, HTTP status, NVML reading."""
+    tag: int = 0
+    """The number its requests bear; 0 = none were sent."""
+    started_at_ns: int = 0
+    duration_s: float | None = None
+    """Measured time, warm-up cut; in mode burst, from the first start to the last end, summed over repeats."""
+    warm_up_s: float | None = None
+    time_to_resolve_s: float | None = None
+    """Mean E2E latency of the requests; in mode burst the published tables' figure."""
+    tokens_per_s_total: float | None = None
+    tokens_per_s_per_user: float | None = None
+    ttft_p50_s: float | None = None
+    ttft_p90_s: float | None = None
+    ttft_p99_s: float | None = None
+    ttft_mean_s: float | None = None
+    """To lay beside the server's own, which tells no percentiles."""
+    tpot_p50_s: float | None = None
+    tpot_p90_s: float | None = None
+    tpot_p99_s: float | None = None
+    itl_p50_s: float | None = None
+    itl_p90_s: float | None = None
+    itl_p99_s: float | None = None
+    e2e_p50_s: float | None = None
+    e2e_p90_s: float | None = None
+    e2e_p99_s: float | None = None
+    requests_ok: int = 0
+    requests_failed: int = 0
+    requests_dropped: int = 0
+    """Planned by an open loop, but never started."""
+    delivered_concurrency: float | None = None
+    """Mean number of requests under way, rebuilt from raw start and end times."""
+    delivered_concurrency_max: int | None = None
+    steady: bool | None = None
+    """Whether a steady state was reached; None in mode burst."""
+    events_packed: bool = False
+    """Whether some events bore more than one token: ITL is then per event, not per token."""
+    client_cpu_share: float | None = None
+    client_lag_p99_s: float | None = None
+    client_delay_p99_s: float | None = None
+    server_ttft_mean_s: float | None = None
+    server_itl_mean_s: float | None = None
+    server_output_tokens: float | None = None
+    """Tokens that the server itself counted as generated while the cell was measured."""
+    server_waiting_max: float | None = None
+    """The most requests that the server said to be waiting for a place in its KV cache or batch."""
+    kv_cache_usage_max: float | None = None
+    preemptions: float | None = None
+    vram_used_max_bytes: int | None = None
+    """Of the fullest GPU."""
+    energy_j: float | None = None
+    energy_per_token_j: float | None = None
+    """Of all GPUs, idle draw included, per output token."""
+    goodput_requests_per_s: float | None = None
+    """Requests per second that met the profile's SLO; None without an SLO."""
+    slo_met: bool | None = None
+    cost_per_1k_tokens: float | None = None
+    cost_per_1m_tokens: float | None = None
+    currency: str = ""
+    prompt_tokens_exact: bool | None = None
+    """Whether the server's own count of every prompt was as asked; None when it gave none."""
+    reference_s: float | None = None
+    """The published figure for this cell, if the profile names a table."""
+    simulated: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Say whether requests were sent for it; else it is implied, or known by arithmetic or by a failed launch."""
+        return was_measured(self.outcome, self.tag)
+
+
+_KNOWN_UNASKED = frozenset({Outcome.TOO_LONG, Outcome.OOM_LAUNCH, Outcome.OOM_KV, Outcome.OOM_HOST})
+
+
+def was_measured(outcome: str, tag: int) -> bool:
+    """Say whether a cell that ended so, its requests bearing this tag (0 = none were sent), was measured."""
+    return outcome != Outcome.IMPLIED and (tag != 0 or outcome not in _KNOWN_UNASKED)

@@ -1,0 +1,109 @@
+"""The full record of one request, made in a load worker and kept in the session."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from itertools import pairwise
+
+import msgspec
+
+from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.metrics.outcome import Outcome
+
+
+class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One request. Times are CLOCK_MONOTONIC in ns; what did not happen is None."""
+
+    request_id: int
+    """Unique in the session."""
+    worker: int
+    user: int
+    tag: int
+    """What the request was asked for: the bench gives each measurement (cell run) a number; 0 = none."""
+    intended_start_ns: int
+    """Closed loop: when the user was free to ask; open loop: the planned time."""
+    start_ns: int
+    """When the request was handed to the kernel."""
+    first_token_ns: int | None
+    last_token_ns: int | None
+    end_ns: int
+    """When the request was over for the client, however it ended."""
+    prompt_tokens: int
+    """As asked."""
+    output_tokens_asked: int
+    prompt_tokens_usage: int | None
+    """By the server's own usage count."""
+    output_tokens: int | None
+    """By the server's own usage count; None when it gave none."""
+    events: int
+    """Token-bearing events that arrived; fewer than output_tokens where the server packed several into one."""
+    event_gaps_us: bytes
+    """Gaps between successive token-bearing events in µs: uint32, little-endian; events - 1 values."""
+    outcome: Outcome
+    http_status: int | None = None
+    error: str = ""
+    """What the server or the network said, control characters removed, at most 2,000 characters."""
+    connect_ns: int | None = None
+    """How long the connection took to open when this request had to open it; else None (it was open)."""
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the server gave all that was asked."""
+        return self.outcome is Outcome.OK
+
+    @property
+    def ttft_s(self) -> float | None:
+        """First token's arrival − intended start, s."""
+        return None if self.first_token_ns is None else (self.first_token_ns - self.intended_start_ns) / NS_PER_S
+
+    @property
+    def e2e_s(self) -> float | None:
+        """Last token's arrival − intended start, s."""
+        return None if self.last_token_ns is None else (self.last_token_ns - self.intended_start_ns) / NS_PER_S
+
+    @property
+    def tpot_s(self) -> float | None:
+        """(E2E − TTFT) / (n − 1), n = output tokens by the server's own usage count, s."""
+        if self.first_token_ns is None or self.last_token_ns is None or (self.output_tokens or 0) < 2:
+            return None
+        return (self.last_token_ns - self.first_token_ns) / NS_PER_S / ((self.output_tokens or 0) - 1)
+
+    @property
+    def client_delay_s(self) -> float:
+        """What the client itself was late by, s."""
+        return (self.start_ns - self.intended_start_ns) / NS_PER_S
+
+    @property
+    def packed(self) -> bool:
+        """Say whether some event bore more than one token."""
+        return self.output_tokens is not None and 0 < self.events < self.output_tokens
+
+    def gaps_us(self) -> array[int]:
+        """Return the gaps between successive token-bearing events, µs."""
+        gaps = array("I", self.event_gaps_us)
+        if sys.byteorder == "big":
+            gaps.byteswap()
+        return gaps
+
+
+def pack_gaps(stamps_ns: list[int]) -> bytes:
+    """Return the gaps between successive stamps (ns) as `RequestRecord.event_gaps_us` holds them."""
+    gaps_us = [(later - earlier) // NS_PER_US for earlier, later in pairwise(stamps_ns)]
+    if gaps_us and not 0 <= min(gaps_us) <= max(gaps_us) <= 0xFFFFFFFF:
+        gaps_us = [min(max(gap, 0), 0xFFFFFFFF) for gap in gaps_us]
+    gaps = array("I", gaps_us)
+    if sys.byteorder == "big":
+        gaps.byteswap()
+    return gaps.tobytes()
+
+
+def scale_gaps(event_gaps_us: bytes, factor: float) -> bytes:
+    """Return packed gaps, each `factor` times as long."""
+    gaps = array("I", event_gaps_us)
+    if sys.byteorder == "big":
+        gaps.byteswap()
+    scaled = array("I", (min(round(gap * factor), 0xFFFFFFFF) for gap in gaps))
+    if sys.byteorder == "big":
+        scaled.byteswap()
+    return scaled.tobytes()

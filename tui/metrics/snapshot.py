@@ -1,0 +1,209 @@
+"""All that a view shows, as one self-contained value: views may come and go, none needs what came before."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.reading import Event, GpuReading, SeriesPoint
+
+SERIES_POINTS = 240
+LATENCY_POINTS = 600
+REQUEST_ROWS = 100
+LOG_LINES = 300
+
+
+class Phase(StrEnum):
+    """What the server of a session is doing."""
+
+    LAUNCHING = "launching"
+    READY = "ready"
+    FAILED = "failed"
+    """It could not be started, or died too often; nothing more happens unless the operator asks."""
+    RELAUNCHING = "relaunching"
+    STOPPING = "stopping"
+    ENDED = "ended"
+    """The session is over (always so in a replay)."""
+
+
+class StageProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of a start."""
+
+    name: str
+    state: str
+    """pending, current, done, failed."""
+    seconds: float | None = None
+    progress: float | None = None
+    """0 to 1, where the log tells."""
+
+
+class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the server failed, for people."""
+
+    failure: str
+    summary: str
+    line: str
+    advice: str
+    exit_code: int | None = None
+
+
+class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The server under test."""
+
+    phase: Phase
+    stages: list[StageProgress] = []
+    failure: FailureReport | None = None
+    base_url: str = ""
+    pid: int | None = None
+    attached: bool = False
+    """It ran before us and we shall not stop it."""
+    version: str = ""
+    model: str = ""
+    max_model_len: int | None = None
+    kv_cache_tokens: int | None = None
+    max_concurrency: float | None = None
+    launches: int = 0
+    running: float | None = None
+    waiting: float | None = None
+    kv_cache_usage: float | None = None
+    preemptions_total: float | None = None
+    missing: list[str] = []
+    """What this server does not offer, in words, e.g. "no /metrics"."""
+
+
+class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for and what is delivered."""
+
+    users_wanted: int = 0
+    users_active: int = 0
+    in_flight: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    activity: str = "idle"
+    """idle, users (the operator's), sweep, ramp."""
+    delivered_concurrency: float | None = None
+    steady_for_s: float | None = None
+    """How long users and prompt size have stood still; None while they move."""
+    client_ceiling_share: float | None = None
+    """Share of what this client can carry, 0 to 1."""
+    client_lag_p99_s: float | None = None
+    workers: int = 0
+    stamps: str = ""
+    """Where token times come from: kernel or client."""
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of the last seconds (`window_s`). A percentile that the sample cannot carry is None."""
+
+    window_s: float = 10.0
+    tokens_per_s_total: float | None = None
+    """Of the last three full seconds."""
+    tokens_per_s_per_user: float | None = None
+    ttft_p50_s: float | None = None
+    ttft_p90_s: float | None = None
+    ttft_p99_s: float | None = None
+    e2e_p50_s: float | None = None
+    e2e_p90_s: float | None = None
+    e2e_p99_s: float | None = None
+    tpot_p50_s: float | None = None
+    itl_p50_s: float | None = None
+    itl_p99_s: float | None = None
+    requests_ok: int = 0
+    requests_failed: int = 0
+    requests_ok_total: int = 0
+    requests_failed_total: int = 0
+
+
+class LatencyPoint(msgspec.Struct, frozen=True, array_like=True):
+    """One finished request as a point."""
+
+    at_ns: int
+    ttft_s: float | None
+    e2e_s: float | None
+    ok: bool
+
+
+class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished request as a line."""
+
+    request_id: int
+    at_ns: int
+    outcome: Outcome
+    users: int
+    prompt_tokens: int
+    output_tokens: int | None = None
+    ttft_s: float | None = None
+    e2e_s: float | None = None
+    tokens_per_s: float | None = None
+    error: str = ""
+
+
+class GridStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The grid of one mode. Cells not listed are pending."""
+
+    mode: str = "burst"
+    users: list[int] = []
+    prompt_tokens: list[int] = []
+    cells: list[CellResult] = []
+    """The latest result of each cell; a running one has outcome `running`."""
+    current_users: int | None = None
+    current_prompt_tokens: int | None = None
+    queueing: list[tuple[int, int]] = []
+    """(users, prompt_tokens) of cells that must queue, by the server's own KV-cache size."""
+
+
+class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An automatic walk over the grid."""
+
+    running: bool = False
+    cells_done: int = 0
+    cells_total: int = 0
+    cell_progress: float | None = None
+    remaining_s: float | None = None
+    """Estimated from the cells measured so far; None before the first."""
+    finished: bool = False
+    failed: str = ""
+    """Why the walk ended before its time, where that was no failure of the server; empty = it did not."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is to be seen of a session at one moment."""
+
+    at_ns: int
+    started_at_ns: int
+    started_at: str
+    """ISO 8601, UTC."""
+    session_id: str
+    session_file: str
+    simulated: bool
+    time_scale: float = 1.0
+    """Simulated servers only: modelled time runs this many times faster, and figures are in modelled seconds."""
+    profile_name: str
+    profile_title: str
+    engine: str
+    gpu_summary: str = ""
+    """E.g. "2 × A100 40 GB"."""
+    command_line: str = ""
+    server: ServerStatus
+    load: LoadStatus = LoadStatus()
+    figures: Figures = Figures()
+    series: list[SeriesPoint] = []
+    points: list[LatencyPoint] = []
+    gpus: list[GpuReading] = []
+    gpu_note: str = ""
+    """Why there are no GPU readings, or what they lack; empty = all is well."""
+    gpu_sample_s: float | None = None
+    """What one round of readings cost."""
+    grid: GridStatus = GridStatus()
+    sweep: SweepStatus = SweepStatus()
+    requests: list[RequestRow] = []
+    """Latest first."""
+    requests_failed: list[RequestRow] = []
+    """The latest failed ones, latest first, kept longer than `requests`."""
+    log: list[Event] = []
+    """Oldest first."""
+    notice: str = ""
+    """One sentence for the operator, e.g. that a session file cannot be written."""

@@ -1,0 +1,216 @@
+"""Finds profiles and published tables by name: the user's own first, then the shipped ones."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.core.errors import ProfileError, UsageError
+from tui.core.paths import user_profiles_dir
+from tui.core.safe_text import safe_line, safe_text
+from tui.profile.loader import load_profile
+from tui.profile.schema import Profile
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
+_REFERENCE_OUTCOMES = frozenset({"ok", "failed"})
+
+TEMPLATE = """\
+name = "{name}"                            # as the file is named
+title = ""
+engine = "vllm"                            # the serving system
+
+[server]                                   # vramp launches it ...
+model = "mistralai/Mistral-7B-Instruct-v0.2"
+executable = ["vllm", "serve"]
+gpus = [0]
+
+[server.args]                              # --key value; true = bare flag
+gpu-memory-utilization = 0.9
+
+# [attach]                                 # ... or it runs already: then this table instead of [server]
+# base_url = "http://127.0.0.1:8000"
+# api_key_env = "OPENAI_API_KEY"           # the variable's name, never the key
+
+[load]
+users = [1, 2, 4, 8, 16, 32, 64, 128]
+prompt_tokens = [31, 63, 119, 296, 480, 822, 2193]
+output_tokens = 100
+mode = "burst"                             # burst | steady | rate
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileEntry:
+    """A profile that was found; `profile` is None when it has `problems`."""
+
+    name: str
+    path: Path
+    profile: Profile | None
+    problems: list[str]
+    shipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceCell:
+    """One cell of a published table."""
+
+    seconds: float | None
+    """Time to resolve; None where the study has no figure."""
+    outcome: str
+    """ok or failed, as published."""
+
+
+def shipped_profiles_dir() -> Path:
+    """Return the folder of the shipped profiles: in the installed package, else in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "shipped_profiles"
+    return installed if installed.is_dir() else package.parent / "profiles"
+
+
+def entries() -> list[ProfileEntry]:
+    """Return all profiles, the user's own first, each group by name; an own one hides a shipped one of its name."""
+    found: dict[str, ProfileEntry] = {}
+    for folder, shipped in ((user_profiles_dir(), False), (shipped_profiles_dir(), True)):
+        for path in _toml_files(folder):
+            found.setdefault(path.stem, entry_of(path, shipped=shipped))
+    return list(found.values())
+
+
+def find(name_or_path: str) -> ProfileEntry:
+    """Return the profile of that name, or the one in that file.
+
+    Raises UsageError, with the nearest names, when there is neither; a profile with mistakes is returned with them.
+    """
+    if _NAME.match(name_or_path):
+        for folder, shipped in ((user_profiles_dir(), False), (shipped_profiles_dir(), True)):
+            path = folder / f"{name_or_path}.toml"
+            if path.is_file():
+                return entry_of(path, shipped=shipped)
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or _is_file(path):
+        return entry_of(path, shipped=False)
+    names = [file.stem for file in (*_toml_files(user_profiles_dir()), *_toml_files(shipped_profiles_dir()))]
+    raise UsageError(_no_such("profile", name_or_path, names) + "; `vramp profiles list` shows all")
+
+
+def entry_of(path: Path, *, shipped: bool = False) -> ProfileEntry:
+    """Return the profile in `path` as an entry, with its mistakes if it has some. Never raises."""
+    name = safe_line(path.stem, limit=80)
+    try:
+        return ProfileEntry(name, path, load_profile(path), [], shipped)
+    except ProfileError as error:
+        return ProfileEntry(name, path, None, error.problems, shipped)
+
+
+def profile_text(entry: ProfileEntry) -> str:
+    """Return the profile as it is written, without control characters. Raises UsageError when it cannot be read."""
+    try:
+        return safe_text(entry.path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{safe_line(str(entry.path))}: found it unreadable ({error})") from None
+
+
+def new_profile(name: str) -> Path:
+    """Write a profile to start from into the user's own folder and return its path; raises as `write_profile`."""
+    return write_profile(name, TEMPLATE.format(name=name))
+
+
+def write_profile(name: str, text: str) -> Path:
+    """Write a profile into the user's own folder and return its path; never overwrites.
+
+    Raises UsageError for a name that cannot be one, that is taken, or when the folder cannot be written.
+    """
+    if not _NAME.match(name):
+        raise UsageError(f'found the name "{safe_line(name, limit=80)}", expected letters, digits, ".", "_" and "-"')
+    path = user_profiles_dir() / f"{name}.toml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path}: found a profile of that name already, expected a new name") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
+
+
+def summary_row(entry: ProfileEntry) -> dict[str, str]:
+    """Return an entry as one row of a list: name, engine, gpus, grid, state, title."""
+    profile = entry.profile
+    if profile is None:
+        mistakes = len(entry.problems)
+        state = f"{mistakes} mistake{'s' if mistakes > 1 else ''}"
+        return {"name": entry.name, "engine": "", "gpus": "", "grid": "", "state": state, "title": ""}
+    gpus = str(len(profile.server.gpus) or "any") if profile.server and not profile.simulated else ""
+    return {
+        "name": entry.name,
+        "engine": str(profile.engine),
+        "gpus": gpus,
+        "grid": f"{len(profile.load.users)} x {len(profile.load.prompt_tokens)} {profile.load.mode}",
+        "state": "shipped" if entry.shipped else "your own",
+        "title": safe_line(profile.title, limit=80),
+    }
+
+
+def reference_names() -> list[str]:
+    """Return the names of all published tables."""
+    return sorted({path.stem for folder in _reference_dirs() for path in _files(folder, ".csv")})
+
+
+def reference_table(name: str) -> dict[tuple[int, int], ReferenceCell]:
+    """Return the published table of that name by (users, prompt tokens).
+
+    Raises UsageError, with the nearest names, when there is none, or when a row cannot be read.
+    """
+    paths = [folder / f"{name}.csv" for folder in _reference_dirs()] if _NAME.match(name) else []
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise UsageError(_no_such("published table", name, reference_names()))
+    cells: dict[tuple[int, int], ReferenceCell] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                cells[int(row["users"]), int(row["prompt_tokens"])] = _reference_cell(row)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        where = f"{path} after {len(cells)} rows"
+        raise UsageError(f"{where}: found {safe_line(str(error), limit=120)}, expected a published table") from None
+    return cells
+
+
+def _reference_cell(row: dict[str, str]) -> ReferenceCell:
+    outcome = row["outcome"]
+    if outcome not in _REFERENCE_OUTCOMES:
+        raise ValueError(f'the outcome "{outcome}"')
+    return ReferenceCell(float(row["seconds"]) if row["seconds"] else None, outcome)
+
+
+def _reference_dirs() -> list[Path]:
+    return [user_profiles_dir() / "references", shipped_profiles_dir() / "references"]
+
+
+def _toml_files(folder: Path) -> list[Path]:
+    return _files(folder, ".toml")
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    try:
+        files = [path for path in folder.iterdir() if path.suffix == suffix and path.is_file()]
+        return sorted(files, key=lambda path: path.stem)
+    except OSError:
+        return []
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # longer than a path may be, or with a NUL
+        return False
+
+
+def _no_such(what: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name[:100], known, n=3, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    return f'found no {what} "{safe_line(name, limit=80)}"{hint}'

@@ -1,0 +1,78 @@
+"""What the command line changes in a profile, checked as strictly as the profile itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from tui.core.errors import ProfileError
+from tui.profile.mistakes import describe
+from tui.profile.schema import EngineName, Profile
+from tui.profile.secrets import secrets_in
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Options that win over the profile; None leaves it as it is."""
+
+    users: list[int] | None = None
+    prompt_tokens: list[int] | None = None
+    output_tokens: int | None = None
+    mode: str | None = None
+    rate_per_s: float | None = None
+    arrivals: str | None = None
+    duration_s: float | None = None
+    warm_up_s: float | None = None
+    repeats: int | None = None
+    request_timeout_s: float | None = None
+    attach_url: str | None = None
+    api_key_env: str | None = None
+    model: str | None = None
+
+
+_LOAD_KEYS = (
+    "users",
+    "prompt_tokens",
+    "output_tokens",
+    "mode",
+    "rate_per_s",
+    "arrivals",
+    "duration_s",
+    "warm_up_s",
+    "repeats",
+    "request_timeout_s",
+)
+
+
+def apply(profile: Profile, overrides: Overrides) -> Profile:
+    """Return the profile with the options applied. Raises ProfileError that names every wrong one."""
+    document: dict[str, Any] = profile.model_dump(mode="json", exclude_none=True)
+    load = document.setdefault("load", {})
+    load |= {key: value for key in _LOAD_KEYS if (value := getattr(overrides, key)) is not None}
+    if overrides.rate_per_s is not None and overrides.mode is None:
+        load["mode"] = "rate"
+    if overrides.attach_url is not None:
+        _attach(document, overrides.attach_url)
+    if overrides.model is not None:
+        document["attach" if "attach" in document else "server"]["model"] = overrides.model
+    if overrides.api_key_env is not None and "attach" in document:
+        document["attach"]["api_key_env"] = overrides.api_key_env
+    mistakes = secrets_in(document)
+    try:
+        changed = Profile.model_validate(document)
+    except ValidationError as error:
+        mistakes = [describe(mistake, document) for mistake in error.errors(include_url=False)] + mistakes
+    if mistakes:
+        raise ProfileError([f"{profile.name} with the given options: {mistake}" for mistake in mistakes])
+    return changed
+
+
+def _attach(document: dict[str, Any], url: str) -> None:
+    """Turn a profile that launches a server into one that loads a running one."""
+    document.pop("server", None)
+    document.pop("simulator", None)
+    document["attach"] = {**document.get("attach", {}), "base_url": url.rstrip("/")}
+    if document["engine"] == EngineName.SIMULATED:
+        document["engine"] = EngineName.VLLM.value

@@ -1,0 +1,181 @@
+"""A profile as a value: what INTERFACE calls the profile's tables, typed and checked.
+
+Everything is strict: an unknown key, a wrong type or a value out of range is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from tui.profile.simulator_table import SimulatorTable
+
+
+class EngineName(StrEnum):
+    """The serving systems that a profile can name."""
+
+    VLLM = "vllm"
+    SIMULATED = "simulated"
+    TGI = "tgi"
+    TRITON_VLLM = "triton-vllm"
+    TRITON_TRTLLM = "triton-trtllm"
+    RAY_SERVE = "ray-serve"
+    LLAMA_CPP = "llama-cpp"
+    SAGEMAKER = "sagemaker"
+    OPENAI = "openai"
+
+
+class Endpoint(StrEnum):
+    """Which of the server's two ways to ask is used."""
+
+    COMPLETIONS = "completions"
+    CHAT = "chat"
+
+
+class Mode(StrEnum):
+    """How a cell is measured."""
+
+    BURST = "burst"
+    """N requests at once, as in the published tables."""
+    STEADY = "steady"
+    """N users, each asking again as soon as it was answered, for a time."""
+    RATE = "rate"
+    """Requests at a given rate, whether earlier ones were answered or not."""
+
+
+class Arrivals(StrEnum):
+    """How planned requests are spread in mode `rate`."""
+
+    CONSTANT = "constant"
+    POISSON = "poisson"
+
+
+def _sorted_distinct(values: list[int]) -> list[int]:
+    if len(set(values)) != len(values):
+        raise ValueError("expected each value once")
+    return sorted(values)
+
+
+_Positive = Annotated[int, Field(ge=1)]
+_Axis = Annotated[list[_Positive], Field(min_length=1, max_length=64), AfterValidator(_sorted_distinct)]
+_Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    # TOML gives 5 where 5.0 is meant; pydantic's strict float takes an int, and its strict enum wants use of
+    # strings allowed, which `validate_python(..., strict=True)` does not, so enums are set lax one by one.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ServerTable(_Table):
+    """A server that vramp launches."""
+
+    model: Annotated[str, Field(min_length=1)]
+    executable: Annotated[list[str], Field(min_length=1)] = ["vllm", "serve"]
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0 = a free one."""
+    gpus: list[Annotated[int, Field(ge=0)]] = []
+    """Empty = as the machine gives them."""
+    startup_timeout_s: _Seconds = 1800.0
+    stop_grace_s: Annotated[float, Field(ge=0)] = 20.0
+    extra_args: list[str] = []
+    args: dict[str, bool | int | float | str] = {}
+    env: dict[str, str] = {}
+
+
+class AttachTable(_Table):
+    """A server that runs already and that vramp never stops."""
+
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The name of the environment variable that holds the key; the key itself is never written anywhere."""
+    model: str | None = None
+    """None = the first that the server offers."""
+    verify: bool = True
+    """False = a TLS certificate is not checked."""
+
+
+class LoadTable(_Table):
+    """What the simulated users ask for."""
+
+    endpoint: Annotated[Endpoint, Field(strict=False)] = Endpoint.COMPLETIONS
+    users: _Axis = [1, 2, 4, 8, 16, 32, 64, 128]
+    prompt_tokens: _Axis = [31, 63, 119, 296, 480, 822, 2193]
+    output_tokens: _Positive = 100
+    mode: Annotated[Mode, Field(strict=False)] = Mode.BURST
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Bursts per cell in mode `burst`."""
+    duration_s: _Seconds = 30.0
+    """Measured time per cell in modes `steady` and `rate`."""
+    warm_up_s: Annotated[float, Field(ge=0)] = 5.0
+    rate_per_s: _Seconds | None = None
+    """Mode `rate`: planned requests per second and user; a cell of N users is asked at N times this rate."""
+    arrivals: Annotated[Arrivals, Field(strict=False)] = Arrivals.POISSON
+    seed: int = 0
+    request_timeout_s: _Seconds = 300.0
+
+    @model_validator(mode="after")
+    def _rate_given(self) -> Self:
+        if self.mode is Mode.RATE and self.rate_per_s is None:
+            raise ValueError('expected a key rate_per_s, since mode = "rate"')
+        return self
+
+
+class SloTable(_Table):
+    """What counts as good service."""
+
+    ttft_s: _Seconds | None = None
+    tpot_s: _Seconds | None = None
+    e2e_s: _Seconds | None = None
+
+
+class CostTable(_Table):
+    """What the server costs."""
+
+    price_per_hour: Annotated[float, Field(ge=0)]
+    currency: Annotated[str, Field(min_length=1, max_length=8)] = "USD"
+
+
+class ReferenceTable(_Table):
+    """A published table to lay beside the measured grid."""
+
+    table: Annotated[str, Field(min_length=1)]
+
+
+class Profile(_Table):
+    """One way to serve and to load a model."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    title: str = ""
+    notes: str = ""
+    engine: Annotated[EngineName, Field(strict=False)]
+    server: ServerTable | None = None
+    attach: AttachTable | None = None
+    load: LoadTable = LoadTable()
+    slo: SloTable | None = None
+    cost: CostTable | None = None
+    reference: ReferenceTable | None = None
+    simulator: SimulatorTable | None = None
+
+    @model_validator(mode="after")
+    def _one_server(self) -> Self:
+        if (self.server is None) == (self.attach is None):
+            raise ValueError("expected one of the tables [server] and [attach]")
+        if self.engine is EngineName.SIMULATED and self.server is None:
+            raise ValueError('expected a table [server], since engine = "simulated" is launched by vramp')
+        if self.simulator is not None and self.engine is not EngineName.SIMULATED:
+            raise ValueError('expected engine = "simulated", since there is a table [simulator]')
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """Say whether the figures come from a model of a server instead of a server."""
+        return self.engine is EngineName.SIMULATED
+
+    @property
+    def display_title(self) -> str:
+        """Return the title, or the name where there is none."""
+        return self.title or self.name

@@ -1,0 +1,76 @@
+"""The user's settings file: strict as a profile is, and a missing file means the defaults."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tui.core.errors import UsageError
+from tui.core.paths import config_dir
+from tui.core.safe_text import safe_line
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class StageSettings(_Table):
+    """How the presentation speaks to its audience."""
+
+    words: Literal["tokens", "words"] = "tokens"
+    words_per_token: Annotated[float, Field(gt=0, le=2)] = 0.75
+    """English text's usual ratio; stated wherever words are shown."""
+
+
+class Settings(_Table):
+    """What a user prefers, on every machine the file is copied to."""
+
+    theme: str = "vramp-dark"
+    refresh_hz: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """How many pictures a second the view asks of its bench."""
+    ascii: bool = False
+    """Draw without braille and box characters."""
+    keys: dict[str, str] = {}
+    """Binding id -> keys, e.g. "quit" -> "q,f10"."""
+    leaving_users: Literal["finish", "cut"] = "finish"
+    """Whether a user who is taken away finishes the request under way, or is cut off at once."""
+    stage: StageSettings = StageSettings()
+
+
+def settings_file() -> Path:
+    """Return where the settings are looked for; it may not exist."""
+    return config_dir() / "settings.toml"
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Return the settings. Raises UsageError with one line per mistake, or when the file cannot be read."""
+    path = path or settings_file()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path}: {_problem(dict(each))}" for each in error.errors()]
+        raise UsageError("\n".join(lines)) from error
+
+
+def _problem(error: dict[str, Any]) -> str:
+    *tables, key = (str(part) for part in error["loc"])
+    place = safe_line(".".join([*tables, key]), limit=80)
+    if error["type"] == "extra_forbidden":
+        known = list((StageSettings if tables == ["stage"] else Settings).model_fields)
+        near = difflib.get_close_matches(key, known, n=1)
+        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+        return f"{place}: unknown key; {wanted}"
+    found = safe_line(repr(error["input"]), limit=60)
+    return f"{place}: found {found}; {error['msg'][:1].lower()}{error['msg'][1:]}"

@@ -1,0 +1,102 @@
+"""From a server's log, exit code and the kernel's counters to a report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tui.core.safe_text import safe_line
+from tui.engines.base import Diagnosis, Engine, FailureClass
+from tui.engines.catalogue import engine_for
+from tui.engines.diagnosis_rules import signal_in_words
+from tui.metrics.snapshot import FailureReport
+from tui.server.log_reader import LineSplitter
+
+LINE_CHARS = 2000
+ADVICE_CHARS = 600
+
+
+def diagnose_log(text: str, engine: str, exit_code: int | None) -> dict[str, str | None]:
+    """Return {"stage", "class", "line", "advice", "summary"} of a whole log; class is None for a good one.
+
+    Raises UsageError for an engine that is not known.
+    """
+    known = engine_for(engine)
+    splitter = LineSplitter()
+    lines = splitter.feed(text.encode(errors="replace")) + splitter.end()
+    facts = [fact for line in lines if (fact := known.read_log_line(line))]
+    stages = [fact.stage for fact in facts if fact.stage is not None]
+    found = known.diagnose(lines, started=False, exit_code=exit_code)
+    report = None if found is None else report_of(found, exit_code)
+    return {
+        "stage": stages[-1].value if stages else None,
+        "class": report.failure if report else None,
+        "line": report.line if report else None,
+        "advice": report.advice if report else None,
+        "summary": report.summary if report else None,
+    }
+
+
+def report_of(diagnosis: Diagnosis, exit_code: int | None) -> FailureReport:
+    """Return a diagnosis as a report; log lines in it are cleaned and cut."""
+    return FailureReport(
+        failure=diagnosis.failure.value,
+        summary=safe_line(diagnosis.summary, limit=ADVICE_CHARS),
+        line=safe_line(diagnosis.line, limit=LINE_CHARS),
+        advice=safe_line(diagnosis.advice, limit=ADVICE_CHARS),
+        exit_code=exit_code,
+    )
+
+
+def explain(
+    engine: Engine, lines: Sequence[str], *, started: bool, exit_code: int | None, oom_kills: int
+) -> FailureReport:
+    """Return why a server ended by itself. `oom_kills`: how often the kernel killed for want of memory meanwhile."""
+    found = engine.diagnose(lines, started=started, exit_code=exit_code)
+    if oom_kills > 0 and (found is None or found.failure is FailureClass.CRASH):
+        times = "once" if oom_kills == 1 else f"{oom_kills} times"
+        line = found.line if found and found.line else f"oom_kill counter of the kernel: +{oom_kills}"
+        found = Diagnosis(
+            FailureClass.OOM_HOST,
+            line,
+            "Free main memory, or run where there is more of it; `dmesg` says what was killed.",
+            f"The kernel killed {times} for want of main memory",
+        )
+    return report_of(found or _by_exit(lines, exit_code), exit_code)
+
+
+def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
+    if exit_code is None:
+        how = "The server ended, and its guardian with it"
+    elif exit_code < 0:
+        how = f"The server was ended by {signal_in_words(exit_code)}"
+    else:
+        how = f"The server ended by itself with exit code {exit_code}"
+    return Diagnosis(FailureClass.CRASH, lines[-1] if lines else "", "Read the end of its log.", how)
+
+
+def oom_kill_count() -> int:
+    """Return how many processes the kernel has killed for want of memory, here (cgroup v2 or v1) or on the machine."""
+    return max(_cgroup_kills(), _counter(Path("/proc/vmstat"), "oom_kill"))
+
+
+def _cgroup_kills() -> int:
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return 0
+    for group in groups:
+        number, controllers, path = group.split(":", 2)
+        if number == "0":
+            return _counter(Path(f"/sys/fs/cgroup{path}/memory.events"), "oom_kill")
+        if "memory" in controllers.split(","):
+            return _counter(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"), "oom_kill")
+    return 0
+
+
+def _counter(path: Path, name: str) -> int:
+    try:
+        rows = (line.split() for line in path.read_text().splitlines())
+        return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == name), 0)
+    except (OSError, ValueError):
+        return 0

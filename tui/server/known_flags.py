@@ -1,0 +1,90 @@
+"""Asks the installed vLLM for its flags, once per installation: its help takes it half a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tui.core.errors import VrampError
+from tui.core.paths import cache_dir
+from tui.engines.vllm import arguments, environment
+from tui.engines.vllm_flags import flags_in, help_command, suggestions, unknown
+from tui.profile.schema import EngineName, Profile, ServerTable
+from tui.server.process import output_of
+
+HELP_TIMEOUT_S = 90.0
+_MAX_BYTES = 1024 * 1024
+
+
+class FlagCheck:
+    """Compares a profile's flags with those of the vLLM that it names, while that starts."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._server = profile.server if profile.engine is EngineName.VLLM else None
+        self._asking: asyncio.Task[list[str]] | None = None
+
+    async def warnings(self) -> list[str]:
+        """Return a sentence for each flag of the profile that is not known; none where vLLM cannot be asked."""
+        if self._server is None:
+            return []
+        return unknown([*arguments(self._server), *self._server.extra_args], await self._known(self._server))
+
+    async def nearest(self, line: str) -> str:
+        """Return the nearest flags to those that a line of vLLM's calls unknown, in words; "" when there are none."""
+        return suggestions(line, await self._known(self._server)) if self._server is not None else ""
+
+    async def _known(self, server: ServerTable) -> list[str]:
+        if self._asking is None or self._asking.cancelled():
+            self._asking = asyncio.create_task(_flags_of(server), name="vllm-help")
+        return await self._asking
+
+
+async def _flags_of(server: ServerTable) -> list[str]:
+    command = help_command(server.executable)
+    if command is None:
+        return []
+    file = _cache_file(server.executable)
+    if flags := _read(file):
+        return flags
+    # Its help imports as much as its start does, which shall not be slowed by it.
+    command = ["nice", *command] if shutil.which("nice") else command
+    flags = flags_in(await output_of(command, environment(server), HELP_TIMEOUT_S))
+    if flags and file is not None:
+        _write(file, flags)
+    return flags
+
+
+def _cache_file(executable: Sequence[str]) -> Path | None:
+    """Return where the flags of an installation are kept: by its path and its date, which every upgrade changes."""
+    path = shutil.which(executable[0])
+    if path is None:
+        return None
+    try:
+        key = [*executable, str(Path(path).resolve()), str(Path(path).stat().st_mtime_ns)]
+        return cache_dir() / f"vllm-flags-{hashlib.sha256(msgspec.json.encode(key)).hexdigest()[:16]}.json"
+    except (OSError, VrampError):
+        return None
+
+
+def _read(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        with file.open("rb") as opened:
+            return flags_in(" ".join(msgspec.json.decode(opened.read(_MAX_BYTES), type=list[str])))
+    except (OSError, msgspec.DecodeError):
+        return []
+
+
+def _write(file: Path, flags: list[str]) -> None:
+    part = file.with_suffix(".part")
+    try:
+        part.write_bytes(msgspec.json.encode(flags))
+        part.replace(file)
+    except OSError:
+        pass  # it will be asked again

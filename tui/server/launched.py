@@ -1,0 +1,204 @@
+"""One run of a server that vramp launched: its process, its log, its stages, and the first sign of its failure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from tui.core.clock import now_ns
+from tui.engines.base import Diagnosis, Engine, FailureClass, LaunchPlan
+from tui.metrics.reading import Event
+from tui.metrics.snapshot import FailureReport
+from tui.profile.secrets import is_secret_name
+from tui.server.diagnosis import LINE_CHARS, explain, oom_kill_count, report_of
+from tui.server.log_reader import LogExcerpt, LogReader
+from tui.server.process import Ending, ServerProcess
+from tui.server.stages import StageClock
+
+LINES_PER_S = 100
+"""Of the log, handed on as events; a flood beyond that stays in the file."""
+LOOK_AGAIN_S = 0.5
+DEATH_TIMEOUT_S = 15.0
+"""A ready server whose engine has died ends within seconds; one that stays up counts as dead after this long."""
+_SHORTEST_SECRET = 6
+_LEVEL = re.compile(r"\b(ERROR|CRITICAL|FATAL|WARNING)\b")
+
+
+class LaunchedServer:
+    """From the start of the process to the proof that nothing of it is left. Used once."""
+
+    def __init__(self, engine: Engine, plan: LaunchPlan, log_file: Path, on_event: Callable[[Event], None]) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._log_file = log_file
+        self._on_event = on_event
+        self.clock = StageClock()
+        self.version = ""
+        self.kv_cache_tokens: int | None = None
+        self.max_concurrency: float | None = None
+        self.max_model_len: int | None = None
+        self.failure: asyncio.Future[FailureReport] = asyncio.get_running_loop().create_future()
+        """Why it failed, as soon as that is certain: at the decisive line of the log, or when the process ends."""
+        self._excerpt = LogExcerpt()
+        self._secrets = _secrets_of({**os.environ, **plan.env})
+        self._process: ServerProcess | None = None
+        self._reader: LogReader | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._look: asyncio.TimerHandle | None = None
+        self._death: asyncio.TimerHandle | None = None
+        self.ready = False
+        self.ended = False
+        self._ending = False
+        self._oom_kills_before = oom_kill_count()
+        self._allowance = float(LINES_PER_S)
+        self._allowance_at_ns = now_ns()
+        self._left_out = 0
+
+    async def start(self) -> None:
+        """Start it. Raises OSError when it cannot be started."""
+        self._reader = LogReader(self._log_file, self._take_lines)
+        try:
+            plan = self._plan
+            self._process = await ServerProcess.start(plan.argv, plan.env, self._log_file, plan.scratch_variables)
+        except BaseException:
+            self._reader.close()
+            raise
+        self._tasks = [
+            asyncio.create_task(self._reader.follow(), name="server-log"),
+            asyncio.create_task(self._wait_exit(self._process), name="server-exit"),
+        ]
+
+    @property
+    def pid(self) -> int | None:
+        """Return the pid of the process that was started; None before and after."""
+        return self._process.pid if self._process is not None and not self._process.exited.done() else None
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the process that was started runs."""
+        return self.pid is not None
+
+    def pids(self) -> frozenset[int]:
+        """Return the pids of the whole tree. Safe to call from any thread."""
+        return self._process.pids() if self._process is not None else frozenset()
+
+    def mark_ready(self) -> None:
+        """Take note that it answers: from now on an out-of-memory error is one at run time."""
+        self.ready = True
+        self.clock.finish(ready=True)
+
+    def last_line(self) -> str:
+        """Return the latest line of the log."""
+        lines = self._excerpt.lines()
+        return lines[-1] if lines else ""
+
+    async def end(self, grace_s: float) -> Ending:
+        """End the whole tree and return how that went. Idempotent; what the log says meanwhile is no failure."""
+        self._ending = True
+        for timer in (self._look, self._death):
+            if timer is not None:
+                timer.cancel()
+        ending = await self._process.end(grace_s) if self._process is not None else Ending()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks and self._reader is not None:
+            self._tasks = []
+            self._reader.catch_up()
+            self._reader.close()
+        self.ended = True
+        return ending
+
+    # -- the log -----------------------------------------------------------------------------------------------------
+
+    def _take_lines(self, lines: list[str]) -> None:
+        for line in map(self._hide_secrets, lines):
+            fact = self._engine.read_log_line(line)
+            if fact is not None:
+                self.clock.note(fact)
+                self.version = fact.version or self.version
+                self.kv_cache_tokens = fact.kv_cache_tokens or self.kv_cache_tokens
+                self.max_concurrency = fact.max_concurrency or self.max_concurrency
+                self.max_model_len = fact.max_model_len or self.max_model_len
+            is_error = self._excerpt.add(line, telling=fact is not None)
+            self._hand_on(line, important=is_error or fact is not None)
+            if is_error and self._look is None and not self._ending and not self.failure.done():
+                # Errors come in dumps of a hundred lines; they are judged together.
+                self._look = asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._look_for_failure)
+
+    def _look_for_failure(self) -> None:
+        self._look = None
+        if self._ending or self.failure.done():
+            return
+        found = self._engine.diagnose(self._excerpt.lines(), started=self.ready, exit_code=None)
+        if found is None:
+            return
+        if self.ready:
+            # Most errors of a running server are those of single requests; one that is fatal ends the process.
+            if self._death is None:
+                self._death = asyncio.get_running_loop().call_later(DEATH_TIMEOUT_S, self._check_death, found)
+        elif found.failure is not FailureClass.CRASH:
+            # What is specific is certain, 5 to 40 s before the process ends. The rest is told by its end.
+            self._fail(report_of(found, None))
+
+    def _check_death(self, found: Diagnosis) -> None:
+        self._fail(report_of(found, None))
+
+    def _hide_secrets(self, line: str) -> str:
+        for secret in self._secrets:
+            if secret in line:
+                line = line.replace(secret, "•••")
+        return line
+
+    def _hand_on(self, line: str, *, important: bool) -> None:
+        now = now_ns()
+        self._allowance = min(self._allowance + (now - self._allowance_at_ns) / 1e9 * LINES_PER_S, float(LINES_PER_S))
+        self._allowance_at_ns = now
+        # Important lines may overdraw, for their own number is bounded by what an excerpt keeps.
+        if self._allowance < 1 and not (important and self._allowance > -LogExcerpt.ERRORS):
+            self._left_out += 1
+            return
+        if self._left_out:
+            text = f"… {self._left_out} lines left out; they are in {self._log_file.name}"
+            self._on_event(Event(at_ns=now, source="server", text=text, level="warning"))
+            self._left_out = 0
+        self._allowance -= 1
+        self._on_event(Event(at_ns=now, source="server", text=line[:LINE_CHARS], level=_level_of(line)))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    async def _wait_exit(self, process: ServerProcess) -> None:
+        exit_code = await process.exited
+        assert self._reader is not None
+        self._reader.catch_up()
+        if self._ending:
+            return
+        oom_kills = oom_kill_count() - self._oom_kills_before
+        self._fail(
+            explain(
+                self._engine,
+                self._excerpt.lines(),
+                started=self.ready,
+                exit_code=exit_code,
+                oom_kills=oom_kills,
+            )
+        )
+
+    def _fail(self, report: FailureReport) -> None:
+        if not self.failure.done():
+            self.clock.finish(ready=False)
+            self.failure.set_result(report)
+
+
+def _secrets_of(env: dict[str, str]) -> list[str]:
+    return [value for name, value in env.items() if is_secret_name(name) and len(value) >= _SHORTEST_SECRET]
+
+
+def _level_of(line: str) -> str:
+    found = _LEVEL.search(line, 0, 80)
+    if found is None:
+        return "info"
+    return "warning" if found[1] == "WARNING" else "error"

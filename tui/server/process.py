@@ -1,0 +1,217 @@
+"""The door to other processes: starting a server under its guardian, and making sure that nothing of it is left.
+
+asyncio, in the bench. No shell is ever involved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tui.server.guardian import become_subreaper
+from tui.server.tree import MARK, Ending, descendants, end_tree, left_over
+
+__all__ = ["Ending", "ServerProcess", "become_subreaper", "output_of"]
+
+GUARDIAN_TIMEOUT_S = 30.0
+"""For what takes milliseconds on an idle machine: the guardian's own start, and its last word."""
+LEFT_OVER_GRACE_S = 3.0
+OUTPUT_BYTES = 1024 * 1024
+
+
+class ServerProcess:
+    """One launched server. Made by `start`; `end` must be awaited, whatever became of it."""
+
+    def __init__(self, guardian: asyncio.subprocess.Process, reader: asyncio.StreamReader, mark: str) -> None:
+        self._guardian = guardian
+        self._mark = mark
+        self._reader = reader
+        self._writer: asyncio.StreamWriter | None = None
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.pid = 0
+        self._scratch = ""
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        """The server's exit code, negative = signal; None = not known, since the guardian died."""
+        self._listening: asyncio.Task[None] | None = None
+        self._ended: Ending | None = None
+        self._end_lock = asyncio.Lock()
+
+    @classmethod
+    async def start(
+        cls, argv: Sequence[str], env: Mapping[str, str], log_file: Path, scratch_variables: Sequence[str] = ()
+    ) -> ServerProcess:
+        """Start `argv` with `env` added to the environment, its output at the end of `log_file`.
+
+        `scratch_variables` get a folder of this launch's own as value, which is removed with the server. Raises
+        OSError when it cannot be started (no such executable, not allowed, ...).
+        """
+        mark = secrets.token_hex(8)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                guardian = await _start_guardian(theirs, log_file)
+            except BaseException:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        process = cls(guardian, reader, mark)
+        process._writer = writer
+        wish = {
+            "argv": list(argv),
+            "env": {**os.environ, **env, MARK: mark},
+            "log": str(log_file),
+            "scratch": list(scratch_variables),
+        }
+        try:
+            process._say(wish)
+            async with asyncio.timeout(GUARDIAN_TIMEOUT_S):
+                answer = json.loads(await reader.readline() or b"{}")
+            if "started" not in answer:
+                raise OSError(answer.get("errno", 0), answer.get("refused", "the guardian did not start"), argv[0])
+        except BaseException:
+            writer.close()
+            await asyncio.shield(guardian.wait())
+            raise
+        process.pid = answer["started"]
+        process._scratch = answer["scratch"]
+        process._listening = asyncio.create_task(process._listen(), name="guardian")
+        return process
+
+    def pids(self) -> frozenset[int]:
+        """Return the pids of the whole tree. Safe to call from any thread."""
+        if self._ended is not None:
+            return frozenset()
+        if self._listening is not None and not self._listening.done():
+            return frozenset(process.pid for process in descendants(self._guardian.pid))
+        return frozenset(process.pid for process in left_over(self._guardian.pid, self._mark))
+
+    async def end(self, grace_s: float) -> Ending:
+        """End the whole tree: SIGTERM, after `grace_s` SIGKILL. Returns when it is gone; idempotent.
+
+        Called again while it is under way, it shortens the grace.
+        """
+        self._say({"end": grace_s})
+        async with self._end_lock:
+            if self._ended is None:
+                self._ended = await self._end(grace_s)
+            return self._ended
+
+    async def _end(self, grace_s: float) -> Ending:
+        assert self._listening is not None and self._writer is not None
+        await asyncio.wait({self._listening})
+        self._writer.close()
+        await self._guardian.wait()
+        ending = self._ending.result() if self._ending.done() else Ending()
+        # Whether the guardian has done its duty is checked, not believed; it may have been killed.
+        rest = await asyncio.to_thread(self._end_left_over, min(grace_s, LEFT_OVER_GRACE_S))
+        if self._scratch:
+            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+        return Ending(killed=[*ending.killed, *rest.killed], survivors=rest.survivors)
+
+    def _end_left_over(self, grace_s: float) -> Ending:
+        adopted: dict[int, psutil.Process] = {}
+
+        def find() -> list[psutil.Process]:
+            found = left_over(self._guardian.pid, self._mark)
+            # Their dead children become ours when they die, and want their exit status read as well.
+            for process in found:
+                with contextlib.suppress(psutil.Error):
+                    adopted.update((one.pid, one) for one in (process, *process.children(recursive=True)))
+            return found
+
+        def pause(seconds: float) -> None:
+            _reap(adopted)
+            psutil.wait_procs(list(adopted.values()), timeout=seconds)
+
+        by = time.monotonic() + grace_s
+        ending = end_tree(find, first=self.pid, deadline=lambda: by, pause=pause)
+        _reap(adopted)
+        return ending
+
+    async def _listen(self) -> None:
+        """Take in what the guardian says, until it says nothing more."""
+        try:
+            while line := await self._reader.readline():
+                self._hear(json.loads(line))
+        except (OSError, ValueError):
+            pass
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "exited" in message and not self.exited.done():
+            self.exited.set_result(message["exited"])
+        if "ended" in message and not self._ending.done():
+            self._ending.set_result(Ending(**message["ended"]))
+
+    def _say(self, message: dict[str, Any]) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+
+async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: float) -> str:
+    """Return what a short-lived program prints on stdout, at most 1 MB; "" when it fails or takes too long."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
+    except OSError:
+        return ""
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(timeout_s):
+            output = b""
+            while piece := await process.stdout.read(65536):
+                output = (output + piece)[:OUTPUT_BYTES]
+            return output.decode(errors="replace") if await process.wait() == 0 else ""
+    except TimeoutError:
+        return ""
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+async def _start_guardian(bench: socket.socket, log_file: Path) -> asyncio.subprocess.Process:
+    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tui.server.guardian",
+            stdin=bench.fileno(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _reap(processes: Mapping[int, psutil.Process]) -> None:
+    """Read the exit status of orphans that this process has adopted."""
+    for pid in processes:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except (ChildProcessError, OSError):
+            continue

@@ -1,0 +1,389 @@
+"""The server of a session: launched or attached to, watched, diagnosed, stopped. asyncio, in the bench."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from tui.core.clock import now_ns
+from tui.core.errors import LaunchError
+from tui.core.safe_text import safe_line
+from tui.engines.base import FailureClass, ServerMetrics
+from tui.engines.catalogue import engine_for
+from tui.engines.command_line import show_plan
+from tui.metrics.reading import Event
+from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.profile.schema import AttachTable, Profile, ServerTable
+from tui.server import probe, readiness
+from tui.server.known_flags import FlagCheck
+from tui.server.launched import LaunchedServer
+
+LOADING_GRACE_S = 3.0
+"""A server that is not ready has nothing to finish, and vLLM does not heed SIGTERM before it is."""
+PORT_TRIES = 3
+ATTACHED_PERIOD_S = 2.0
+ATTACHED_MISSES = 3
+REQUEST_TIMEOUT_S = 5.0
+VLLM_KEY_VARIABLE = "VLLM_API_KEY"
+
+
+class _Failed(Exception):
+    def __init__(self, report: FailureReport) -> None:
+        super().__init__(report.summary)
+        self.report = report
+
+
+class Supervisor:
+    """Owns one server at a time; it may be launched again after it failed, died or was stopped."""
+
+    def __init__(
+        self, profile: Profile, profile_path: Path | None, log_file: Path, *, on_event: Callable[[Event], None]
+    ) -> None:
+        self._profile = profile
+        self._profile_path = profile_path
+        self._log_file = log_file
+        self._on_event = on_event
+        self._engine = engine_for(profile.engine)
+        self._phase = Phase.LAUNCHING
+        self._failure: FailureReport | None = None
+        self._launches = 0
+        self._launched: LaunchedServer | None = None
+        self._client: httpx.AsyncClient | None = None
+        self._probe = probe.Probe()
+        self._flags = FlagCheck(profile)
+        self._kv_cache_tokens: int | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._died: asyncio.Future[FailureReport] | None = None
+        self.base_url = _root_of(profile.attach) if profile.attach else ""
+        self.model = _asked_model(profile)
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> ServerStatus:
+        """Return what is to be shown of the server now; the figures of /metrics are the bench's to add."""
+        launched = self._launched
+        length = self._probe.max_model_lens.get(self.model)
+        return ServerStatus(
+            phase=self._phase,
+            stages=launched.clock.stages() if launched else [],
+            failure=self._failure,
+            base_url=self.base_url,
+            pid=launched.pid if launched else None,
+            attached=self._profile.attach is not None,
+            version=self._probe.version or (launched.version if launched else ""),
+            model=self.model,
+            max_model_len=length if length is not None else (launched.max_model_len if launched else None),
+            kv_cache_tokens=(launched.kv_cache_tokens if launched else None) or self._kv_cache_tokens,
+            max_concurrency=launched.max_concurrency if launched else None,
+            launches=self._launches,
+            missing=list(self._probe.missing),
+        )
+
+    @property
+    def api_key_env(self) -> str | None:
+        """Return the name of the environment variable that holds the key which requests need; None = none."""
+        if self._profile.attach is not None:
+            return self._profile.attach.api_key_env
+        return VLLM_KEY_VARIABLE if os.environ.get(VLLM_KEY_VARIABLE) else None
+
+    def pids(self) -> frozenset[int]:
+        """Return the pids of the server's whole tree; empty for an attached one. Safe to call from any thread."""
+        launched = self._launched
+        return launched.pids() if launched is not None else frozenset()
+
+    # -- coming ------------------------------------------------------------------------------------------------------
+
+    async def launch(self) -> None:
+        """Launch the server, or attach to it, and return when it takes requests.
+
+        Raises LaunchError when it does not come to that; `status.failure` then says why, and nothing of it runs.
+        """
+        await self._end()
+        self._launches += 1
+        self._failure = None
+        self._probe = probe.Probe()
+        self._kv_cache_tokens = None
+        self._phase = Phase.LAUNCHING if self._launches == 1 else Phase.RELAUNCHING
+        began = time.monotonic()
+        checking = asyncio.create_task(self._check_flags(), name="check-flags")
+        try:
+            if self._profile.attach is not None:
+                await self._attach(self._profile.attach)
+            else:
+                assert self._profile.server is not None
+                await self._start(self._profile.server)
+        except _Failed as failed:
+            self._fail(failed.report)
+            await self._end()
+            await self._suggest_flags(failed.report)
+            raise LaunchError(_in_words(self._failure or failed.report)) from None
+        finally:
+            checking.cancel()  # a server that started knows all its flags
+            await asyncio.gather(checking, return_exceptions=True)
+        self._died = asyncio.get_running_loop().create_future()
+        self._phase = Phase.READY
+        watch = self._watch_attached() if self._profile.attach else self._watch_launched()
+        self._watching = asyncio.create_task(watch, name="server-watch")
+        verb = "attached to" if self._profile.attach else "ready after"
+        what = self.base_url if self._profile.attach else f"{time.monotonic() - began:.1f} s at {self.base_url}"
+        self._say(f"{verb} {what}, model {self.model}")
+        for missing in self._probe.missing:
+            self._say(missing, level="warning")
+
+    async def _start(self, server: ServerTable) -> None:
+        for attempt in range(1, PORT_TRIES + 1):
+            try:
+                await self._start_once(server)
+                return
+            except _Failed as failed:
+                # Somebody may have taken the free port in the half minute until vLLM does.
+                if server.port != 0 or failed.report.failure != FailureClass.PORT or attempt == PORT_TRIES:
+                    raise
+                self._say("the chosen port was taken meanwhile; starting again on another", level="warning")
+                await self._end()
+
+    async def _check_flags(self) -> None:
+        if self._launches == 1:
+            for warning in await self._flags.warnings():
+                self._say(f"{warning} (by the help of the vLLM that is installed)", level="warning")
+
+    async def _suggest_flags(self, report: FailureReport) -> None:
+        """Name the nearest flag to an unknown one, which may mean to wait for vLLM's help."""
+        if report.failure == FailureClass.BAD_FLAG and (found := await self._flags.nearest(report.line)):
+            self._failure = msgspec.structs.replace(report, advice=safe_line(f"{found} {report.advice}"))
+            self._say(found, level="error")
+
+    async def _start_once(self, server: ServerTable) -> None:
+        plan = self._engine.launch_plan(self._profile, _choose_port(server), self._profile_path)
+        self.base_url = plan.base_url
+        self._client = self._make_client(verify=True, local=True)
+        self._launched = launched = LaunchedServer(self._engine, plan, self._log_file, self._on_event)
+        self._say(f"starting: {show_plan(plan)}")
+        try:
+            await launched.start()
+        except OSError as error:
+            launched.clock.finish(ready=False)
+            raise _Failed(_not_started(plan.argv[0], error)) from None
+        await self._wait_ready(launched, self._client, server.startup_timeout_s)
+        try:
+            self._probe = await probe.ask(self._client, self._engine)
+        except httpx.HTTPError as error:
+            if launched.failure.done():
+                raise _Failed(launched.failure.result()) from None
+            raise _Failed(_report(FailureClass.CRASH, "The server is ready but does not answer", str(error))) from None
+        launched.mark_ready()
+        if self._probe.models:
+            self.model = self._probe.models[0]
+
+    async def _wait_ready(self, launched: LaunchedServer, client: httpx.AsyncClient, timeout_s: float) -> None:
+        healthy = asyncio.create_task(readiness.wait_until_healthy(client, self._engine.health_path), name="health")
+        try:
+            waited_for: set[asyncio.Future[Any]] = {healthy, launched.failure}
+            await asyncio.wait(waited_for, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            healthy.cancel()
+        # Health is only believed of a server that runs: somebody else may answer on the port while ours is dying.
+        if launched.failure.done():
+            raise _Failed(launched.failure.result())
+        if not launched.alive:
+            raise _Failed(await launched.failure)
+        if not healthy.done():
+            summary = f"The server was not ready within {timeout_s:g} s"
+            advice = "Raise startup_timeout_s in [server] if it only needs more time; the log says how far it came."
+            launched.clock.finish(ready=False)
+            raise _Failed(_report(FailureClass.TIMEOUT, summary, launched.last_line(), advice))
+
+    async def _attach(self, attach: AttachTable) -> None:
+        self._client = self._make_client(verify=attach.verify, local=False)
+        if attach.api_key_env and not os.environ.get(attach.api_key_env):
+            summary = f"The environment variable {attach.api_key_env} is not set"
+            raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the server's API key."))
+        try:
+            self._probe = await probe.ask(self._client, self._engine)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            advice = "Check the address, and that the server runs."
+            raise _Failed(
+                _report(FailureClass.CRASH, f"Nothing answers at {self.base_url}", str(error), advice)
+            ) from None
+        if self._probe.status in (401, 403):
+            summary = f"The server refuses us: HTTP {self._probe.status}"
+            advice = "Name the environment variable that holds its key: api_key_env in [attach], or --api-key-env."
+            raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", advice))
+        if attach.model is not None:
+            self.model = attach.model
+        elif self._probe.models:
+            self.model = self._probe.models[0]
+        else:
+            summary = f"The server at {self.base_url} lists no model (HTTP {self._probe.status})"
+            raise _Failed(_report(FailureClass.MODEL_MISSING, summary, "", "Name one: model in [attach], or --model."))
+
+    def _make_client(self, *, verify: bool, local: bool) -> httpx.AsyncClient:
+        key = os.environ.get(self.api_key_env) if self.api_key_env else None
+        return httpx.AsyncClient(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {key}"} if key else None,
+            timeout=REQUEST_TIMEOUT_S,
+            verify=verify,
+            # A proxy in the environment has no business between us and a server of our own.
+            trust_env=not local,
+        )
+
+    # -- dying -------------------------------------------------------------------------------------------------------
+
+    async def wait_died(self) -> FailureReport:
+        """Return why, once a server that was ready dies by itself, or an attached one cannot be reached any more."""
+        assert self._died is not None
+        return await asyncio.shield(self._died)
+
+    async def _watch_launched(self) -> None:
+        assert self._launched is not None
+        self._report_death(await asyncio.shield(self._launched.failure))
+        # An API server that was killed leaves its engine behind, with all its VRAM.
+        await self._end_launched(LOADING_GRACE_S)
+
+    async def _watch_attached(self) -> None:
+        assert self._client is not None
+        misses = 0
+        while misses < ATTACHED_MISSES:
+            await asyncio.sleep(ATTACHED_PERIOD_S)
+            try:
+                await probe.fetch(self._client, "/v1/models")
+                misses = 0
+            except httpx.HTTPError as error:
+                misses += 1
+                reason = str(error) or type(error).__name__
+        self._report_death(
+            _report(FailureClass.CRASH, f"{self.base_url} cannot be reached any more", reason, "See to that server.")
+        )
+
+    def _report_death(self, report: FailureReport) -> None:
+        self._fail(report)
+        if self._died is not None and not self._died.done():
+            self._died.set_result(report)
+
+    def _fail(self, report: FailureReport) -> None:
+        self._failure = report
+        self._phase = Phase.FAILED
+        self._say(_in_words(report), level="error")
+
+    # -- going -------------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Stop the server and make sure that nothing of it is left; an attached one is only left. Idempotent."""
+        if self._phase is not Phase.FAILED:
+            self._phase = Phase.STOPPING
+        await self._end()
+        if self._phase is Phase.STOPPING:
+            self._phase = Phase.ENDED
+
+    async def _end(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
+        if self._launched is not None:
+            server = self._profile.server
+            grace_s = server.stop_grace_s if server is not None else 0.0
+            await self._end_launched(grace_s if self._phase is Phase.STOPPING else LOADING_GRACE_S)
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def _end_launched(self, grace_s: float) -> None:
+        launched = self._launched
+        assert launched is not None
+        if launched.ended:
+            return
+        grace_s = grace_s if launched.ready else min(grace_s, LOADING_GRACE_S)
+        began = time.monotonic()
+        ending = await launched.end(grace_s)
+        took = f"{time.monotonic() - began:.1f} s"
+        if ending.survivors:
+            self._say(f"could not be ended: {', '.join(ending.survivors)}", level="error")
+        elif ending.killed:
+            self._say(
+                f"stopped by force after {took}: {', '.join(ending.killed)}; nothing of it is left", level="warning"
+            )
+        else:
+            self._say(f"stopped in {took}; nothing of it is left")
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    async def read_metrics(self) -> ServerMetrics | None:
+        """Return the server's own figures now, or None where it tells none."""
+        if self._client is None or self._engine.metrics_path is None:
+            return None
+        content = await self._get(self._engine.metrics_path)
+        if content is None:
+            return None
+        metrics = self._engine.read_metrics(content.decode(errors="replace"))
+        self._kv_cache_tokens = metrics.kv_cache_tokens or self._kv_cache_tokens
+        return metrics
+
+    async def tokenize(self, text_or_messages: str | list[dict[str, str]]) -> list[int] | None:
+        """Return the token ids of a text, or of messages under the chat template; None where it cannot say."""
+        if self._client is None:
+            return None
+        return await probe.tokens_of(self._client, self.model, text_or_messages)
+
+    async def simulated_gpus(self) -> bytes | None:
+        """Return what a simulated server says of its virtual GPUs, as JSON; None where there are none."""
+        return await self._get("/simulated/gpus") if self._profile.simulated else None
+
+    async def _get(self, path: str) -> bytes | None:
+        if self._client is None:
+            return None
+        try:
+            answer = await probe.fetch(self._client, path)
+        except (httpx.HTTPError, RuntimeError):  # RuntimeError: the client was closed meanwhile
+            return None
+        return answer.content if answer.status == httpx.codes.OK else None
+
+    def _say(self, text: str, *, level: str = "info") -> None:
+        self._on_event(Event(at_ns=now_ns(), source="engine", text=safe_line(text), level=level))
+
+
+def _choose_port(server: ServerTable) -> int:
+    try:
+        if server.port == 0:
+            return readiness.free_port(server.host)
+        problem = readiness.port_problem(server.host, server.port)
+    except OSError as error:
+        problem = str(error)
+    if problem is None:
+        return server.port
+    advice = "Set port = 0 in [server] for a free one, or end what listens there."
+    summary = f"{server.host} port {server.port} cannot be had"
+    raise _Failed(_report(FailureClass.PORT, summary, problem, advice))
+
+
+def _not_started(executable: str, error: OSError) -> FailureReport:
+    summary = f"{executable} cannot be started"
+    advice = "Install it, or name it by its full path: executable in [server]."
+    return _report(FailureClass.EXECUTABLE, summary, error.strerror or str(error), advice)
+
+
+def _report(failure: FailureClass, summary: str, line: str, advice: str = "") -> FailureReport:
+    return FailureReport(failure=failure.value, summary=safe_line(summary), line=safe_line(line), advice=advice)
+
+
+def _in_words(report: FailureReport) -> str:
+    return " · ".join(part for part in (report.summary, report.line, report.advice) if part)
+
+
+def _root_of(attach: AttachTable) -> str:
+    return attach.base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def _asked_model(profile: Profile) -> str:
+    if profile.attach is not None:
+        return profile.attach.model or ""
+    return profile.server.model if profile.server is not None else ""

@@ -1,0 +1,34 @@
+"""Files that are there as a whole or not at all: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from tui.core.errors import UsageError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[TextIO]:
+    """Open a UTF-8 file to become `path` when the block ends well; line ends are written as they come.
+
+    Raises UsageError when the folder cannot be written, or the disk is full; `path` is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a descriptor, no path
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None

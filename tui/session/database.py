@@ -1,0 +1,177 @@
+"""Reading the SQLite side of a session file. With `store`, which writes it, the only importer of sqlite3.
+
+Whatever is in a file is untrusted (see `tables`); a mistake in it is a SessionError, never another exception.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from tui.core.errors import SessionError
+from tui.core.safe_text import safe_line
+from tui.metrics.snapshot import ServerStatus
+from tui.session.meta import SessionEnd, SessionMeta
+from tui.session.tables import TABLES, T, Table, typed_json
+
+SUFFIX = ".vramp"
+FORMAT_VERSION = 1
+APPLICATION_ID = 0x5652_4D50  # "VRMP"
+_MAX_VALUE_BYTES = 32 * 1024 * 1024
+# SQLite quotes a damaged schema in its message, which Python then fails to decode: a ValueError.
+_UNREADABLE = (sqlite3.Error, ValueError, OverflowError)
+_NO_SESSION = "expected a session file of vramp, found something else"
+
+
+def column_names(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the stored columns of a table."""
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+class SessionDatabase:
+    """A session file opened for reading: checked to be one, then read table by table. Every mistake is a SessionError.
+
+    For `tui.session.reader`, which everybody else uses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`, which may be being written, or be left by a killed writer."""
+        self.path = path
+        self._connection = self._open()
+        try:
+            with self._errors():
+                self._check()
+        except SessionError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def meta(self) -> SessionMeta:
+        """Return what the session says of itself."""
+        facts = {key: value for key, value in self._facts().items() if key != "ended"}
+        with self._errors():
+            document = ", ".join(f"{msgspec.json.encode(key).decode()}: {value}" for key, value in facts.items())
+            return typed_json("{" + document + "}", SessionMeta)
+
+    def ended(self) -> SessionEnd | None:
+        """Return how the session was closed; None when it was not."""
+        text = self._facts().get("ended")
+        with self._errors():
+            return None if text is None else typed_json(text, SessionEnd)
+
+    def last_ns(self) -> int:
+        """Return the moment of the last value kept, on the session's axis; 0 for an empty one."""
+        sources = [(table.name, table.time_column) for table in TABLES] + [("server", "at_ns")]
+        return max(self.scalar(f"SELECT max({column}) FROM {name}") for name, column in sources)  # noqa: S608
+
+    def scalar(self, query: str, parameters: Sequence[object] = ()) -> int:
+        """Return the one whole number that `query` asks for, 0 for none."""
+        with self._errors():
+            value = self._connection.execute(query, parameters).fetchone()[0]
+        return value if isinstance(value, int) and value >= 0 else 0
+
+    def server(self, until_ns: int) -> ServerStatus | None:
+        """Return the state of the server at a moment."""
+        with self._errors():
+            row = self._connection.execute(
+                "SELECT status FROM server WHERE at_ns <= ? ORDER BY at_ns DESC, rowid DESC LIMIT 1", (until_ns,)
+            ).fetchone()
+            return None if row is None else typed_json(row[0], ServerStatus)
+
+    def values(
+        self, table: Table[T], where: str, parameters: Sequence[object], *, last: int | None = None
+    ) -> Iterator[T]:
+        """Yield the values of `table` for which `where` holds, in the order of time; of these only the `last` ones."""
+        with self._errors():
+            known = [name for name in column_names(self._connection, table.name) if name in table.by_name]
+            names = ", ".join(f'"{name}"' for name in known)
+            query = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {table.time_column}"  # noqa: S608
+            if last is None:
+                rows: Iterator[Any] = self._connection.execute(f"{query}, rowid", parameters)
+            else:
+                newest = self._connection.execute(f"{query} DESC, rowid DESC LIMIT ?", (*parameters, last)).fetchall()
+                rows = reversed(newest)
+            for row in rows:
+                yield table.value(known, row)
+
+    def _facts(self) -> dict[str, str]:
+        with self._errors():
+            rows = self._connection.execute("SELECT key, value FROM meta LIMIT 100").fetchall()
+        return {str(key): str(value) for key, value in rows}
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                raise SessionError(f"{self.path}: expected a session file, found something that is not a file")
+        except OSError as error:
+            raise SessionError(f"{self.path}: {error.strerror}") from None
+        uri = self.path.absolute().as_uri() + "?mode=ro"
+        try:
+            return _connected(uri)
+        except _UNREADABLE as error:
+            # A plain copy in a folder that cannot be written: there is nobody to share it with.
+            if self.path.with_name(self.path.name + "-wal").exists():
+                raise SessionError(f"{self.path}: {safe_line(str(error), limit=200)}") from None
+        try:
+            return _connected(uri + "&immutable=1")
+        except _UNREADABLE as error:
+            raise SessionError(f"{self.path}: {_NO_SESSION} ({safe_line(str(error), limit=200)})") from None
+
+    def _check(self) -> None:
+        """See that the file holds our tables and nothing that would run code of its own when it is read."""
+        if self._pragma("application_id") != APPLICATION_ID:
+            raise SessionError(_NO_SESSION)
+        if self._pragma("user_version") > FORMAT_VERSION:
+            raise SessionError(
+                f"expected session format {FORMAT_VERSION}, found {self._pragma('user_version')}: "
+                "a newer vramp wrote this file"
+            )
+        found = self._connection.execute("SELECT type, name, rootpage FROM sqlite_master LIMIT 100").fetchall()
+        tables = {name for kind, name, root in found if kind == "table" and root}
+        if any(kind not in ("table", "index") for kind, _, _ in found):
+            raise SessionError(f"{_NO_SESSION}: it holds views or triggers")
+        absent = {"meta", "server", *(table.name for table in TABLES)} - tables
+        if absent:
+            raise SessionError(f"{_NO_SESSION}: no table {', '.join(sorted(absent))}")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SessionError as error:
+            raise SessionError(f"{self.path}: {error}") from None
+        except _UNREADABLE as error:
+            reason = safe_line(str(error), limit=200)
+            raise SessionError(f"{self.path}: the session file is damaged: {reason}") from None
+
+
+def _connected(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0)
+    try:
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except _UNREADABLE:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,66 @@
+"""Everything that a session can be exported as, into one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tui.core.errors import UsageError
+from tui.metrics.cell import CellResult
+from tui.session import export_csv, export_toml, imported
+from tui.session.atomic import atomic_file
+from tui.session.exported import ExportedSession
+from tui.session.grid_table import grid_html, grid_markdown
+from tui.session.meta import SessionMeta
+from tui.session.reader import SessionReader
+
+FORMATS = ("toml", "csv", "md", "html")
+TOML_FILE, MD_FILE, HTML_FILE = "session.toml", "grid.md", "grid.html"
+
+
+def export_session(path: Path, folder: Path, *, formats: Sequence[str] = ("toml", "csv")) -> list[Path]:
+    """Write a session file, or an exported session.toml (md and html only), into `folder`; return what was written.
+
+    Raises SessionError (the session cannot be read), UsageError (an unknown format, a folder that cannot be written).
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise UsageError(f"format: found {unknown[0]}, expected one of {', '.join(FORMATS)}")
+    if path.suffix == ".toml":
+        return _from_toml(imported.read(path), path, folder, formats)
+    written: list[Path] = []
+    with SessionReader(path) as reader:
+        if "toml" in formats:
+            export_toml.write(reader, folder / TOML_FILE)
+            written.append(folder / TOML_FILE)
+        if "csv" in formats:
+            written += export_csv.write(reader, folder)
+        return written + _write_grids(reader.meta, reader.cells(), folder, formats)
+
+
+def _from_toml(session: ExportedSession, path: Path, folder: Path, formats: Sequence[str]) -> list[Path]:
+    lacking = [name for name in formats if name in ("toml", "csv")]
+    if lacking:
+        raise UsageError(f"{path}: an exported session holds its cells only; expected --format md or html")
+    run = session.session
+    meta = SessionMeta(
+        session_id=run.id,
+        started_at=run.started_at,
+        started_at_ns=run.started_at_ns,
+        vramp_version=run.vramp_version,
+        profile_name=run.profile_name,
+        profile_title=run.profile_title,
+        engine=run.engine,
+        simulated=session.simulated,
+    )
+    return _write_grids(meta, session.cells, folder, formats)
+
+
+def _write_grids(meta: SessionMeta, cells: list[CellResult], folder: Path, formats: Sequence[str]) -> list[Path]:
+    written = []
+    for form, name, render in (("md", MD_FILE, grid_markdown), ("html", HTML_FILE, grid_html)):
+        if form in formats:
+            with atomic_file(folder / name) as file:
+                file.write(render(meta, cells))
+            written.append(folder / name)
+    return written

@@ -1,0 +1,163 @@
+"""A session as CSV files for pandas and spreadsheets: cells, requests, series, gpus.
+
+Units are in the names of the columns. `*_at_s` and `at_s` are seconds since the session's start (its own time axis:
+with a time scale, modelled seconds), `at` the wall time in UTC. What does not exist is an empty field. Text that a
+spreadsheet would take for a formula has an apostrophe before it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import msgspec
+
+from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.core.safe_text import safe_text
+from tui.metrics.cell import CellResult
+from tui.metrics.reading import GpuReading, SeriesPoint
+from tui.metrics.record import RequestRecord
+from tui.session.atomic import atomic_file
+from tui.session.exported import honest_cell
+from tui.session.meta import SessionMeta, wall_time
+from tui.session.reader import SessionReader
+
+FILES = ("cells.csv", "requests.csv", "series.csv", "gpus.csv")
+# Also the full-width forms, which some spreadsheets take for the same.
+_FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
+
+
+def write(reader: SessionReader, out_dir: Path) -> list[Path]:
+    """Write all files into `out_dir` and return their paths.
+
+    Raises SessionError (the session is damaged) and UsageError (the folder cannot be written); each file is then either
+    whole or as it was.
+    """
+    cells = [honest_cell(cell) for cell in reader.cells()]
+    users_of = {cell.tag: cell.users for cell in cells if cell.tag}
+    meta = reader.meta
+    rows: Sequence[Iterable[Mapping[str, object]]] = (
+        (_cell_row(meta, cell) for cell in cells),
+        (_request_row(meta, record, users_of) for record in reader.requests()),
+        (_series_row(meta, point) for point in reader.series()),
+        (_gpu_row(meta, reading) for reading in reader.gpus()),
+    )
+    paths = [out_dir / name for name in FILES]
+    for path, columns, of_file in zip(paths, (CELLS, REQUESTS, SERIES, GPUS), rows, strict=True):
+        write_rows(path, columns, of_file)
+    return paths
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write one CSV file. Raises UsageError when it cannot be written."""
+    with atomic_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([field(row[name]) for name in columns])
+
+
+def field(value: object) -> object:
+    """Return a value as the csv module shall write it: floats in full, true/false, text without formulas."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return defused(value)
+    return value
+
+
+def defused(text: str) -> str:
+    """Return text without control characters, and with an apostrophe where a spreadsheet would see a formula."""
+    # What begins with a tab or CR would lose it below, so it is looked at first.
+    dangerous = text.startswith(_FORMULA_STARTS) or text.lstrip().startswith(_FORMULA_STARTS)
+    text = safe_text(text)
+    return f"'{text}" if dangerous or text.lstrip().startswith(_FORMULA_STARTS) else text
+
+
+def _session_columns(meta: SessionMeta) -> dict[str, object]:
+    return {
+        "session": meta.session_id,
+        "profile": meta.profile_name,
+        "simulated": meta.simulated,
+        "time_scale": meta.time_scale,
+    }
+
+
+def _since_start_s(meta: SessionMeta, at_ns: int | None) -> float | None:
+    return None if at_ns is None else (at_ns - meta.started_at_ns) / NS_PER_S
+
+
+def _cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
+    begun = cell.started_at_ns or None
+    return {
+        **msgspec.structs.asdict(cell),
+        **_session_columns(meta),
+        "measured": cell.measured,
+        "started_at_s": _since_start_s(meta, begun),
+        "started_at": "" if begun is None else wall_time(meta, begun),
+    }
+
+
+def _request_row(meta: SessionMeta, record: RequestRecord, users_of: Mapping[int, int]) -> dict[str, object]:
+    gaps_us = record.gaps_us()
+    moments = {
+        f"{name}_at_s": _since_start_s(meta, at_ns)
+        for name, at_ns in (
+            ("intended_start", record.intended_start_ns),
+            ("start", record.start_ns),
+            ("first_token", record.first_token_ns),
+            ("last_token", record.last_token_ns),
+            ("end", record.end_ns),
+        )
+    }
+    return {
+        **{name: getattr(record, name) for name in RequestRecord.__struct_fields__},
+        **_session_columns(meta),
+        **moments,
+        "users": users_of.get(record.tag),
+        "start_at": wall_time(meta, record.start_ns),
+        "ttft_s": record.ttft_s,
+        "e2e_s": record.e2e_s,
+        "tpot_s": record.tpot_s,
+        "itl_mean_s": fmean(gaps_us) * NS_PER_US / NS_PER_S if gaps_us else None,
+        "itl_max_s": max(gaps_us) * NS_PER_US / NS_PER_S if gaps_us else None,
+        "client_delay_s": record.client_delay_s,
+        "connect_s": None if record.connect_ns is None else record.connect_ns / NS_PER_S,
+    }
+
+
+def _series_row(meta: SessionMeta, point: SeriesPoint) -> dict[str, object]:
+    return {**msgspec.structs.asdict(point), **_session_columns(meta), **_at(meta, point.at_ns)}
+
+
+def _gpu_row(meta: SessionMeta, reading: GpuReading) -> dict[str, object]:
+    simulated = {"simulated": meta.simulated or reading.simulated}
+    return {**msgspec.structs.asdict(reading), **_session_columns(meta), **simulated, **_at(meta, reading.at_ns)}
+
+
+def _at(meta: SessionMeta, at_ns: int) -> dict[str, object]:
+    return {"at_s": _since_start_s(meta, at_ns), "at": wall_time(meta, at_ns)}
+
+
+def _columns(first: Iterator[str] | Sequence[str], struct: type[msgspec.Struct], *left_out: str) -> tuple[str, ...]:
+    names = [*first, *(name for name in struct.__struct_fields__ if name not in left_out)]
+    return tuple(dict.fromkeys(names))
+
+
+_SESSION: tuple[str, ...] = ("session", "profile", "simulated", "time_scale")
+CELLS = _columns(
+    [*_SESSION, "users", "prompt_tokens", "output_tokens", "mode", "outcome", "measured", "started_at_s", "started_at"],
+    CellResult,
+    "started_at_ns",
+)
+REQUESTS: tuple[str, ...] = (
+    *_SESSION,
+    *("request_id", "tag", "users", "worker", "user", "outcome", "http_status", "error"),
+    *("prompt_tokens", "prompt_tokens_usage", "output_tokens_asked", "output_tokens", "events"),
+    *("start_at", "intended_start_at_s", "start_at_s", "first_token_at_s", "last_token_at_s", "end_at_s"),
+    *("ttft_s", "e2e_s", "tpot_s", "itl_mean_s", "itl_max_s", "client_delay_s", "connect_s"),
+)
+SERIES = _columns([*_SESSION, "at_s", "at"], SeriesPoint, "at_ns")
+GPUS = _columns([*_SESSION, "at_s", "at"], GpuReading, "at_ns")

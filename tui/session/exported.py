@@ -1,0 +1,90 @@
+"""What a session.toml says, as values: the same for writing and for reading it back. Pure.
+
+The keys of a cell are the fields of `CellResult`, plus `measured`: false for a cell that was not measured since a
+smaller one failed for a cause that grows with load; it has no figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.snapshot import FailureReport, ServerStatus
+
+EXPORT_VERSION = 1
+
+
+class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as exported."""
+
+    format_version: int = EXPORT_VERSION
+    simulated: bool
+    """First of all: whether the figures come from a model of a server."""
+    session: ExportedRun
+    environment: dict[str, str] = {}
+    profile: dict[str, Any] = {}
+    server: ExportedServer | None = None
+    cells: list[CellResult] = []
+
+
+class ExportedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Which session it was."""
+
+    id: str
+    started_at: str
+    """ISO 8601, UTC."""
+    started_at_ns: int = 0
+    """The same moment on the axis of the cells' `started_at_ns`, ns."""
+    state: str
+    """running (exported while it went on), ended, killed."""
+    ended_at: str | None = None
+    ended_how: str | None = None
+    vramp_version: str
+    profile_name: str
+    profile_title: str = ""
+    engine: str
+    time_scale: float = 1.0
+    command_line: str = ""
+    gpu_summary: str = ""
+    gpu_note: str = ""
+    stamps: str = ""
+
+
+class ExportedServer(msgspec.Struct, frozen=True, kw_only=True):
+    """The server under test as it was last seen."""
+
+    version: str = ""
+    model: str = ""
+    attached: bool = False
+    launches: int = 0
+    max_model_len: int | None = None
+    kv_cache_tokens: int | None = None
+    max_concurrency: float | None = None
+    missing: list[str] = []
+    failure: FailureReport | None = None
+
+
+def exported_server(status: ServerStatus | None) -> ExportedServer | None:
+    """Return what of the server's status is kept in an export."""
+    if status is None:
+        return None
+    return ExportedServer(**{name: getattr(status, name) for name in ExportedServer.__struct_fields__})
+
+
+def honest_cell(cell: CellResult) -> CellResult:
+    """Return `cell` as it may be exported: one that was not measured has no figures, whatever it came with."""
+    if cell.outcome is not Outcome.IMPLIED:
+        return cell
+    return CellResult(
+        users=cell.users,
+        prompt_tokens=cell.prompt_tokens,
+        output_tokens=cell.output_tokens,
+        mode=cell.mode,
+        measured_by=cell.measured_by,
+        outcome=cell.outcome,
+        evidence=cell.evidence,
+        simulated=cell.simulated,
+    )

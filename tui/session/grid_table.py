@@ -1,0 +1,79 @@
+"""The grid as a table: plain text for a terminal, Markdown, HTML. Pure.
+
+Each cell has its time to resolve in seconds, or the word of its outcome; modes are never mixed in one table.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+from tabulate import tabulate
+
+from tui.core.safe_text import safe_line
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.session.meta import SessionMeta
+from tui.session.reader import latest_cells
+
+OPEN = "·"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
+
+
+def grid_table(meta: SessionMeta, cells: Sequence[CellResult]) -> str:
+    """Return the grid as plain text: a line of what it is, then users down and prompt tokens across."""
+    title = _title(meta)
+    parts = [title]
+    for heading, headers, rows in _grids(cells):
+        table = tabulate(rows, headers, disable_numparse=True, colalign=["right"] * len(headers))
+        parts.append(f"{heading}\n{table}")
+    return "\n\n".join(parts if len(parts) > 1 else [title, "no cell was measured"])
+
+
+def grid_markdown(meta: SessionMeta, cells: Sequence[CellResult]) -> str:
+    """Return the grid as a Markdown document; text from outside is escaped."""
+    parts = ["# " + _MARKDOWN.sub(r"\\\1", _title(meta))]
+    for heading, headers, rows in _grids(cells):
+        table = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=["right"] * len(headers))
+        parts += [heading, table]
+    return "\n\n".join(parts) + "\n"
+
+
+def grid_html(meta: SessionMeta, cells: Sequence[CellResult]) -> str:
+    """Return the grid as an HTML document; text from outside is escaped."""
+    title = html.escape(_title(meta))
+    parts = ["<!DOCTYPE html>", f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>']
+    parts.append(f"<body><h1>{title}</h1>")
+    for heading, headers, rows in _grids(cells):
+        parts += [f"<p>{html.escape(heading)}</p>", tabulate(rows, headers, tablefmt="html", disable_numparse=True)]
+    return "\n".join([*parts, "</body></html>"]) + "\n"
+
+
+def _title(meta: SessionMeta) -> str:
+    mark = " - SIMULATED" if meta.simulated else ""
+    if meta.time_scale != 1.0:
+        mark += f", in modelled seconds ({meta.time_scale:g} to a real one)"
+    return safe_line(f"{meta.profile_title or meta.profile_name} - session {meta.session_id}{mark}", limit=300)
+
+
+def _grids(cells: Iterable[CellResult]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return heading, headers and rows for each mode and number of output tokens."""
+    groups: dict[tuple[str, int], list[CellResult]] = {}
+    for cell in cells:
+        groups.setdefault((cell.mode, cell.output_tokens), []).append(cell)
+    grids = []
+    for (mode, output_tokens), group in sorted(groups.items()):
+        known = {(cell.users, cell.prompt_tokens): _word(cell) for cell in latest_cells(group, mode)}
+        prompts = sorted({prompt for _, prompt in known})
+        users = sorted({n for n, _ in known})
+        heading = f"Time to resolve in s, mode {safe_line(mode, limit=20)}, {output_tokens} output tokens"
+        headers = ["users", *(f"{prompt} tok" for prompt in prompts)]
+        grids.append((heading, headers, [[str(n), *(known.get((n, p), OPEN) for p in prompts)] for n in users]))
+    return grids
+
+
+def _word(cell: CellResult) -> str:
+    if cell.outcome is not Outcome.OK or cell.time_to_resolve_s is None:
+        return str(cell.outcome)
+    return f"{cell.time_to_resolve_s:.3g}" if cell.time_to_resolve_s < 100 else f"{cell.time_to_resolve_s:.0f}"

@@ -1,0 +1,94 @@
+"""An exported session.toml read back, strictly: the same numbers, or one clear error. What it holds is untrusted."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui.core.errors import SessionError
+from tui.core.safe_text import safe_line
+from tui.metrics.cell import CellResult, was_measured
+from tui.metrics.snapshot import FailureReport
+from tui.session.exported import EXPORT_VERSION, ExportedRun, ExportedServer, ExportedSession
+from tui.session.tables import finite, sanitised
+
+MAX_BYTES = 64 * 1024 * 1024
+
+
+def read(path: Path) -> ExportedSession:
+    """Return what an exported session.toml says. Raises SessionError for everything that is none."""
+    try:
+        if not path.is_file():
+            raise SessionError(f"{path}: expected an exported session, found no file")
+        if path.stat().st_size > MAX_BYTES:
+            raise SessionError(f"{path}: expected an exported session, found more than {MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SessionError(f"{path}: expected UTF-8 text") from None
+    except OSError as error:
+        raise SessionError(f"{path}: {error.strerror}") from None
+    return loads(text, str(path))
+
+
+def loads(text: str, source: str) -> ExportedSession:
+    """Return what the text of an exported session says; `source` is named in errors."""
+    try:
+        document = sanitised(tomllib.loads(text))
+        _check_version(document)
+        _check_keys(document)
+        return msgspec.convert(_cells_checked(document), ExportedSession)
+    except (msgspec.ValidationError, ValueError, RecursionError, SessionError) as error:
+        raise SessionError(f"{source}: {safe_line(str(error), limit=400)}") from None
+
+
+def _check_version(document: dict[str, Any]) -> None:
+    version = document.get("format_version")
+    if type(version) is not int:
+        raise SessionError("format_version: expected an exported session, found none")
+    if version != EXPORT_VERSION:
+        raise SessionError(f"format_version: found {version}, expected {EXPORT_VERSION}")
+
+
+def _check_keys(document: dict[str, Any]) -> None:
+    _check_table("", document, ExportedSession)
+    _check_table("session.", document.get("session"), ExportedRun)
+    _check_table("server.", document.get("server"), ExportedServer)
+    if isinstance(server := document.get("server"), dict):
+        _check_table("server.failure.", server.get("failure"), FailureReport)
+    cells = document.get("cells", [])
+    for number, cell in enumerate(cells if isinstance(cells, list) else []):
+        _check_table(f"cells[{number}].", cell, CellResult, extra=("measured",))
+
+
+def _check_table(place: str, table: object, expected: type[msgspec.Struct], extra: tuple[str, ...] = ()) -> None:
+    if not isinstance(table, dict):
+        return
+    known = [*expected.__struct_fields__, *extra]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SessionError(f"{place}{safe_line(key, limit=60)}: found an unknown key{hint}")
+
+
+def _cells_checked(document: dict[str, Any]) -> dict[str, Any]:
+    cells = document.get("cells", [])
+    if not isinstance(cells, list):
+        raise SessionError("cells: expected a list of tables")
+    checked = []
+    for number, table in enumerate(cells):
+        if not isinstance(table, dict):
+            raise SessionError(f"cells[{number}]: expected a table")
+        figures = {key: value for key, value in table.items() if key != "measured"}
+        measured = table.get("measured", True)
+        if measured is not was_measured(str(figures.get("outcome")), int(figures.get("tag", 0) or 0)):
+            raise SessionError(f"cells[{number}].measured: found {measured}, which its outcome denies")
+        for key, value in figures.items():
+            if type(value) in (int, float) and not (finite(value) and (type(value) is float or value >= 0)):
+                raise SessionError(f"cells[{number}].{key}: found {value}, expected a number of the field")
+        checked.append(figures)
+    return {**document, "cells": checked}

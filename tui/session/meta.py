@@ -1,0 +1,74 @@
+"""What a session says of itself: where its figures come from, and how it ended. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from tui.core.clock import NS_PER_S
+
+_SAME_BOOT_S = 60.0
+
+
+class SessionMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the figures of a session come from. Holds no secret: `redaction` sees to that before it is written."""
+
+    session_id: str
+    started_at: str
+    """ISO 8601, UTC."""
+    started_at_ns: int
+    """The same moment on the session's time axis."""
+    vramp_version: str
+    profile_name: str
+    profile_title: str = ""
+    profile_toml: str = ""
+    """The profile as written, before overrides."""
+    profile_json: str = ""
+    """The profile with all overrides, as `Profile.model_validate_json` reads it."""
+    profile_path: str = ""
+    """Where the profile was read from, for going on with the session on the same machine."""
+    engine: str
+    simulated: bool = False
+    time_scale: float = 1.0
+    gpu_summary: str = ""
+    gpu_note: str = ""
+    command_line: str = ""
+    stamps: str = ""
+    """Where token times come from: kernel or client."""
+    environment: dict[str, str] = {}
+    """Machine and versions, by name."""
+
+
+class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a session was closed."""
+
+    how: str
+    """In a few words, e.g. "finished", "stopped by the operator"."""
+    at: str
+    """ISO 8601, UTC."""
+    at_ns: int
+
+
+def wall_time(meta: SessionMeta, at_ns: int) -> str:
+    """Return a moment of the session's axis as ISO 8601 in UTC, to the ms; empty when that cannot be said."""
+    try:
+        elapsed = timedelta(seconds=(at_ns - meta.started_at_ns) / NS_PER_S / meta.time_scale)
+        return (datetime.fromisoformat(meta.started_at) + elapsed).astimezone(UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return ""
+
+
+def axis_shift_ns(earlier: SessionMeta, last_ns: int, at_ns: int, wall: datetime) -> int:
+    """Return what must be added to session times from now on (`at_ns`, at wall time `wall`) to continue a session.
+
+    0 while the machine has not restarted; else the session's axis goes on by the wall clock, never backwards.
+    """
+    try:
+        elapsed_s = (wall - datetime.fromisoformat(earlier.started_at)).total_seconds()
+    except (ValueError, TypeError):
+        elapsed_s = 0.0
+    expected_ns = earlier.started_at_ns + round(elapsed_s * earlier.time_scale * NS_PER_S)
+    if at_ns >= last_ns and abs(expected_ns - at_ns) < _SAME_BOOT_S * NS_PER_S:
+        return 0
+    return max(expected_ns, last_ns) - at_ns

@@ -1,0 +1,159 @@
+"""Reading a session: finished, being written, or left by a killed bench. Values are typed and sanitised (`tables`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from tui.core.errors import SessionError
+from tui.metrics.cell import CellResult
+from tui.metrics.reading import Event, GpuReading, SeriesPoint
+from tui.metrics.record import RequestRecord
+from tui.metrics.snapshot import ServerStatus
+from tui.profile.schema import Profile
+from tui.session.database import SessionDatabase
+from tui.session.lock import is_live
+from tui.session.meta import SessionEnd, SessionMeta
+from tui.session.tables import CELLS, EVENTS, GPUS, REQUESTS, SERIES
+
+ALWAYS_NS = 2**63 - 1
+MAX_CELLS = 10_000
+MIN_TIME_SCALE, MAX_TIME_SCALE = 1e-3, 1e6
+
+
+class SessionState(StrEnum):
+    """Whether a session goes on, and if not, whether its bench could close it."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    KILLED = "killed"
+
+
+class SessionReader:
+    """A session file opened for reading. Every method raises SessionError where the file is damaged.
+
+    All times are ns on the session's axis; `since_ns` is exclusive and `until_ns` inclusive, and `last` keeps only the
+    newest so many. Iterators read as they go; what they yield is in the order of time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        live = is_live(path)  # asked first: a session that is closed meanwhile has ended, and was not killed
+        self._database = SessionDatabase(path)
+        try:
+            self.meta: SessionMeta = self._database.meta()
+            if not MIN_TIME_SCALE <= self.meta.time_scale <= MAX_TIME_SCALE:
+                raise SessionError(f"{path}: time_scale: found {self.meta.time_scale}, which no clock can have")
+            self.ended: SessionEnd | None = self._database.ended()
+        except BaseException:
+            self._database.close()
+            raise
+        self.state = SessionState.ENDED if self.ended else SessionState.RUNNING if live else SessionState.KILLED
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @property
+    def server(self) -> ServerStatus | None:
+        """The last known state of the server, without its moving gauges."""
+        return self.server_at(ALWAYS_NS)
+
+    def server_at(self, at_ns: int) -> ServerStatus | None:
+        """Return the state of the server at a moment, without its moving gauges."""
+        return self._database.server(at_ns)
+
+    def last_ns(self) -> int:
+        """Return the moment of the last thing kept; the session's start for an empty one."""
+        return max(self._database.last_ns(), self.meta.started_at_ns, self.ended.at_ns if self.ended is not None else 0)
+
+    def last_tag(self) -> int:
+        """Return the highest number of a measurement, 0 for none: a resumed bench counts on from it."""
+        return max(self._database.scalar(f"SELECT max(tag) FROM {name}") for name in ("requests", "cells"))  # noqa: S608
+
+    def last_request_id(self) -> int:
+        """Return the highest number of a request, 0 for none."""
+        return self._database.scalar("SELECT max(request_id) FROM requests")
+
+    def cells(self, until_ns: int = ALWAYS_NS) -> list[CellResult]:
+        """Return all results of cells known at a moment, repeated measurements included, oldest first."""
+        return list(self._database.values(CELLS, "recorded_at_ns <= ?", (until_ns,), last=MAX_CELLS))
+
+    def cells_of_sweep(self) -> list[CellResult]:
+        """Return the latest result of each cell of the profile's mode, in the order of the axes."""
+        mode = self.profile.load.mode if self.profile is not None else None
+        return latest_cells(self.cells(), mode)
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile with all overrides; None when the file holds none that this vramp understands."""
+        try:
+            return Profile.model_validate_json(self.meta.profile_json)
+        except ValueError:
+            return None
+
+    def requests(
+        self,
+        *,
+        since_ns: int = -1,
+        until_ns: int = ALWAYS_NS,
+        last: int | None = None,
+        started_ns: int | None = None,
+        failed: bool = False,
+        cancelled: bool = True,
+        tag: int | None = None,
+    ) -> Iterator[RequestRecord]:
+        """Yield the requests that ended in the time asked for.
+
+        With `started_ns` only those that had been started by then, with `failed` only those that failed, with `tag`
+        only those of one measurement; without `cancelled` none that was cut by vramp itself.
+        """
+        where, parameters = "end_ns > ? AND end_ns <= ?", [since_ns, until_ns]
+        if started_ns is not None:
+            where, parameters = f"{where} AND start_ns <= ?", [*parameters, started_ns]
+        if tag is not None:
+            where, parameters = f"{where} AND tag = ?", [*parameters, tag]
+        if not cancelled:
+            where = f"{where} AND outcome != 'cancelled'"
+        if failed:
+            where = f"{where} AND outcome NOT IN ('ok', 'cancelled')"
+        return self._database.values(REQUESTS, where, parameters, last=last)
+
+    def had_tokens_before(self, at_ns: int) -> bool:
+        """Say whether some request had been answered, at least in part, by then."""
+        first = "SELECT 1 FROM requests WHERE end_ns <= ? AND first_token_ns IS NOT NULL LIMIT 1"
+        return bool(self._database.scalar(f"SELECT count(*) FROM ({first})", (at_ns,)))  # noqa: S608
+
+    def request_counts(self, until_ns: int = ALWAYS_NS) -> tuple[int, int]:
+        """Return how many requests had ended well, and how many had failed, at a moment."""
+        count = "SELECT count(*) FROM requests WHERE end_ns <= ?"
+        ok = self._database.scalar(f"{count} AND outcome = 'ok'", (until_ns,))
+        return ok, self._database.scalar(f"{count} AND outcome NOT IN ('ok', 'cancelled')", (until_ns,))
+
+    def series(
+        self, *, since_ns: int = -1, until_ns: int = ALWAYS_NS, last: int | None = None
+    ) -> Iterator[SeriesPoint]:
+        """Yield the seconds of the run."""
+        return self._database.values(SERIES, "at_ns > ? AND at_ns <= ?", (since_ns, until_ns), last=last)
+
+    def gpus(self, *, since_ns: int = -1, until_ns: int = ALWAYS_NS, last: int | None = None) -> Iterator[GpuReading]:
+        """Yield the readings of all GPUs."""
+        return self._database.values(GPUS, "at_ns > ? AND at_ns <= ?", (since_ns, until_ns), last=last)
+
+    def events(self, *, since_ns: int = -1, until_ns: int = ALWAYS_NS, last: int | None = None) -> Iterator[Event]:
+        """Yield the lines of the log."""
+        return self._database.values(EVENTS, "at_ns > ? AND at_ns <= ?", (since_ns, until_ns), last=last)
+
+
+def latest_cells(cells: Iterable[CellResult], mode: str | None) -> list[CellResult]:
+    """Return the latest result of each cell measured in `mode` (None = any), in the order of the axes."""
+    latest = {(cell.users, cell.prompt_tokens, cell.mode): cell for cell in cells if mode is None or cell.mode == mode}
+    return [latest[key] for key in sorted(latest)]

@@ -1,0 +1,263 @@
+"""A session at any of its moments, as the snapshot that a live bench would have shown. Reads only what it shows."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import msgspec
+
+from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.reading import GpuReading, SeriesPoint
+from tui.metrics.record import RequestRecord
+from tui.metrics.snapshot import (
+    LATENCY_POINTS,
+    LOG_LINES,
+    REQUEST_ROWS,
+    SERIES_POINTS,
+    Figures,
+    GridStatus,
+    LatencyPoint,
+    LoadStatus,
+    Phase,
+    RequestRow,
+    ServerStatus,
+    Snapshot,
+    SweepStatus,
+)
+from tui.metrics.window import WINDOW_S, LiveWindow
+from tui.profile.schema import LoadTable
+from tui.session.reader import SessionReader, latest_cells
+
+# A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
+_GPU_ROUND_S = 5
+_GPU_READINGS = 256
+# Requests that were under way at a moment and ended later than this bear no token to its figures.
+_LONGEST_REQUEST_S = 600
+
+
+def snapshot(reader: SessionReader, at_ns: int | None = None) -> Snapshot:
+    """Return what was to be seen at a moment of the session's axis (None = its end). Raises SessionError."""
+    moment_ns = reader.last_ns() if at_ns is None else at_ns
+    meta, profile = reader.meta, reader.profile
+    load = profile.load if profile is not None else LoadTable()
+    series = list(reader.series(until_ns=moment_ns, last=SERIES_POINTS))
+    last = series[-1] if series else None
+    window = _window(reader, moment_ns, series)
+    server = _server(reader, moment_ns, last)
+    grid = _grid(reader, moment_ns, load, server)
+    return Snapshot(
+        at_ns=moment_ns,
+        started_at_ns=meta.started_at_ns,
+        started_at=meta.started_at,
+        session_id=meta.session_id,
+        session_file=str(reader.path),
+        simulated=meta.simulated,
+        time_scale=meta.time_scale,
+        profile_name=meta.profile_name,
+        profile_title=meta.profile_title or (profile.display_title if profile is not None else meta.profile_name),
+        engine=meta.engine,
+        gpu_summary=meta.gpu_summary,
+        command_line=meta.command_line,
+        server=server,
+        load=_load(last, load, window, moment_ns, meta.stamps, grid),
+        figures=_figures(reader, window, moment_ns),
+        series=series,
+        points=_points(reader, moment_ns),
+        gpus=_gpus(reader, moment_ns),
+        gpu_note=meta.gpu_note,
+        grid=grid,
+        sweep=_sweep(grid, load),
+        requests=_rows(reader, moment_ns, series, failed=False),
+        requests_failed=_rows(reader, moment_ns, series, failed=True),
+        log=list(reader.events(until_ns=moment_ns, last=LOG_LINES)),
+    )
+
+
+def _second_ns(reader: SessionReader) -> int:
+    """Return a second of the wall in the session's time."""
+    return round(NS_PER_S * reader.meta.time_scale)
+
+
+def _server(reader: SessionReader, at_ns: int, last: SeriesPoint | None) -> ServerStatus:
+    status = reader.server_at(at_ns) or ServerStatus(phase=Phase.ENDED)
+    return msgspec.structs.replace(
+        status,
+        phase=Phase.ENDED,
+        pid=None,
+        running=last.server_running if last else None,
+        waiting=last.server_waiting if last else None,
+        kv_cache_usage=last.kv_cache_usage if last else None,
+        preemptions_total=last.preemptions_total if last else None,
+    )
+
+
+def _load(
+    last: SeriesPoint | None, load: LoadTable, window: LiveWindow, at_ns: int, stamps: str, grid: GridStatus
+) -> LoadStatus:
+    if last is None:
+        return LoadStatus(output_tokens=load.output_tokens, stamps=stamps)
+    return LoadStatus(
+        users_wanted=last.users_wanted,
+        users_active=last.users_active,
+        in_flight=last.in_flight,
+        prompt_tokens=last.prompt_tokens,
+        output_tokens=load.output_tokens,
+        activity="sweep" if _sweeping(grid) else "users" if last.users_wanted else "idle",
+        delivered_concurrency=window.delivered_concurrency(at_ns),
+        client_ceiling_share=last.client_cpu_share,
+        client_lag_p99_s=last.client_lag_p99_s,
+        stamps=stamps,
+    )
+
+
+# -- the figures of the last seconds -----------------------------------------------------------------------------
+
+
+def _window(reader: SessionReader, at_ns: int, series: list[SeriesPoint]) -> LiveWindow:
+    """Return the live bench's own window, fed with what it was fed with."""
+    window = LiveWindow(reader.meta.time_scale)
+    second_ns = _second_ns(reader)
+    since_ns = max(-1, at_ns - (WINDOW_S + 2) * second_ns)
+    if reader.had_tokens_before(since_ns):
+        # The live window knows since when tokens have come; an old one says that it is longer than the window.
+        window.add_tokens([(since_ns, 1)])
+    for point in series:
+        if point.at_ns > since_ns:
+            window.series_point(
+                point.at_ns,
+                users_wanted=point.users_wanted,
+                users_active=point.users_active,
+                in_flight=point.in_flight,
+                prompt_tokens=point.prompt_tokens,
+            )
+    until_ns = at_ns + _LONGEST_REQUEST_S * second_ns
+    records = list(reader.requests(since_ns=since_ns, until_ns=until_ns, started_ns=at_ns))
+    window.add_tokens(sorted(pair for record in records for pair in _arrivals(record, since_ns, at_ns)))
+    window.add_records(record for record in records if record.end_ns <= at_ns)
+    return window
+
+
+def _arrivals(record: RequestRecord, since_ns: int, until_ns: int) -> Iterator[tuple[int, int]]:
+    """Yield (at_ns, tokens) of one request; tokens are spread evenly over the events that bore them."""
+    if record.first_token_ns is None or not record.events:
+        return
+    tokens = record.events if record.output_tokens is None else record.output_tokens
+    arrived_ns, told = record.first_token_ns, 0
+    for number, gap_us in enumerate([0, *record.gaps_us()], start=1):
+        arrived_ns += gap_us * NS_PER_US
+        total = tokens * min(number, record.events) // record.events
+        if since_ns < arrived_ns <= until_ns and total > told:
+            yield arrived_ns, total - told
+        told = total
+
+
+def _figures(reader: SessionReader, window: LiveWindow, at_ns: int) -> Figures:
+    ok, failed = reader.request_counts(at_ns)
+    return msgspec.structs.replace(window.figures(at_ns), requests_ok_total=ok, requests_failed_total=failed)
+
+
+# -- requests ----------------------------------------------------------------------------------------------------
+
+
+def _points(reader: SessionReader, at_ns: int) -> list[LatencyPoint]:
+    return [
+        LatencyPoint(record.end_ns, record.ttft_s, record.e2e_s, record.ok)
+        for record in reader.requests(until_ns=at_ns, last=LATENCY_POINTS, cancelled=False)
+    ]
+
+
+def _rows(reader: SessionReader, at_ns: int, series: list[SeriesPoint], *, failed: bool) -> list[RequestRow]:
+    moments = [point.at_ns for point in series]
+    records = list(reader.requests(until_ns=at_ns, last=REQUEST_ROWS, failed=failed, cancelled=False))
+    rows = []
+    for record in reversed(records):
+        place = bisect_right(moments, record.end_ns) - 1
+        e2e_s = record.e2e_s
+        rows.append(
+            RequestRow(
+                request_id=record.request_id,
+                at_ns=record.end_ns,
+                outcome=record.outcome,
+                users=series[max(0, place)].users_wanted if series else 0,
+                prompt_tokens=record.prompt_tokens,
+                output_tokens=record.output_tokens,
+                ttft_s=record.ttft_s,
+                e2e_s=e2e_s,
+                tokens_per_s=record.output_tokens / e2e_s if record.output_tokens and e2e_s else None,
+                error=record.error,
+            )
+        )
+    return rows
+
+
+# -- GPUs and the grid -------------------------------------------------------------------------------------------
+
+
+def _gpus(reader: SessionReader, at_ns: int) -> list[GpuReading]:
+    readings = list(reader.gpus(until_ns=at_ns, last=_GPU_READINGS))
+    if not readings:
+        return []
+    newest_ns, round_ns = readings[-1].at_ns, _GPU_ROUND_S * _second_ns(reader)
+    latest = {reading.index: reading for reading in readings if newest_ns - reading.at_ns <= round_ns}
+    return [latest[index] for index in sorted(latest)]
+
+
+def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStatus) -> GridStatus:
+    known = reader.cells(at_ns)
+    running = _running(reader.cells()[len(known) :], at_ns)
+    measured = [cell for cell in known if cell.outcome is not Outcome.IMPLIED]
+    mode = running.mode if running else measured[-1].mode if measured else str(load.mode)
+    cells = latest_cells([*known, running] if running else known, mode)
+    asked_users, asked_prompts = (load.users, load.prompt_tokens) if mode == load.mode else ([], [])
+    users = sorted({*asked_users, *(cell.users for cell in cells)})
+    prompts = sorted({*asked_prompts, *(cell.prompt_tokens for cell in cells)})
+    kv_cache_tokens = server.kv_cache_tokens
+    return GridStatus(
+        mode=mode,
+        users=users,
+        prompt_tokens=prompts,
+        cells=cells,
+        current_users=running.users if running else None,
+        current_prompt_tokens=running.prompt_tokens if running else None,
+        queueing=[
+            (n, p)
+            for p in prompts
+            for n in users
+            if kv_cache_tokens is not None and n * (p + load.output_tokens) > kv_cache_tokens
+        ],
+    )
+
+
+def _running(later: list[CellResult], at_ns: int) -> CellResult | None:
+    """Return the cell that was under way, as the open cell it was then: one that became known later had begun."""
+    for cell in later:
+        if cell.outcome is not Outcome.IMPLIED and 0 < cell.started_at_ns <= at_ns:
+            return CellResult(
+                users=cell.users,
+                prompt_tokens=cell.prompt_tokens,
+                output_tokens=cell.output_tokens,
+                mode=cell.mode,
+                measured_by=cell.measured_by,
+                outcome=Outcome.RUNNING,
+                tag=cell.tag,
+                started_at_ns=cell.started_at_ns,
+                simulated=cell.simulated,
+            )
+    return None
+
+
+def _sweep(grid: GridStatus, load: LoadTable) -> SweepStatus:
+    if grid.mode != load.mode:
+        return SweepStatus()
+    asked = {(n, p) for n in load.users for p in load.prompt_tokens}
+    done = {(cell.users, cell.prompt_tokens) for cell in grid.cells if not cell.outcome.is_open} & asked
+    return SweepStatus(
+        running=_sweeping(grid), cells_done=len(done), cells_total=len(asked), finished=len(done) == len(asked)
+    )
+
+
+def _sweeping(grid: GridStatus) -> bool:
+    return any(cell.outcome is Outcome.RUNNING and cell.measured_by == "sweep" for cell in grid.cells)

@@ -1,0 +1,194 @@
+"""The sessions that are kept: listed, found by name, removed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from tabulate import tabulate
+
+from tui.core.errors import SessionError
+from tui.core.paths import sessions_dir
+from tui.core.safe_text import safe_line
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.session.database import SUFFIX
+from tui.session.lock import SessionLock
+from tui.session.reader import SessionReader, latest_cells
+
+LATEST = "latest"
+_SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
+_LOG_SUFFIXES = (".server.log", ".bench.log", ".log")
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One session in a line."""
+
+    session_id: str
+    file: str
+    profile: str = ""
+    started_at: str = ""
+    """ISO 8601, UTC."""
+    state: str = "unreadable"
+    """running, ended, killed, unreadable."""
+    ended_how: str = ""
+    simulated: bool | None = None
+    cells_measured: int = 0
+    cells_ok: int = 0
+    best_users: int | None = None
+    """Of the best cell: the most tokens per second of all that met their SLO, if there was one."""
+    best_prompt_tokens: int | None = None
+    best_tokens_per_s_total: float | None = None
+    problem: str = ""
+    """Why the file cannot be read."""
+
+    @property
+    def best(self) -> str:
+        """The best cell in words; empty when there is none."""
+        if self.best_tokens_per_s_total is None:
+            return ""
+        return f"{self.best_users} users x {self.best_prompt_tokens} tok: {self.best_tokens_per_s_total:.1f} tok/s"
+
+
+def session_files() -> list[Path]:
+    """Return the session files that are kept, the one written last first."""
+    files = [path for path in sessions_dir().glob(f"*{SUFFIX}") if path.is_file()]
+    return sorted(files, key=lambda path: (_written_s(path), path.name), reverse=True)
+
+
+def list_sessions() -> list[SessionSummary]:
+    """Return a summary of every session that is kept, the one written last first."""
+    return [summary(path) for path in session_files()]
+
+
+def summary(path: Path) -> SessionSummary:
+    """Return a session file in a line, also one that cannot be read."""
+    try:
+        with SessionReader(path) as reader:
+            cells = [cell for cell in latest_cells(reader.cells(), None) if cell.outcome is not Outcome.IMPLIED]
+            best = best_cell(cells)
+            return SessionSummary(
+                session_id=safe_line(path.stem),
+                file=str(path),
+                profile=safe_line(reader.meta.profile_name, limit=80),
+                started_at=safe_line(reader.meta.started_at, limit=40),
+                state=reader.state,
+                ended_how=safe_line(reader.ended.how, limit=80) if reader.ended else "",
+                simulated=reader.meta.simulated,
+                cells_measured=len(cells),
+                cells_ok=sum(cell.outcome is Outcome.OK for cell in cells),
+                best_users=best.users if best else None,
+                best_prompt_tokens=best.prompt_tokens if best else None,
+                best_tokens_per_s_total=best.tokens_per_s_total if best else None,
+            )
+    except SessionError as error:
+        return SessionSummary(session_id=safe_line(path.stem), file=str(path), problem=safe_line(str(error)))
+
+
+def best_cell(cells: Sequence[CellResult]) -> CellResult | None:
+    """Return the cell with the most tokens per second of those that were answered and met their SLO, if any."""
+    good = [
+        cell
+        for cell in cells
+        if cell.outcome is Outcome.OK and cell.slo_met is not False and cell.tokens_per_s_total is not None
+    ]
+    return max(good, key=lambda cell: cell.tokens_per_s_total or 0.0, default=None)
+
+
+def as_json() -> str:
+    """Return all summaries as a JSON list."""
+    return msgspec.json.encode(list_sessions()).decode()
+
+
+def as_table() -> str:
+    """Return all summaries as a table for a terminal."""
+    summaries = list_sessions()
+    if not summaries:
+        return f"no sessions are kept in {sessions_dir()}"
+    rows = [
+        [
+            one.session_id,
+            one.profile,
+            one.started_at,
+            one.problem or (f"{one.state}: {one.ended_how}" if one.ended_how else one.state),
+            f"{one.cells_ok} ok of {one.cells_measured}",
+            one.best or "–",
+            "SIMULATED" if one.simulated else "",
+        ]
+        for one in summaries
+    ]
+    headers = ["session", "profile", "started (UTC)", "state", "cells", "best cell", ""]
+    return tabulate(rows, headers=headers, disable_numparse=True)
+
+
+def find(wanted: str) -> Path:
+    """Return the file of a session: "latest", an id, the beginning of one id only, or a path.
+
+    Raises SessionError that names the nearest ids when there is none, or all when there are several.
+    """
+    files = session_files()
+    if wanted == LATEST:
+        if not files:
+            raise SessionError(f"no sessions are kept in {sessions_dir()}")
+        return files[0]
+    exact = [path for path in files if wanted in (path.stem, path.name)]
+    matches = exact or [path for path in files if wanted and path.name.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise SessionError(f"several sessions begin with {safe_line(wanted)!r}: {_names(matches)}")
+    if wanted and _is_file(Path(wanted)):
+        return Path(wanted)
+    near = difflib.get_close_matches(wanted, [path.stem for path in files], n=3, cutoff=0.3)
+    hint = f"; the nearest are {', '.join(near)}" if near else f"; there are {_names(files)}" if files else ""
+    raise SessionError(f"no session and no file is called {safe_line(wanted, limit=200)!r}{safe_line(hint)}")
+
+
+def remove(path: Path) -> Path:
+    """Remove a session file with all that lies beside it under its name but exports, and return its path.
+
+    Raises SessionError for one that a bench is writing, and for what is not named as a session file.
+    """
+    if path.suffix != SUFFIX:
+        raise SessionError(f"{path}: expected a session file, *{SUFFIX}")
+    try:
+        lock = SessionLock(path)
+        try:
+            path.unlink()
+            for beside in _beside(path):
+                beside.unlink(missing_ok=True)
+        finally:
+            lock.release()
+    except OSError as error:
+        raise SessionError(f"{path}: cannot be removed: {error.strerror}") from None
+    return path
+
+
+def _beside(path: Path) -> list[Path]:
+    databases = [path.with_name(path.name + suffix) for suffix in _SQLITE_SUFFIXES]
+    return databases + [path.with_suffix(suffix) for suffix in _LOG_SUFFIXES]
+
+
+def _written_s(path: Path) -> float:
+    # While it is being written, the newest lies in -wal.
+    times = [0.0]
+    for candidate in (path, path.with_name(path.name + "-wal")):
+        try:
+            times.append(candidate.stat().st_mtime)
+        except OSError:
+            pass
+    return max(times)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _names(files: Sequence[Path], limit: int = 10) -> str:
+    more = f" and {len(files) - limit} more" if len(files) > limit else ""
+    return safe_line(", ".join(path.stem for path in files[:limit])) + more

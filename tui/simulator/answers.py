@@ -1,0 +1,164 @@
+"""Answers as bytes, in the shape of vLLM 0.32.0 (compare tests/corpus/streams/). Pure.
+
+A stream's events are glued from pieces that were encoded before: an event costs a few concatenations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from tui.simulator import vocabulary
+from tui.simulator.requests import Ask
+
+VERSION = "0.32.0+simulated"
+FINGERPRINT = "vllm-0.32.0-simulated"
+DONE = b"data: [DONE]\n\n"
+ENGINE_DEAD: dict[str, Any] = {
+    "error": {
+        "message": "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+        "type": "InternalServerError",
+        "param": None,
+        "code": 500,
+    }
+}
+# In a stream vLLM writes the same body by json.dumps, with spaces.
+ENGINE_DEAD_EVENT = b"data: " + json.dumps(ENGINE_DEAD).encode() + b"\n\n"
+
+
+@lru_cache(maxsize=4096)
+def _text_json(tokens: tuple[int, ...]) -> bytes:
+    return msgspec.json.encode(vocabulary.decode(tokens))
+
+
+class StreamWriter:
+    """Writes the events of one answer."""
+
+    def __init__(self, ask: Ask, answer_id: str, created: int, model: str) -> None:
+        self._ask = ask
+        kind = "chat.completion.chunk" if ask.chat else "text_completion"
+        shared = {"id": answer_id, "object": kind, "created": created, "model": model}
+        self._head = b"data: " + msgspec.json.encode(shared)[:-1] + b',"choices":['
+
+    def first(self) -> bytes:
+        """Return what comes just before the first token: a chat's role, nothing in a completion."""
+        if not self._ask.chat:
+            return b""
+        ids = msgspec.json.encode(self._ask.prompt) if self._ask.return_token_ids else b"null"
+        usage = self._running_usage(0)
+        return b"".join(
+            (
+                self._head,
+                b'{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]',
+                usage,
+                b',"prompt_token_ids":',
+                ids,
+                b',"prompt_text":null}\n\n',
+            )
+        )
+
+    def event(self, tokens: tuple[int, ...], generated: int, *, first: bool, finish_reason: str | None) -> bytes:
+        """Return the event of `tokens`; `generated` counts all tokens so far, these included."""
+        ask = self._ask
+        text = _text_json(tokens)
+        ids = msgspec.json.encode(tokens) if ask.return_token_ids else b"null"
+        finish = b"null" if finish_reason is None else b'"%s"' % finish_reason.encode()
+        usage = self._running_usage(generated)
+        if ask.chat:
+            stop = b"" if finish_reason is None else b',"stop_reason":null'
+            return (
+                b'%s{"index":0,"delta":{"content":%s},"logprobs":null,"finish_reason":%s%s,"token_ids":%s}]%s}\n\n'
+                % (
+                    self._head,
+                    text,
+                    finish,
+                    stop,
+                    ids,
+                    usage,
+                )
+            )
+        prompt = msgspec.json.encode(ask.prompt) if first and ask.return_token_ids else b"null"
+        return (
+            b'%s{"index":0,"text":%s,"logprobs":null,"finish_reason":%s,"stop_reason":null,'
+            b'"prompt_token_ids":%s,"token_ids":%s}]%s}\n\n' % (self._head, text, finish, prompt, ids, usage)
+        )
+
+    def last(self, generated: int) -> bytes:
+        """Return what comes after the last token: the usage, if asked for."""
+        if not self._ask.include_usage:
+            return b""
+        usage = msgspec.json.encode(usage_of(len(self._ask.prompt), generated))
+        return b'%s],"usage":%s,"system_fingerprint":"%s"}\n\n' % (self._head, usage, FINGERPRINT.encode())
+
+    def _running_usage(self, generated: int) -> bytes:
+        if not self._ask.continuous_usage:
+            return b""
+        return b',"usage":' + msgspec.json.encode(usage_of(len(self._ask.prompt), generated))
+
+
+def usage_of(prompt_tokens: int, generated: int) -> dict[str, int]:
+    """Return a usage object."""
+    return {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + generated, "completion_tokens": generated}
+
+
+def whole_answer(ask: Ask, tokens: Sequence[int], answer_id: str, created: int, model: str) -> dict[str, Any]:
+    """Return the body of an answer that is not streamed."""
+    text = vocabulary.decode(tokens)
+    ids = list(tokens) if ask.return_token_ids else None
+    prompt_ids = ask.prompt if ask.return_token_ids else None
+    choice: dict[str, Any] = {"index": 0}
+    if ask.chat:
+        choice["message"] = {"role": "assistant", "content": text, "refusal": None, "tool_calls": []}
+    else:
+        choice["text"] = text
+    choice |= {"logprobs": None, "finish_reason": ask.finish_reason, "stop_reason": None, "token_ids": ids}
+    if not ask.chat:
+        choice |= {"prompt_logprobs": None, "prompt_token_ids": prompt_ids, "routed_experts": None}
+    usage = usage_of(len(ask.prompt), len(tokens))
+    usage_body = {**usage, "prompt_tokens_details": None, "completion_tokens_details": None}
+    return {
+        "id": answer_id,
+        "object": "chat.completion" if ask.chat else "text_completion",
+        "created": created,
+        "model": model,
+        "choices": [choice],
+        "service_tier": None,
+        "system_fingerprint": FINGERPRINT,
+        "usage": usage_body,
+        "kv_transfer_params": None,
+        "ec_transfer_params": None,
+        "metrics": None,
+    }
+
+
+def model_list(model: str, max_model_len: int, created: int) -> dict[str, Any]:
+    """Return the body of GET /v1/models."""
+    permission = {
+        "id": "modelperm-5150a7ed",
+        "object": "model_permission",
+        "created": created,
+        "allow_create_engine": False,
+        "allow_sampling": True,
+        "allow_logprobs": True,
+        "allow_search_indices": False,
+        "allow_view": True,
+        "allow_fine_tuning": False,
+        "organization": "*",
+        "group": None,
+        "is_blocking": False,
+    }
+    card = {
+        "id": model,
+        "object": "model",
+        "created": created,
+        "owned_by": "vllm-simulated",
+        "root": model,
+        "parent": None,
+        "max_model_len": max_model_len,
+        "permission": [permission],
+    }
+    return {"object": "list", "data": [card]}

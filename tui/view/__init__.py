@@ -1,0 +1,1 @@
+"""What is seen in the terminal: the only importer of textual."""

@@ -1,0 +1,399 @@
+"""The app: which screen is up, and what passes between it and a bench. It may die at any time; the run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from tui.bench.protocol import Command, Export, Linger, StopBench
+from tui.core.errors import ExitCode, UsageError, VrampError
+from tui.core.safe_text import safe_line
+from tui.metrics.snapshot import Phase, Snapshot
+from tui.profile.settings import Settings, load_settings
+from tui.view.benches import Benches, LocalBenches
+from tui.view.bridge import BenchGone, Bridge, SnapshotArrived, SnapshotSource
+from tui.view.errands import edit_profile, read_again
+from tui.view.picking import PickingApp
+from tui.view.replaying import ReplaySource
+from tui.view.screens.dialogs import Form, Question, leave_question
+from tui.view.screens.gone import GoneScreen, Stopping
+from tui.view.screens.help import HelpScreen
+from tui.view.screens.launch import LaunchScreen
+from tui.view.screens.live import LiveScreen
+from tui.view.screens.picker import PickerScreen
+from tui.view.screens.profile_list import ProfileList
+from tui.view.screens.replay import ReplayScreen
+from tui.view.start import Attach, Launch, Picker, Replay, StartWish
+
+_OWNERS_OF_KEYS = (
+    ProfileList,
+    PickerScreen,
+    LaunchScreen,
+    LiveScreen,
+    ReplayScreen,
+    GoneScreen,
+    HelpScreen,
+    Question,
+    Form,
+)
+_LIVE_PHASES = frozenset({Phase.LAUNCHING, Phase.READY, Phase.RELAUNCHING})
+
+
+@dataclass(slots=True)
+class Run:
+    """What the app is looking at, from `enter` in the picker to the way back."""
+
+    title: str
+    wish: Launch | None = None
+    """How it was launched, when it was launched from here."""
+    read_only: bool = False
+    replay: bool = False
+    stage: bool = False
+    screen: LaunchScreen | LiveScreen | GoneScreen | None = None
+    panes_wanted: bool = False
+    """The operator looks at the panes of a server that failed."""
+    leaving: bool = False
+    """The operator left before there was a bench to talk to."""
+
+
+class VrampApp(PickingApp):
+    """Picker, launch, live; all I/O is the bridge's, the benches' or a thread's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "detach", "detach", show=False, id="detach", tooltip="leave; the bench goes on"),
+        Binding("q", "leave", "leave", id="leave", tooltip="leave; asks when a run is live"),
+    ]
+
+    def __init__(self, start: StartWish, benches: Benches, *, settings: Settings | None = None) -> None:
+        super().__init__(settings or Settings(), _OWNERS_OF_KEYS, benches)
+        self.farewell = ""
+        """A line for the normal screen."""
+        self._start = start
+        self._bridge: Bridge | None = None
+        self._run: Run | None = None
+
+    # ---- start and end
+
+    def on_mount(self) -> None:
+        """Put up the first screen and take over the signals that end us."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._hang_up)
+        match self._start:
+            case Picker():
+                self.push_screen(PickerScreen())
+            case Launch() as wish:
+                self.launch(wish)
+            case Attach() as wish:
+                self._look_at(wish)
+            case Replay() as wish:
+                self._replay(wish)
+
+    async def on_unmount(self) -> None:
+        """Hang up."""
+        if self._bridge is not None:
+            await self._bridge.close()
+
+    def _hang_up(self) -> None:
+        """Leave because the terminal went away or somebody asked us to: the bench goes on by itself."""
+        self._say_where(goes_on=True)
+        self.exit(ExitCode.INTERRUPTED)
+
+    def launch(self, wish: Launch) -> None:
+        """Start a bench for a profile and look at it."""
+        profile = wish.entry.profile
+        if profile is None:
+            raise UsageError("\n".join(wish.entry.problems))
+        run = Run(profile.display_title, wish=wish, stage=wish.stage)
+        self._begin(run, lambda: self._benches.launch(wish.entry, start=wish.start, time_scale=wish.time_scale))
+
+    def _begin(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
+        self._run = run
+        run.screen = LaunchScreen(run.title, can_go_back=self._has_picker, ascii_only=self.ascii_only)
+        self.push_screen(run.screen)
+        self.run_worker(self._open(run, opening), group="session", exclusive=True)
+
+    async def _open(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
+        try:
+            source = await opening()
+        except (VrampError, OSError) as error:
+            if run.leaving:
+                self.exit(getattr(error, "exit_code", ExitCode.UNEXPECTED))
+            elif isinstance(run.screen, LaunchScreen):
+                run.screen.show_refusal(str(error))
+            return
+        self._bridge = Bridge(source, self.post_message, read_only=run.read_only)
+        if run.leaving:
+            self._stop_bench(self._leave)
+        await self._bridge.pump()
+
+    @property
+    def _has_picker(self) -> bool:
+        return any(isinstance(screen, PickerScreen) for screen in self.screen_stack)
+
+    # ---- snapshots down, commands up
+
+    def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
+        """Show it on the screen that it calls for."""
+        run, snapshot = self._run, message.snapshot
+        if run is None or run.screen is None:
+            return
+        phase = snapshot.server.phase
+        run.panes_wanted = run.panes_wanted and phase is Phase.FAILED
+        launch = phase is Phase.LAUNCHING or (phase is Phase.FAILED and not run.panes_wanted)
+        if launch != isinstance(run.screen, LaunchScreen) and self.screen is run.screen:
+            self._switch(run, self._launch_screen(run) if launch else self._live_screen(run))
+        if isinstance(run.screen, LaunchScreen | LiveScreen):
+            run.screen.show(snapshot)
+        if isinstance(run.screen, ReplayScreen):
+            self._show_moment(run.screen, snapshot)
+
+    def _switch(self, run: Run, screen: LaunchScreen | LiveScreen | GoneScreen) -> None:
+        run.screen = screen
+        self.switch_screen(screen)
+
+    def _launch_screen(self, run: Run) -> LaunchScreen:
+        return LaunchScreen(run.title, can_go_back=self._has_picker, ascii_only=self.ascii_only)
+
+    def _live_screen(self, run: Run) -> LiveScreen:
+        told = self.settings.stage
+        words_per_token = told.words_per_token if told.words == "words" else None
+        if run.replay:
+            return ReplayScreen(stage=run.stage, words_per_token=words_per_token)
+        cut = self.settings.leaving_users == "cut"
+        return LiveScreen(read_only=run.read_only, stage=run.stage, words_per_token=words_per_token, cut_leaving=cut)
+
+    def _show_moment(self, screen: ReplayScreen, snapshot: Snapshot) -> None:
+        source = self._bridge.source if self._bridge else None
+        if isinstance(source, ReplaySource):
+            screen.show_moment(
+                snapshot.at_ns, source.started_ns, source.ended_ns, playing=source.playing, speed=source.speed
+            )
+
+    def on_replay_screen_wanted(self, message: ReplayScreen.Wanted) -> None:
+        """Go through the time of a finished session."""
+        source = self._bridge.source if self._bridge else None
+        if not isinstance(source, ReplaySource):
+            return
+        match message.what:
+            case "play":
+                source.toggle_playing()
+            case "faster":
+                source.faster()
+            case _:
+                source.step(message.steps)
+
+    def on_bench_gone(self, message: BenchGone) -> None:
+        """Say so, and what to do; a failed launch that is on the screen stays there."""
+        run, bridge = self._run, self._bridge
+        if run is None or bridge is None:
+            return
+        self._bridge = None
+        self._say_where(goes_on=False, snapshot=bridge.latest)
+        gone = GoneScreen(message.reason, bridge.latest, can_go_back=self._has_picker)
+        while self.screen is not run.screen and len(self.screen_stack) > 1:
+            self.pop_screen()
+        self._switch(run, gone)
+
+    def on_live_screen_sent(self, message: LiveScreen.Sent) -> None:
+        """Forward a command."""
+        self._send(message.command)
+
+    def on_launch_screen_sent(self, message: LaunchScreen.Sent) -> None:
+        """Forward a command."""
+        self._send(message.command)
+
+    @work(group="commands")
+    async def _send(self, command: Command) -> None:
+        if self._bridge is None:
+            return
+        reply = await self._bridge.send(command)
+        if reply.message:
+            text = safe_line(reply.message, limit=300)
+            if reply.ok and isinstance(command, Export):
+                text = f"exported to {text}"
+            self.notify(text, severity="information" if reply.ok else "warning", markup=False)
+
+    # ---- the picker's wishes
+
+    def on_picker_screen_launch(self, message: PickerScreen.Launch) -> None:
+        """Launch a profile."""
+        self.launch(Launch(message.candidate.entry))
+
+    def on_picker_screen_attach(self, message: PickerScreen.Attach) -> None:
+        """Look at a running bench."""
+        self._look_at(Attach(message.bench.socket_path))
+
+    def _look_at(self, wish: Attach) -> None:
+        run = Run(wish.socket_path.stem, read_only=wish.read_only, stage=wish.stage)
+        self._begin(run, lambda: self._benches.attach(wish.socket_path, read_only=wish.read_only))
+
+    def _replay(self, wish: Replay) -> None:
+        run = Run(wish.path.stem, read_only=True, replay=True, stage=wish.stage)
+        self._begin(run, lambda: self._benches.replay(wish.path))
+
+    # ---- the launch screen's wishes
+
+    def on_launch_screen_wanted(self, message: LaunchScreen.Wanted) -> None:
+        """Act on a launch."""
+        run, snapshot = self._run, self._bridge.latest if self._bridge else None
+        if run is None:
+            return
+        if message.what == "panes" and snapshot is not None:
+            run.panes_wanted = True
+            self.on_snapshot_arrived(SnapshotArrived(snapshot))
+        elif message.what == "back":
+            self._end_run(self._back)
+        elif message.what == "edit":
+            self._edit_and_launch(run)
+
+    def on_gone_screen_back(self, _: GoneScreen.Back) -> None:
+        """Go back to the profiles."""
+        self._back()
+
+    @work(group="errands", exclusive=True)
+    async def _edit_and_launch(self, run: Run) -> None:
+        if run.wish is None:
+            self.notify("the profile of an attached session is edited from the picker", markup=False)
+            return
+        try:
+            path = await edit_profile(self, run.wish.entry)
+        except UsageError as error:
+            self.notify(safe_line(str(error), limit=300), severity="warning", markup=False)
+            return
+        again = await asyncio.to_thread(read_again, run.wish.entry, path)
+        if again.profile is None:
+            self.notify(safe_line(" · ".join(again.problems), limit=400), severity="error", markup=False)
+            return
+
+        wish = replace(run.wish, entry=again)
+
+        def launch_anew() -> None:
+            self.pop_screen()
+            self.launch(wish)
+
+        self._end_run(launch_anew)
+
+    # ---- leaving
+
+    def action_leave(self) -> None:
+        """Leave; ask first when a run is live."""
+        run, bridge = self._run, self._bridge
+        if run is None or (bridge is None and not self._opening):
+            self.exit(ExitCode.OK)
+        elif bridge is None:
+            run.leaving = True
+            self.notify("leaving as soon as the bench answers")
+        elif run.replay or run.read_only:
+            self._say_where(goes_on=not run.replay)
+            self.exit(ExitCode.OK)
+        elif bridge.latest is not None and bridge.latest.server.phase in _LIVE_PHASES:
+            question = leave_question(session_id=bridge.latest.session_id, from_picker=self._has_picker)
+            self.push_screen(question, self._leave_answered)
+        else:
+            self._end_run(self._leave)
+
+    async def action_quit(self) -> None:
+        """Take ctrl+q as `q`; a second one on the question detaches."""
+        if isinstance(self.screen, ModalScreen):
+            self.action_detach()
+        else:
+            self.action_leave()
+
+    @property
+    def _opening(self) -> bool:
+        return any(worker.group == "session" and worker.is_running for worker in self.workers)
+
+    def _leave_answered(self, answer: str | None) -> None:
+        if answer == "detach":
+            self.action_detach()
+        elif answer == "stop":
+            self._end_run(self._leave)
+        elif answer == "pick":
+            self._end_run(self._back)
+
+    @work(group="commands")
+    async def action_detach(self) -> None:
+        """Leave; the bench goes on."""
+        if self._bridge is not None and not self._bridge.read_only:
+            await self._bridge.send(Linger())
+        self._say_where(goes_on=True)
+        self.exit(ExitCode.OK)
+
+    def _leave(self) -> None:
+        self.exit(ExitCode.OK)
+
+    def _back(self) -> None:
+        self._run, self._bridge = None, None
+        while not isinstance(self.screen, PickerScreen):
+            self.pop_screen()
+
+    def _end_run(self, then: Callable[[], object]) -> None:
+        """Stop the bench if it is ours to stop, hang up, and go on with `then`."""
+        self._say_where(goes_on=self._run is not None and self._run.read_only)
+        if self._bridge is None:
+            then()
+        else:
+            self._stop_bench(then)
+
+    @work(group="stop", exclusive=True)
+    async def _stop_bench(self, then: Callable[[], object]) -> None:
+        bridge = self._bridge
+        if bridge is None:
+            return
+        bridge.expect_end()
+        stopping = Stopping()
+        await self.push_screen(stopping)
+        if not bridge.read_only:
+            await bridge.send(StopBench())
+        await bridge.close()
+        self._bridge = None
+        if self.screen is stopping:
+            await self.pop_screen()
+        then()
+
+    def _say_where(self, *, goes_on: bool, snapshot: Snapshot | None = None) -> None:
+        snapshot = snapshot or (self._bridge.latest if self._bridge else None)
+        run = self._run
+        if snapshot is None or run is None:
+            return
+        session, file = safe_line(snapshot.session_id), safe_line(snapshot.session_file)
+        if run.replay:
+            self.farewell = ""
+        elif goes_on:
+            self.farewell = f"session {session} goes on; come back by: vramp attach {session}"
+        else:
+            self.farewell = f"session {session} is kept in {file}; export it by: vramp export {session}"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Detach only from what goes on."""
+        if action == "detach":
+            return self._bridge is not None and self._run is not None and not self._run.replay
+        return super().check_action(action, parameters)
+
+
+def run_app(*, start: StartWish, theme: str | None = None, ascii_only: bool | None = None) -> int:
+    """Open the app and return its exit code; what is left to say goes to stderr. Options win over the settings.
+
+    Raises UsageError for a wrong theme, or settings that cannot be read.
+    """
+    settings = load_settings()
+    if theme is not None:
+        settings = settings.model_copy(update={"theme": theme})
+    if ascii_only is not None:
+        settings = settings.model_copy(update={"ascii": ascii_only})
+    app = VrampApp(start, LocalBenches(refresh_hz=settings.refresh_hz), settings=settings)
+    result = app.run()
+    if app.farewell:
+        sys.stderr.write(f"{app.farewell}\n")
+    if result is not None:
+        return int(result)
+    return int(app.return_code or ExitCode.OK)

@@ -1,0 +1,63 @@
+"""The view's door to the benches of this machine: start one, find them, open a line. Faked in the view's tests."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from tui.bench.link import BenchLink
+from tui.bench.spawn import RunningBench, running, spec_for, start_bench
+from tui.core.errors import UsageError
+from tui.profile.catalogue import ProfileEntry, profile_text
+from tui.view.bridge import SnapshotSource
+from tui.view.replaying import ReplaySource
+
+
+class Benches(Protocol):
+    """All that the app asks of the world below it, apart from reading files."""
+
+    async def launch(self, entry: ProfileEntry, *, start: str, time_scale: float = 1.0) -> SnapshotSource:
+        """Start a bench for a profile and open a line to it. Raises VrampError."""
+
+    async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
+        """Open a line to a bench that runs. Raises BenchLost."""
+
+    async def replay(self, path: Path) -> SnapshotSource:
+        """Open a session file. Raises SessionError."""
+
+    def running(self) -> list[RunningBench]:
+        """Return the benches that answer. Blocks: call it from a thread."""
+
+
+class LocalBenches:
+    """The benches of this user on this machine."""
+
+    def __init__(self, *, refresh_hz: float = 2.0) -> None:
+        self._refresh_hz = refresh_hz
+
+    async def launch(self, entry: ProfileEntry, *, start: str, time_scale: float = 1.0) -> SnapshotSource:
+        """Start a bench that outlives this view and open a line to it."""
+        if entry.profile is None:
+            raise UsageError("\n".join(entry.problems))
+        spec = spec_for(
+            entry.profile,
+            profile_toml=await asyncio.to_thread(profile_text, entry),
+            profile_path=entry.path,
+            start=start,
+            linger=True,
+            time_scale=time_scale,
+        )
+        return await self.attach(await start_bench(spec), read_only=False)
+
+    async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
+        """Open a line to a bench that runs."""
+        return await BenchLink.connect(socket_path, read_only=read_only, refresh_hz=self._refresh_hz)
+
+    async def replay(self, path: Path) -> SnapshotSource:
+        """Open a session file as a source of its own pictures."""
+        return await ReplaySource.open(path)
+
+    def running(self) -> list[RunningBench]:
+        """Return the benches that answer."""
+        return running()

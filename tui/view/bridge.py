@@ -1,0 +1,90 @@
+"""The view's side of a bench: snapshots in as messages, commands out. All in the view's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from textual.message import Message
+
+from tui.bench.protocol import Command, Reply
+from tui.core.errors import BenchLost, VrampError
+from tui.metrics.snapshot import Snapshot
+
+
+class SnapshotSource(Protocol):
+    """Where pictures of a session come from: a bench's link, or a replay. `BenchLink` is one as it stands."""
+
+    def snapshots(self) -> AsyncIterator[Snapshot]:
+        """Yield snapshots as they come, the latest only; end when there will be no more."""
+
+    async def request(self, command: Command) -> Reply:
+        """Send a command and return its reply. Raises BenchLost."""
+
+    async def close(self) -> None:
+        """Hang up."""
+
+
+class SnapshotArrived(Message):
+    """A new picture; one that nobody looked at yet is dropped for it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        super().__init__()
+
+    def can_replace(self, message: Message) -> bool:
+        """Replace an older picture in the queue, so that a slow terminal never falls behind."""
+        return isinstance(message, SnapshotArrived)
+
+
+class BenchGone(Message):
+    """There will be no more snapshots."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__()
+
+
+class Bridge:
+    """Pumps one source into the message queue of `post`'s owner."""
+
+    def __init__(self, source: SnapshotSource, post: Callable[[Message], bool], *, read_only: bool = False) -> None:
+        self.source = source
+        self.read_only = read_only
+        self.latest: Snapshot | None = None
+        self._post = post
+        self._closing = False
+
+    async def pump(self) -> None:
+        """Post every snapshot, then `BenchGone` unless we hung up ourselves. Runs as a worker."""
+        reason = "the bench is gone"
+        try:
+            async for snapshot in self.source.snapshots():
+                self.latest = snapshot
+                self._post(SnapshotArrived(snapshot))
+        except VrampError as error:  # a lost bench, a session file that is damaged
+            reason = str(error)
+        if not self._closing:
+            self._post(BenchGone(reason))
+
+    async def send(self, command: Command) -> Reply:
+        """Return the bench's answer; a lost bench is an answer, too."""
+        if self.read_only:
+            return Reply(number=0, ok=False, message="this view only looks (--read-only)")
+        try:
+            return await self.source.request(command)
+        except BenchLost as error:
+            return Reply(number=0, ok=False, message=str(error))
+
+    def expect_end(self) -> None:
+        """From now on the end of the snapshots is as wished, no news."""
+        self._closing = True
+
+    async def close(self) -> None:
+        """Hang up, within a second whatever the other side does."""
+        self._closing = True
+        try:
+            await asyncio.wait_for(self.source.close(), timeout=1.0)
+        except (TimeoutError, BenchLost):
+            pass

@@ -1,0 +1,108 @@
+"""How the app looks and which keys it takes, whatever it is used for: themes, ASCII, help, palette, other keys."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.filter import LineFilter
+from textual.screen import Screen
+
+from tui.core.errors import UsageError
+from tui.core.safe_text import safe_line
+from tui.profile.settings import Settings, settings_file
+from tui.view.ascii_filter import AsciiFilter
+from tui.view.keys import binding_ids
+from tui.view.screens.help import HelpScreen, help_facts
+from tui.view.themes import DARK, LIGHT, THEMES
+
+
+class Chrome(App[int]):
+    """An app with the settings applied. Raises UsageError for a theme or a key binding that does not exist."""
+
+    TITLE = "vramp"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "help", key_display="?", id="help", tooltip="keys and terms of this screen"),
+        Binding(
+            "colon",
+            "command_palette",
+            "commands",
+            show=False,
+            key_display=":",
+            id="commands",
+            tooltip="find a command by its name",
+        ),
+        Binding("t", "next_theme", "theme", show=False, id="theme", tooltip="the next colour theme"),
+    ]
+
+    def __init__(self, settings: Settings, owners: Sequence[type[DOMNode]]) -> None:
+        """`owners`: the classes whose bindings the settings may give other keys to."""
+        super().__init__()
+        self.settings = settings
+        self.ascii_only = settings.ascii
+        self.animation_level = "none"
+        self._clashes: set[str] = set()
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = _known_theme(settings.theme, list(self.available_themes))
+        self.set_keymap(_known_keys(settings.keys, binding_ids(type(self), *owners)))
+
+    def action_help(self) -> None:
+        """Explain the screen that is up."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(help_facts(self, self.screen)))
+
+    def action_next_theme(self) -> None:
+        """Walk through the themes."""
+        at = THEMES.index(self.theme) if self.theme in THEMES else -1
+        self.theme = THEMES[(at + 1) % len(THEMES)]
+        self.notify(f"theme {self.theme}", timeout=2, markup=False)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer in the palette what the keys of the screen do, and the themes."""
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if active.enabled and binding.id and binding.description and binding.action not in seen:
+                seen.add(binding.action)
+                key = self.get_key_display(binding)
+
+                async def run(action: str = binding.action, node: DOMNode = active.node) -> None:
+                    await self.run_action(action, node)
+
+                yield SystemCommand(binding.description, f"{binding.tooltip or binding.description} ({key})", run)
+        for name in THEMES:
+            yield SystemCommand(f"theme {name}", "", lambda name=name: setattr(self, "theme", name))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Add the door for `--ascii`."""
+        return [*super().get_line_filters(), *([AsciiFilter()] if self.ascii_only else [])]
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """Say once that the settings give one key to two things."""
+        ids = " and ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
+        if ids not in self._clashes:
+            self._clashes.add(ids)
+            self.notify(f"{settings_file()}: one key for {ids}", severity="warning", markup=False)
+
+
+def _known_theme(name: str, known: list[str]) -> str:
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(THEMES)}"
+    raise UsageError(f"theme: found {name[:60]!r}; {hint}")
+
+
+def _known_keys(keys: dict[str, str], known: set[str]) -> dict[str, str]:
+    for name in keys:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(sorted(known))}"
+            raise UsageError(f"{settings_file()}: keys.{safe_line(name, limit=60)}: unknown key binding{hint}")
+    return keys

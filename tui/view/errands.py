@@ -1,0 +1,118 @@
+"""What the picker asks for that touches files: edit, copy, make a profile. Files are read and written in threads;
+the editor has the terminal to itself meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from textual.app import SuspendNotSupported
+
+from tui.core.errors import UsageError
+from tui.core.paths import user_profiles_dir
+from tui.profile.catalogue import ProfileEntry, entry_of, new_profile
+from tui.profile.overrides import Overrides, apply
+from tui.view.screens.dialogs import Field, Form
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+
+async def copy_profile(entry: ProfileEntry) -> Path:
+    """Copy a profile into the user's own folder under its name and return the copy; never overwrites.
+
+    Raises UsageError when there is one already, or the folder cannot be written.
+    """
+    return await asyncio.to_thread(_copy, entry)
+
+
+def _copy(entry: ProfileEntry) -> Path:
+    path = user_profiles_dir() / f"{entry.path.stem}.toml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(entry.path.read_bytes())
+    except FileExistsError:
+        raise UsageError(f"{path}: there is a profile of that name in your folder already") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
+
+
+async def edit_profile(app: App[int], entry: ProfileEntry) -> Path:
+    """Open a profile in the user's editor and return the file; a shipped one is copied to the user's folder first.
+
+    Raises UsageError when there is no editor, or no way to give it the terminal.
+    """
+    path = await copy_profile(entry) if entry.shipped else entry.path
+    return await open_editor(app, path)
+
+
+async def open_editor(app: App[int], path: Path) -> Path:
+    """Give the terminal to the user's editor ($VISUAL, $EDITOR, else vi) until it is left."""
+    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    try:
+        with app.suspend():
+            subprocess.run([*command, str(path)], check=False)  # noqa: ASYNC221 - the terminal is the editor's now
+    except SuspendNotSupported:
+        raise UsageError(f"this terminal cannot be lent to an editor; edit {path} elsewhere") from None
+    except OSError as error:
+        raise UsageError(f"{command[0]}: cannot be started: {error.strerror}; set $EDITOR") from None
+    return path
+
+
+def ask_new_name() -> Form:
+    """Return the question for a new profile's name; its check writes the file from the template."""
+
+    def problem_of(values: list[str]) -> str:
+        try:
+            new_profile(values[0])
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    fields = [Field("name", placeholder="mistral-7b-on-my-card")]
+    return Form("new profile", f"It is written to {user_profiles_dir()} and opened in your editor.", fields, problem_of)
+
+
+def ask_url(entry: ProfileEntry) -> Form:
+    """Return the question for the server that a profile's load goes to."""
+    fields = [
+        Field("URL", placeholder="http://127.0.0.1:8000"),
+        Field("environment variable of its API key (may stay empty)", placeholder="OPENAI_API_KEY"),
+    ]
+    text = f"The load of {entry.name} goes to a server that runs already. It is never stopped."
+
+    def problem_of(values: list[str]) -> str:
+        try:
+            attached_entry(entry, *values)
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    return Form("attach", text, fields, problem_of)
+
+
+def attached_entry(entry: ProfileEntry, url: str, api_key_env: str) -> ProfileEntry:
+    """Return the profile with its server replaced by the one at `url`. Raises UsageError for what is no URL."""
+    assert entry.profile is not None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError(f"found {url[:100]!r}, expected a URL such as http://127.0.0.1:8000")
+    if parts.username or parts.password:
+        raise UsageError("the URL holds a name or a password; it would be kept in the session")
+    if api_key_env and api_key_env not in os.environ:
+        raise UsageError(f"no environment variable {api_key_env[:40]!r}; give its name, never the key itself")
+    base_url = url.rstrip("/").removesuffix("/v1")
+    profile = apply(entry.profile, Overrides(attach_url=base_url, api_key_env=api_key_env or None))
+    return ProfileEntry(entry.name, entry.path, profile, [], entry.shipped)
+
+
+def read_again(entry: ProfileEntry, path: Path) -> ProfileEntry:
+    """Return the profile in `path` as it stands now, the user's own unless it is where `entry` was."""
+    return entry_of(path, shipped=entry.shipped and path == entry.path)

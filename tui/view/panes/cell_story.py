@@ -1,0 +1,63 @@
+"""One cell of the grid in words: its figures or its end, and what the server itself says of it."""
+
+from __future__ import annotations
+
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.view import formatting
+from tui.view.widgets.lines import Ink, Line, plain
+
+
+def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width: int) -> Line:
+    """Return the one line of a cell at `place` (users, prompt tokens), to be cut to `width`."""
+    line: Line = [(f"{place[0]} × {place[1]}  ", Ink.STRONG)]
+    if cell is None or cell.outcome.is_open:
+        state = "measuring" if cell is not None and cell.outcome is Outcome.RUNNING else "open"
+        return [*line, (state + (", must queue: the KV cache holds fewer" if queueing else ""), Ink.DIM)]
+    if cell.outcome is not Outcome.OK:
+        ink = Ink.DIM if cell.outcome is Outcome.IMPLIED else Ink.FAILURE
+        room = max(1, width - len(line[0][0]) - len(cell.outcome.value) - 2)
+        return [*line, (cell.outcome.value, ink), ("  " + plain(cell.evidence, room), Ink.PLAIN)]
+    told = [
+        ("", cell.time_to_resolve_s, "s"),
+        ("TTFT p50", cell.ttft_p50_s, "s"),
+        ("published", cell.reference_s, "s"),
+        ("", cell.tokens_per_s_total, "tok/s"),
+        ("delivered", cell.delivered_concurrency, ""),
+    ]
+    for name, value, unit in told:
+        if value is not None:
+            line += [(f"{name} " if name else "", Ink.DIM), (formatting.significant(value, 0), Ink.PLAIN)]
+            line.append((f" {unit}  " if unit else "  ", Ink.DIM))
+    return line
+
+
+def server_story(cell: CellResult, *, queueing: bool) -> str:
+    """Return what the server says beside the client's figures: first tokens, the queue as predicted, the energy."""
+    return " · ".join(part for part in (_first_tokens(cell), _queue(cell, queueing), _energy(cell)) if part)
+
+
+def _first_tokens(cell: CellResult) -> str:
+    client_s, server_s = cell.ttft_mean_s, cell.server_ttft_mean_s
+    if client_s is None or server_s is None:
+        return ""
+    here, there, apart = (formatting.milliseconds(value, 0) for value in (client_s, server_s, abs(client_s - server_s)))
+    sign = "+" if client_s >= server_s else "−"
+    return f"TTFT mean {here} ms, by the server {there} ms: {sign}{apart} ms"
+
+
+def _queue(cell: CellResult, predicted: bool) -> str:
+    """Return what the size of the KV cache foretold and what came of it, by readings that are a second apart."""
+    waited = cell.server_waiting_max
+    if waited is None:
+        return ""
+    seen = f"up to {waited:.0f} seen waiting" if waited else "none seen waiting"
+    if predicted:
+        return f"had to queue by the size of the KV cache, {seen}"
+    return seen if waited else ""
+
+
+def _energy(cell: CellResult) -> str:
+    if cell.energy_per_token_j is None:
+        return ""
+    return f"{formatting.significant(cell.energy_per_token_j, 0)} J per output token"

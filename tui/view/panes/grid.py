@@ -1,0 +1,219 @@
+"""Users x prompt size as a coloured map: the time to resolve in each cell, or how the cell ended, as a word."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tui.metrics.cell import CellResult
+from tui.metrics.outcome import Outcome
+from tui.metrics.snapshot import Snapshot
+from tui.view import formatting
+from tui.view.panes.cell_story import server_story, story
+from tui.view.panes.pane import Pane
+from tui.view.widgets.heat_map import HeatScale, resolve, word
+from tui.view.widgets.lines import Ink, Line, cut, plain, width_of, wrapped
+
+_LABEL = 6
+_NARROWEST, _WIDEST = 6, 11
+
+Place = tuple[int, int]
+"""users, prompt tokens"""
+
+
+class GridPane(Pane):
+    """One mode at a time. Arrow keys pick a cell, whose whole story is told in the last line."""
+
+    NUMBER: ClassVar[int] = 4
+    NAME: ClassVar[str] = "grid"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picked: Place | None = None
+
+    def title(self, snapshot: Snapshot) -> str:
+        """Return the title with figure, unit and mode."""
+        figure = "time to resolve" if snapshot.grid.mode == "burst" else "mean E2E"
+        return f"grid · {figure}, s · {plain(snapshot.grid.mode, 12)}"
+
+    def subtitle(self, snapshot: Snapshot) -> str:
+        """Return the legend."""
+        queue = "  q queues" if snapshot.grid.queueing else ""
+        return f"[ ] now  OOM measured  ╱╱╱ implied  · open{queue}"
+
+    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return the map, as much of it as fits around the current cell, and the story of one cell."""
+        if not snapshot.grid.users or not snapshot.grid.prompt_tokens:
+            return [[("this profile has no grid", Ink.DIM)]]
+        return _Map(snapshot, self.picked, width, height).lines()
+
+    def move(self, columns: int, rows: int) -> None:
+        """Pick the next cell in that direction."""
+        if self.snapshot is None or not self.snapshot.grid.users or not self.snapshot.grid.prompt_tokens:
+            return
+        grid = self.snapshot.grid
+        users, prompt = self.picked or (grid.current_users or grid.users[0], grid.current_prompt_tokens or -1)
+        row = grid.users.index(users) if users in grid.users else 0
+        column = grid.prompt_tokens.index(prompt) if prompt in grid.prompt_tokens else 0
+        if self.picked is not None:
+            row = min(max(0, row + rows), len(grid.users) - 1)
+            column = min(max(0, column + columns), len(grid.prompt_tokens) - 1)
+        self.picked = (grid.users[row], grid.prompt_tokens[column])
+        self.redraw()
+
+    def unpick(self) -> bool:
+        """Pick no cell; say whether one was picked."""
+        picked, self.picked = self.picked, None
+        if picked is not None:
+            self.redraw()
+        return picked is not None
+
+
+class _Map:
+    """One drawing of the map."""
+
+    def __init__(self, snapshot: Snapshot, picked: Place | None, width: int, height: int) -> None:
+        grid = snapshot.grid
+        self.grid = grid
+        self.progress = snapshot.sweep.cell_progress
+        self.picked = picked
+        self.width = width
+        self.height = height
+        self.cells = {(cell.users, cell.prompt_tokens): cell for cell in grid.cells}
+        self.queueing = set(grid.queueing)
+        self.scale = HeatScale(cell.time_to_resolve_s for cell in grid.cells if cell.outcome is Outcome.OK)
+        self.size = min(_WIDEST, max(_NARROWEST, (width - _LABEL) // len(grid.prompt_tokens)))
+        self.story_rows = _story_rows(height, len(grid.users))
+        room = max(1, height - 1 - self.story_rows)
+        self.deep = max(1, min(3, room // len(grid.users)))
+        focus = picked or self._told() or (0, 0)
+        self.users = _window(grid.users, focus[0], max(1, room // self.deep))
+        self.prompts = _window(grid.prompt_tokens, focus[1], max(1, (width - _LABEL) // self.size))
+        self.with_reference = any(cell.reference_s is not None for cell in grid.cells)
+        self.deep = min(self.deep, 3 if self.with_reference else 2)
+
+    def lines(self) -> list[Line]:
+        """Return heading, rows, story."""
+        above = len(self.grid.users) - len(self.users)
+        head: Line = [((f"+{above} ↕" if above else "users").ljust(_LABEL)[:_LABEL], Ink.DIM)]
+        head += [(f"{prompt:>{self.size - 1}} "[-self.size :], Ink.DIM) for prompt in self.prompts]
+        hidden = len(self.grid.prompt_tokens) - len(self.prompts)
+        unit = f"+{hidden} more" if hidden else "tok"
+        if width_of(head) + len(unit) <= self.width:
+            head.append((unit, Ink.FAINT))
+        lines = [head]
+        for users in self.users:
+            lines += [self._row(users, level) for level in range(self.deep)]
+        if self.story_rows:
+            lines += [self._depth(), self._story()][-self.story_rows :]
+        return [*lines, *self._more()[: max(0, self.height - len(lines))]]
+
+    def _row(self, users: int, level: int) -> Line:
+        line: Line = [(f"{users:>5} " if level == 0 else " " * _LABEL, Ink.DIM)]
+        for prompt in self.prompts:
+            line += self._cell((users, prompt)) if level == 0 else self._below((users, prompt), level)
+        return cut(line, self.width)
+
+    def _cell(self, place: Place) -> Line:
+        cell = self.cells.get(place)
+        current = place == (self.grid.current_users, self.grid.current_prompt_tokens)
+        running = cell is not None and cell.outcome is Outcome.RUNNING
+        text, ink = self._content(place, cell)
+        left, right = ("[", "]") if current or running else (" ", " ")
+        if place == self.picked:
+            left = "▸"
+        mark = Ink.STEER if place == self.picked or current or running else ink
+        return [
+            (left, mark if left != " " else ink),
+            (text.rjust(self.size - 2), ink),
+            (right, mark if right != " " else ink),
+        ]
+
+    def _content(self, place: Place, cell: CellResult | None) -> tuple[str, Ink]:
+        room = self.size - 2
+        if cell is None or cell.outcome is Outcome.PENDING:
+            return ("q" if place in self.queueing else "·"), Ink.HEAT_OPEN
+        if cell.outcome is Outcome.OK:
+            return resolve(cell.time_to_resolve_s, room), self.scale.ink(cell.time_to_resolve_s)
+        if cell.outcome is Outcome.RUNNING:
+            return (f"{formatting.percent(self.progress, 2)}%" if self.progress is not None else "…"), Ink.STEER
+        if cell.outcome is Outcome.IMPLIED:
+            return word(cell.outcome, room), Ink.HEAT_IMPLIED
+        return word(cell.outcome, room), Ink.HEAT_FAILED
+
+    def _below(self, place: Place, level: int) -> Line:
+        """Return a cell's further figures: against the published one, then tokens/s."""
+        cell = self.cells.get(place)
+        _, ink = self._content(place, cell)
+        ink = Ink.PLAIN if ink is Ink.STEER else ink
+        if cell is None or cell.outcome is not Outcome.OK:
+            return [(" " * self.size, ink)]
+        if self.with_reference and level == 1:
+            return [(f"{_against(cell)} ".rjust(self.size), ink)]
+        text = formatting.per_second(cell.tokens_per_s_total, self.size - 3)
+        return [(f"{text}/s"[: self.size - 1].rjust(self.size - 1) + " ", ink)]
+
+    def _depth(self) -> Line:
+        """Return what the lower lines of a cell are, where there are any."""
+        if self.deep < 2:
+            return []
+        below = ["± against the published figure"] if self.with_reference else []
+        below += ["tokens/s"] if self.deep > len(below) + 1 else []
+        return cut([("below: " + ", ".join(below), Ink.DIM)], self.width) if below else []
+
+    def _more(self) -> list[Line]:
+        """Return what the story had no room for: the whole evidence, or what the server says of the same cell."""
+        place = self.picked or self._told() or (0, 0)
+        cell = self.cells.get(place)
+        if cell is None:
+            return []
+        if cell.outcome is Outcome.OK:
+            return wrapped(server_story(cell, queueing=place in self.queueing), self.width, Ink.DIM, indent=2)
+        if width_of([(plain(cell.evidence), Ink.PLAIN)]) < self.width - 30:
+            return []
+        return wrapped(cell.evidence, self.width, Ink.DIM, indent=2)
+
+    def _told(self) -> Place | None:
+        """Return the cell whose story is told when none is picked: the current one, or the last that failed."""
+        if self.grid.current_users is not None and self.grid.current_prompt_tokens is not None:
+            return self.grid.current_users, self.grid.current_prompt_tokens
+        failed = [cell for cell in self.grid.cells if not cell.outcome.is_open and not _fine(cell)]
+        return (failed[-1].users, failed[-1].prompt_tokens) if failed else None
+
+    def _story(self) -> Line:
+        place = self.picked or self._told()
+        if place is None:
+            done = sum(cell.outcome is Outcome.OK for cell in self.grid.cells)
+            return [(f"{done} of {len(self.grid.users) * len(self.grid.prompt_tokens)} cells measured", Ink.DIM)]
+        return cut(story(place, self.cells.get(place), place in self.queueing, self.width), self.width)
+
+
+def _against(cell: CellResult) -> str:
+    """Return how far a cell is from the published figure: −7 %."""
+    if cell.reference_s is None or cell.time_to_resolve_s is None or cell.reference_s <= 0:
+        return ""
+    share = (cell.time_to_resolve_s - cell.reference_s) / cell.reference_s * 100
+    if not formatting.is_figure(share):
+        return ""
+    sign = "+" if share > 0.5 else "−" if share < -0.5 else "±"
+    return f"{sign}{formatting.fixed(abs(share), 4).strip()} %"
+
+
+def _story_rows(height: int, rows: int) -> int:
+    """Return how many lines of story there are below a map of so many rows: the map goes first, if it fits at all."""
+    if height >= rows + 4:
+        return 2
+    fits_alone = height == rows + 1
+    return 1 if height >= 6 and not fits_alone else 0
+
+
+def _fine(cell: CellResult) -> bool:
+    return cell.outcome in (Outcome.OK, Outcome.IMPLIED)
+
+
+def _window(values: list[int], focus: int, size: int) -> list[int]:
+    """Return at most `size` neighbouring values with `focus` among them."""
+    if size >= len(values):
+        return values
+    place = values.index(focus) if focus in values else 0
+    start = min(max(0, place - size // 2), len(values) - size)
+    return values[start : start + size]

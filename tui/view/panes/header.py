@@ -1,0 +1,144 @@
+"""The run header, two lines: is it alive, and what was asked against what is delivered. A third line only for news."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui.core.clock import NS_PER_S
+from tui.metrics.snapshot import Phase, Snapshot
+from tui.view import formatting
+from tui.view.widgets.bars import bar
+from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, width_of
+
+ENGINES = {"vllm": "vLLM", "simulated": "simulated vLLM"}
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What the operator's hands have done that the bench has not told of yet."""
+
+    users: int | None = None
+    """Wanted, when the bench has not confirmed it."""
+    prompt_tokens: int | None = None
+    entry: str = ""
+    """Digits typed so far."""
+    held: bool = False
+    read_only: bool = False
+
+
+def header_lines(snapshot: Snapshot, steering: Steering, width: int, *, single: bool) -> list[Line]:
+    """Return two lines, or three when there is something to be told."""
+    inner = max(1, width - 2)
+    lines = [_identity(snapshot, steering, inner), _asked(snapshot, steering, inner, single=single)]
+    news = _news(snapshot, inner)
+    return [[(" ", Ink.PLAIN), *cut(line, inner)] for line in ([*lines, news] if news else lines)]
+
+
+def news_of(snapshot: Snapshot) -> str:
+    """Return what the third line tells, or nothing."""
+    failure = snapshot.server.failure
+    if failure is not None and snapshot.server.phase in (Phase.FAILED, Phase.RELAUNCHING):
+        return f"server failed: {failure.summary}. {failure.advice}"
+    return snapshot.notice
+
+
+def cards_of(snapshot: Snapshot) -> str:
+    """Return the cards in words, or nothing where the title names them already."""
+    title = snapshot.profile_title.replace("×", "x")
+    return "" if snapshot.gpu_summary.replace("×", "x") in title else snapshot.gpu_summary
+
+
+def _identity(snapshot: Snapshot, steering: Steering, width: int) -> Line:
+    since_s = (snapshot.at_ns - snapshot.started_at_ns) / NS_PER_S
+    failed = snapshot.server.phase is Phase.FAILED
+    ready = snapshot.server.phase is Phase.READY
+    walk = _walk(snapshot, bar_cells=0) if width < 100 else []
+    right: Line = [
+        *walk,
+        ("  " if walk else "", Ink.PLAIN),
+        (snapshot.server.phase.value.upper(), Ink.FAILURE if failed else Ink.STRONG if ready else Ink.WARNING),
+        (f"  {formatting.hms(since_s)}", Ink.PLAIN),
+    ]
+    if width >= 100 and snapshot.session_id:
+        right += [("   session ", Ink.DIM), (plain(snapshot.session_id, 20), Ink.PLAIN)]
+    scale = f" × {snapshot.time_scale:g}" if snapshot.time_scale != 1 else ""
+    badges = (("HELD", steering.held), ("READ-ONLY", steering.read_only), ("SIMULATED" + scale, snapshot.simulated))
+    for word, shown in badges:
+        if shown:
+            right += [("  ", Ink.PLAIN), (f" {word} ", Ink.BADGE)]
+    room = width - width_of(right) - 2
+    left: Line = [("vramp", Ink.STRONG), ("  ", Ink.PLAIN)]
+    title = snapshot.profile_title or snapshot.profile_name
+    engine = f"{ENGINES.get(snapshot.engine, snapshot.engine)} {snapshot.server.version}".strip()
+    parts = [part for part in (title, cards_of(snapshot), engine) if part]
+    for place, part in enumerate(parts):
+        room_left = room - width_of(left)
+        piece = plain(part, 60 if place else max(8, room_left))
+        if place and width_of([(piece, Ink.DIM)]) + 3 > room_left:
+            break
+        left += [(" · " if place else "", Ink.FAINT), (piece, Ink.DIM if place else Ink.PLAIN)]
+    return spread(cut(left, max(0, room)), right, width)
+
+
+def _asked(snapshot: Snapshot, steering: Steering, width: int, *, single: bool) -> Line:
+    load, figures = snapshot.load, snapshot.figures
+    wanted = load.users_wanted if steering.users is None else steering.users
+    prompt = load.prompt_tokens if steering.prompt_tokens is None else steering.prompt_tokens
+    users: Line = [
+        ("users ▸ ", Ink.STEER),
+        (str(load.users_active).rjust(3), Ink.STRONG),
+        (" of ", Ink.DIM),
+        (str(wanted).rjust(3), Ink.STEER),
+    ]
+    if steering.entry:
+        typed: Line = [(f"→ {steering.entry}▏", Ink.STEER), (" enter sets, esc clears", Ink.DIM)]
+        return pack([users, typed, _prompt(prompt)], width, gap=2)
+    narrow = width < 100
+    parts = [users, _prompt(prompt)[: 2 if single and narrow else 3]]
+    if not narrow:
+        parts.append(_walk(snapshot, bar_cells=10))
+    if single:
+        parts += [
+            [(formatting.per_second(figures.tokens_per_s_total, 5), Ink.STRONG), (" tok/s", Ink.DIM)],
+            [(formatting.per_second(figures.tokens_per_s_per_user, 4), Ink.STRONG), (" each", Ink.DIM)],
+            [("TTFT", Ink.DIM), (formatting.significant(figures.ttft_p50_s, 5), Ink.STRONG)],
+            [("E2E", Ink.DIM), (formatting.significant(figures.e2e_p50_s, 5), Ink.STRONG)],
+        ]
+    return pack([*parts, *_delivered(snapshot)], width, gap=2 if narrow else 3)
+
+
+def _prompt(prompt_tokens: int) -> Line:
+    return [("prompt ▸ ", Ink.STEER), (str(prompt_tokens).rjust(4), Ink.STEER), (" tok", Ink.DIM)]
+
+
+def _delivered(snapshot: Snapshot) -> list[Line]:
+    load = snapshot.load
+    share = load.client_ceiling_share
+    ink = Ink.WARNING if share is not None and share >= 0.8 else Ink.PLAIN
+    parts: list[Line] = [
+        [("output ", Ink.DIM), (str(load.output_tokens).rjust(3), Ink.PLAIN)],
+        [("steady ", Ink.DIM), (formatting.ms(load.steady_for_s).rjust(5), Ink.PLAIN)],
+        [("delivered ", Ink.DIM), (formatting.fixed(load.delivered_concurrency, 5, 1), Ink.PLAIN)],
+        [("client ", Ink.DIM), (formatting.percent(share), ink), (" % of its ceiling", Ink.DIM)],
+    ]
+    return parts
+
+
+def _walk(snapshot: Snapshot, bar_cells: int) -> Line:
+    """Return what walks the grid by itself: the sweep with its time left, the ramp, or nothing."""
+    sweep = snapshot.sweep
+    if not sweep.running:
+        return [("ramp ▸ on", Ink.STEER)] if snapshot.load.activity == "ramp" else []
+    share = (sweep.cells_done + (sweep.cell_progress or 0.0)) / sweep.cells_total if sweep.cells_total else None
+    line: Line = [("sweep ▸ ", Ink.STEER), (f"{sweep.cells_done}/{sweep.cells_total} ", Ink.STRONG)]
+    if bar_cells:
+        line += [*bar(share, bar_cells, Ink.STEER), (" ", Ink.PLAIN)]
+    return [*line, (formatting.rough(sweep.remaining_s), Ink.PLAIN), (" left", Ink.DIM)]
+
+
+def _news(snapshot: Snapshot, width: int) -> Line:
+    news = news_of(snapshot)
+    if not news:
+        return []
+    failed = snapshot.server.phase is Phase.FAILED
+    return [(plain(news, width), Ink.FAILURE if failed else Ink.WARNING)]

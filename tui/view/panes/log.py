@@ -1,0 +1,73 @@
+"""What happened, newest last: the bench's own events and the server's log."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from tui.metrics.reading import Event
+from tui.metrics.snapshot import Snapshot
+from tui.view import formatting
+from tui.view.panes.pane import Pane
+from tui.view.widgets.lines import Ink, Line, cells, cut, plain
+
+_LEVELS = {"warning": Ink.WARNING, "error": Ink.FAILURE}
+# vLLM begins a line with 60 columns of process, level, time and place: "(APIServer pid=7) INFO 11-20 20:42:18
+# [loggers.py:259] ...". The time stands before it already; all of it is in the log's file.
+_VLLM_HEAD = re.compile(
+    r"(?:\((?P<process>\w+) pid=\d+\) )?"
+    r"(?:(?P<level>[A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]\s]{1,60}\] ?|(?=\S))"
+)
+_USUAL = ("APIServer", "INFO", None)
+
+
+class LogPane(Pane):
+    """The tail; arrows go back in it, and there it stays while new lines come."""
+
+    NUMBER: ClassVar[int] = 6
+    NAME: ClassVar[str] = "log"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._until: int | None = None
+        """at_ns of the last line shown when gone back; None = the newest."""
+
+    def title(self, snapshot: Snapshot) -> str:
+        """Return the title; it says when the end is not in sight."""
+        return "log" if self._until is None else "log · gone back, ↓ to the newest"
+
+    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return the last lines that fit."""
+        shown = [event for event in snapshot.log if self._until is None or event.at_ns <= self._until][-height:]
+        if not shown:
+            return [[("nothing yet", Ink.DIM)]]
+        return [_event_line(event, snapshot, width) for event in shown]
+
+    def move(self, columns: int, rows: int) -> None:
+        """Go back and forth."""
+        if self.snapshot is None or not self.snapshot.log:
+            return
+        stamps = [event.at_ns for event in self.snapshot.log]
+        here = len(stamps) - 1
+        if self._until is not None:
+            here = max((place for place, at_ns in enumerate(stamps) if at_ns <= self._until), default=0)
+        there = max(0, here + rows)
+        self._until = None if there >= len(stamps) - 1 else stamps[there]
+        self.redraw()
+
+
+def _event_line(event: Event, snapshot: Snapshot, width: int) -> Line:
+    ink = _LEVELS.get(event.level, Ink.PLAIN if event.source != "server" else Ink.DIM)
+    word = "FAILED " if event.level == "error" else ""
+    stamp = formatting.wall_clock(snapshot.started_at, snapshot.started_at_ns, event.at_ns, snapshot.time_scale)
+    head: Line = [(stamp + " ", Ink.FAINT), (cells(event.source, 7) + " ", Ink.DIM), (word, ink)]
+    text = _without_head(event.text) if event.source == "server" else event.text
+    return cut([*head, (plain(text, max(1, width - 17 - len(word))), ink)], width)
+
+
+def _without_head(text: str) -> str:
+    """Return a line of the server's log without what is the same in all; an unusual process or level stays."""
+    found = _VLLM_HEAD.match(text)
+    if found is None or found.end() == len(text):
+        return text
+    return " ".join([part for part in found.groups() if part not in _USUAL] + [text[found.end() :]])

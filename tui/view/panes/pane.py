@@ -1,0 +1,86 @@
+"""What all panes have in common: a number, a title in the border, lines from the last snapshot."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+
+from tui.metrics.snapshot import Snapshot
+from tui.view.widgets.lines import Ink, Line, plain, text_of
+from tui.view.widgets.picture import Picture
+
+
+class Pane(Picture):
+    """One pane. Subclasses say `title` and compose `lines`."""
+
+    NUMBER: ClassVar[int]
+    NAME: ClassVar[str]
+    """Its word in the tab line."""
+
+    class Chosen(Message):
+        """The mouse went down on a pane."""
+
+        def __init__(self, pane: Pane) -> None:
+            self.pane = pane
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__(id=f"pane-{self.NUMBER}", classes="pane")
+        self.snapshot: Snapshot | None = None
+        self._shown_title = ""
+
+    def title(self, snapshot: Snapshot) -> str:
+        """Return the border's title, without the number."""
+        return self.NAME
+
+    def subtitle(self, snapshot: Snapshot) -> str:
+        """Return the border's lower title: a legend, or nothing."""
+        return ""
+
+    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return what to show in `width` x `height` cells."""
+        raise NotImplementedError
+
+    def move(self, columns: int, rows: int) -> None:
+        """Take an arrow key; most panes have nothing to move."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take a new snapshot; drawn only where it can be seen."""
+        self.snapshot = snapshot
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the last snapshot again."""
+        size = self.content_size
+        if self.snapshot is None or not self.display or size.width < 1 or size.height < 1:
+            return
+        self._set_titles(self.snapshot)
+        self.paint(self.lines(self.snapshot, size.width, size.height))
+
+    def as_text(self) -> str:
+        """Return the pane as plain text, title first."""
+        if self.snapshot is None:
+            return ""
+        size = self.content_size
+        lines = self.lines(self.snapshot, max(size.width, 20), max(size.height, 4))
+        return text_of([[(plain(self.title(self.snapshot)), Ink.PLAIN)], *lines])
+
+    def _set_titles(self, snapshot: Snapshot) -> None:
+        room = max(4, self.content_size.width - 4)
+        title = plain(f"{self.NUMBER} {self.title(snapshot)}", room)
+        subtitle = plain(self.subtitle(snapshot), room)
+        if title + "\n" + subtitle != self._shown_title:  # setting a title repaints the whole widget
+            self._shown_title = title + "\n" + subtitle
+            self.border_title = Content(title)
+            self.border_subtitle = Content(subtitle) if subtitle else None
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Compose again for the new size."""
+        self.redraw()
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Make this the active pane."""
+        self.post_message(self.Chosen(self))

@@ -1,0 +1,92 @@
+"""Finished requests: the failed ones first, with what was said, then the latest."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tui.metrics.outcome import Outcome
+from tui.metrics.snapshot import RequestRow, Snapshot
+from tui.view import formatting
+from tui.view.panes.pane import Pane
+from tui.view.widgets.lines import Ink, Line, Span, cut, plain, spread, width_of
+from tui.view.widgets.table import Column, heading, row
+
+_COLUMNS = [
+    Column("#", 6, right=True),
+    Column("outcome", 12),
+    Column("users", 5, right=True),
+    Column("tok", 5, right=True),
+    Column("TTFT s", 6, right=True),
+    Column("E2E s", 6, right=True),
+    Column("tok/s", 6, right=True),
+    Column("", 0),
+]
+
+
+class RequestsPane(Pane):
+    """A third of the room at most for failures, the rest for the latest; arrows scroll the latest."""
+
+    NUMBER: ClassVar[int] = 5
+    NAME: ClassVar[str] = "requests"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._skipped = 0
+
+    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return the table."""
+        failed = snapshot.requests_failed[: max(1, (height - 1) // 3)]
+        known = {request.request_id for request in failed}
+        latest = [request for request in snapshot.requests if request.request_id not in known]
+        self._skipped = min(self._skipped, max(0, len(latest) - 1))
+        rows = [*failed, *latest[self._skipped :]][: max(0, height - 1)]
+        if not rows:
+            return [[("no request has finished yet", Ink.DIM)]]
+        names, totals = heading(_COLUMNS, width), _totals(snapshot)
+        fits = width_of(heading(_COLUMNS[:-1], width)) + width_of(totals) <= width
+        head = [spread(names, totals, width)] if fits else [totals, names]
+        return [*head, *(_request_line(request, width) for request in rows)]
+
+    def move(self, columns: int, rows: int) -> None:
+        """Scroll the latest requests."""
+        self._skipped = max(0, self._skipped + rows)
+        self.redraw()
+
+
+def _totals(snapshot: Snapshot) -> Line:
+    """Return both totals; in the title they would repaint the whole pane at every refresh."""
+    figures = snapshot.figures
+    return [
+        (formatting.count(figures.requests_ok_total), Ink.PLAIN),
+        (" ok  ", Ink.DIM),
+        (formatting.count(figures.requests_failed_total), Ink.FAILURE if figures.requests_failed_total else Ink.PLAIN),
+        (" failed", Ink.DIM),
+    ]
+
+
+def _request_line(request: RequestRow, width: int) -> Line:
+    ok = request.outcome in (Outcome.OK, Outcome.CANCELLED)
+    if request.ttft_s is None and request.error:
+        head = row(_COLUMNS[:4], _head(request, Ink.DIM, Ink.FAILURE), width)
+        return cut([*head, (plain(request.error, max(1, width - width_of(head))), Ink.FAILURE)], width)
+    ink = Ink.PLAIN if ok else Ink.DIM
+    return row(
+        _COLUMNS,
+        [
+            *_head(request, ink, Ink.DIM if ok else Ink.FAILURE),
+            (formatting.significant(request.ttft_s, 6), ink),
+            (formatting.significant(request.e2e_s, 6), ink),
+            (formatting.per_second(request.tokens_per_s, 6), ink),
+            (request.error, Ink.FAILURE),
+        ],
+        width,
+    )
+
+
+def _head(request: RequestRow, ink: Ink, outcome_ink: Ink) -> list[Span]:
+    return [
+        (str(request.request_id), Ink.DIM),
+        (request.outcome.value, outcome_ink),
+        (formatting.fixed(request.users, 5), ink),
+        (formatting.fixed(request.prompt_tokens, 5), ink),
+    ]

@@ -1,0 +1,55 @@
+"""The line of tabs over a pane that stands alone."""
+
+from __future__ import annotations
+
+from textual import events
+
+from tui.view.panes.pane import Pane
+from tui.view.widgets.lines import Ink, Line, width_of
+from tui.view.widgets.picture import Picture
+
+
+class TabLine(Picture):
+    """Names all panes and marks one; the mouse may choose."""
+
+    def __init__(self, panes: list[Pane]) -> None:
+        super().__init__(id="tabs")
+        self._panes = panes
+        self._active = panes[0]
+
+    def mark(self, active: Pane) -> None:
+        """Mark one pane."""
+        self._active = active
+        self._draw()
+
+    def _line(self) -> tuple[Line, list[int]]:
+        """Return the line and where each tab ends."""
+        roomy = self.content_size.width >= 76
+        line: Line = [(" ", Ink.PLAIN)]
+        ends: list[int] = []
+        for pane in self._panes:
+            active = pane is self._active
+            gap = "  " if roomy else " "
+            line.append(
+                (
+                    f"[{pane.NUMBER} {pane.NAME}]" if active else f" {pane.NUMBER} {pane.NAME} ",
+                    Ink.STRONG if active else Ink.DIM,
+                )
+            )
+            line.append((gap[1:], Ink.PLAIN))
+            ends.append(width_of(line))
+        return line, ends
+
+    def _draw(self) -> None:
+        self.paint([self._line()[0]])
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Draw for the new width."""
+        self._draw()
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the tab under the mouse."""
+        for pane, end in zip(self._panes, self._line()[1], strict=True):
+            if event.x < end:
+                pane.post_message(Pane.Chosen(pane))
+                return

@@ -1,0 +1,382 @@
+"""The live screen: a run header, seven panes, the keys. It draws the snapshots it is given and sends commands up.
+
+The view is a picture: nothing is measured or computed here, and nothing waits for the bench. A key shows at once
+(the wanted number changes in the header) and the bench's own word replaces it when it comes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.screen import Screen
+from textual.timer import Timer
+
+from tui.bench.protocol import (
+    ChangeUsers,
+    Command,
+    Export,
+    Relaunch,
+    SetUsers,
+    StartRamp,
+    StartSweep,
+    StepPromptTokens,
+    StopRamp,
+    StopSweep,
+)
+from tui.core.clock import NS_PER_S
+from tui.metrics.snapshot import Phase, Snapshot
+from tui.view.panes.grid import GridPane
+from tui.view.panes.header import Steering, header_lines, news_of
+from tui.view.panes.key_line import KeyLine
+from tui.view.panes.latency import LatencyPane
+from tui.view.panes.log import LogPane
+from tui.view.panes.pane import Pane
+from tui.view.panes.requests import RequestsPane
+from tui.view.panes.server import ServerPane
+from tui.view.panes.stage import stage_lines
+from tui.view.panes.tab_line import TabLine
+from tui.view.panes.throughput import ThroughputPane
+from tui.view.panes.vram import VramPane
+from tui.view.screens.live_keys import DIGITS, HELP, KEY_LINE, LOOK, STEER, STEERING_IDS
+from tui.view.widgets.lines import Ink, Line, wrapped
+from tui.view.widgets.picture import Picture
+
+LEAST_WIDTH, LEAST_HEIGHT = 60, 16
+_TWO = (110, 30)
+"""From this size on there are two columns of panes."""
+_THREE = (170, 42)
+_ORDER_TWO = (1, 2, 3, 4, 5, 6, 7)
+_ORDER_THREE = (1, 2, 4, 3, 7, 5, 6)
+_ENTRY_S = 5.0
+"""How long a typed number waits for its next digit or enter."""
+_UNCONFIRMED_NS = 2 * NS_PER_S
+"""How long the screen believes a key before it believes the bench."""
+
+
+class LiveScreen(Screen[None]):
+    """Shows a run and steers it. `show` takes snapshots; `Sent` bears commands up."""
+
+    CSS_PATH = "../styles/live.tcss"
+    HELP = HELP
+    BINDINGS: ClassVar[list[BindingType]] = [*STEER, *LOOK, *DIGITS]
+    LOOKS_ONLY = "This view only looks: steering is off (--read-only)."
+    AUTO_FOCUS = ""
+    """Keys belong to the screen: the active pane is a mark, not a focus."""
+
+    class Sent(Message):
+        """A command for the bench."""
+
+        def __init__(self, command: Command) -> None:
+            self.command = command
+            super().__init__()
+
+    def __init__(
+        self,
+        *,
+        read_only: bool = False,
+        stage: bool = False,
+        words_per_token: float | None = None,
+        cut_leaving: bool = False,
+    ) -> None:
+        """`stage` starts with the screen for a hall, where `words_per_token` tells tokens as words.
+
+        `cut_leaving`: users who are taken away do not finish their request.
+        """
+        super().__init__()
+        self.cut_leaving = cut_leaving
+        self.read_only = read_only
+        self.on_stage = stage
+        self.words_per_token = words_per_token
+        self.held = False
+        self.maximised = False
+        self.snapshot: Snapshot | None = None
+        self.entry = ""
+        self.panes: list[Pane] = [
+            ThroughputPane(), LatencyPane(), VramPane(), GridPane(), RequestsPane(), LogPane(), ServerPane(),
+        ]  # fmt: skip
+        self.active: Pane = self.panes[0]
+        self._before_entry: Pane = self.active
+        self._entry_timer: Timer | None = None
+        self._wanted: tuple[int, int] | None = None
+        """Users asked for by key and not yet confirmed, and the snapshot time (ns) until which they are believed."""
+        self._prompt: tuple[int, int] | None = None
+        self._draw_due = False
+        self._order = _ORDER_TWO
+
+    def compose(self) -> ComposeResult:
+        """Header, tab line, panes, keys; and one picture for stage and for what is too small."""
+        yield Picture(id="header")
+        yield TabLine(self.panes)
+        with Container(id="panes"):
+            yield from self.panes
+        yield Picture(id="whole")
+        yield KeyLine(KEY_LINE, hidden=self.keys_without_use)
+
+    @property
+    def keys_without_use(self) -> frozenset[str | None]:
+        """Return the ids of the keys that neither the key line nor the help is to name."""
+        return STEERING_IDS if self.read_only else frozenset()
+
+    # ---- snapshots
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take a snapshot; in a flood only the latest is drawn."""
+        before, self.snapshot = self.snapshot, snapshot
+        self._forget_confirmed(snapshot)
+        if before is None or before.server.phase is not snapshot.server.phase:
+            self.refresh_bindings()
+        if not self._draw_due and self.is_mounted:
+            self._draw_due = True
+            self.call_later(self._draw)
+
+    def _draw(self) -> None:
+        self._draw_due = False
+        if self.snapshot is None or not self.is_mounted:
+            return
+        self._draw_header()
+        if not self.held and self._layout_name() not in ("-stage", "-small"):
+            for pane in self.panes:
+                pane.show(self.snapshot)
+
+    def _draw_header(self) -> None:
+        if self.snapshot is None:
+            return
+        layout = self._layout_name()
+        whole = self.query_one("#whole", Picture)
+        if layout == "-small":
+            whole.paint(_too_small(self.size.width, self.size.height))
+        elif layout == "-stage":
+            lines = stage_lines(
+                self.snapshot,
+                whole.size.width,
+                whole.size.height,
+                users_wanted=self.wanted_users,
+                words_per_token=self.words_per_token,
+                entry=self.entry,
+            )
+            whole.paint(lines)
+        else:
+            header = self.query_one("#header", Picture)
+            header.styles.height = 3 if news_of(self.snapshot) else 2
+            lines = header_lines(self.snapshot, self._steering(), self.size.width, single=layout == "-single")
+            header.paint(lines)
+
+    def _steering(self) -> Steering:
+        return Steering(
+            users=self._wanted[0] if self._wanted else None,
+            prompt_tokens=self._prompt[0] if self._prompt else None,
+            entry=self.entry,
+            held=self.held,
+            read_only=self.read_only,
+        )
+
+    def _forget_confirmed(self, snapshot: Snapshot) -> None:
+        """Believe the bench as soon as it says what the keys said, or when it had time to."""
+        if self._wanted and (snapshot.load.users_wanted == self._wanted[0] or snapshot.at_ns > self._wanted[1]):
+            self._wanted = None
+        if self._prompt and (snapshot.load.prompt_tokens == self._prompt[0] or snapshot.at_ns > self._prompt[1]):
+            self._prompt = None
+
+    # ---- layout
+
+    def on_mount(self) -> None:
+        """Draw what was shown before there was a screen."""
+        self._arrange()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the panes into the new size."""
+        self._arrange()
+
+    def _layout_name(self) -> str:
+        width, height = self.size
+        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+            return "-small"
+        if self.on_stage:
+            return "-stage"
+        if self.maximised or width < _TWO[0] or height < _TWO[1]:
+            return "-single"
+        return "-three" if width >= _THREE[0] and height >= _THREE[1] else "-two"
+
+    def _arrange(self) -> None:
+        layout = self._layout_name()
+        whole = layout in ("-stage", "-small")
+        for name in ("-small", "-stage", "-single", "-two", "-three"):
+            self.set_class(name == layout, name)
+        self.query_one("#whole").display = whole
+        for name in ("#header", "#panes"):
+            self.query_one(name).display = not whole
+        self.query_one("#keys").display = not whole
+        tabs = self.query_one(TabLine)
+        tabs.display = layout == "-single"
+        tabs.mark(self.active)
+        order = _ORDER_THREE if layout == "-three" else _ORDER_TWO
+        if order != self._order:  # a sort lays everything out anew
+            self._order = order
+            self.query_one("#panes").sort_children(key=lambda pane: order.index(getattr(pane, "NUMBER", 1)))
+        for pane in self.panes:
+            pane.set_class(pane is self.active, "-active")
+            pane.display = layout == "-three" or (
+                pane is self.active if layout == "-single" else (6 if self.active.NUMBER == 7 else 7) != pane.NUMBER
+            )
+        self.call_after_refresh(self._redraw_all)
+
+    def _redraw_all(self) -> None:
+        self._draw_header()
+        if self.snapshot is not None and self._layout_name() not in ("-stage", "-small"):
+            for pane in self.panes:
+                if pane.snapshot is None or not self.held:
+                    pane.snapshot = self.snapshot
+                pane.redraw()
+
+    def _activate(self, pane: Pane) -> None:
+        if pane is not self.active:
+            self.active = pane
+            self._arrange()
+
+    def on_pane_chosen(self, message: Pane.Chosen) -> None:
+        """Follow the mouse."""
+        self._activate(message.pane)
+
+    # ---- steering
+
+    @property
+    def wanted_users(self) -> int:
+        """How many users are wanted, by the last key or by the bench."""
+        if self._wanted is not None:
+            return self._wanted[0]
+        return self.snapshot.load.users_wanted if self.snapshot else 0
+
+    def _send(self, command: Command) -> bool:
+        """Send a command up; say whether this view may."""
+        if self.read_only:
+            self.notify(self.LOOKS_ONLY, timeout=3, markup=False)
+            return False
+        if self.snapshot is None or self.snapshot.server.phase is Phase.ENDED:
+            self.notify("Nothing to steer: this session has ended.", timeout=3, markup=False)
+            return False
+        self.post_message(self.Sent(command))
+        return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a relaunch only where there is something to launch again."""
+        if action == "relaunch":
+            return self.snapshot is not None and self.snapshot.server.phase is Phase.FAILED
+        return super().check_action(action, parameters)
+
+    def _until_ns(self) -> int:
+        return (self.snapshot.at_ns if self.snapshot else 0) + _UNCONFIRMED_NS
+
+    def action_users(self, delta: int) -> None:
+        """So many users more or less."""
+        wanted = max(0, self.wanted_users + delta)
+        if self._send(ChangeUsers(delta=delta, cut=self.cut_leaving)):
+            self._wanted = (wanted, self._until_ns())
+        self._end_entry()
+
+    def action_digit(self, digit: int) -> None:
+        """Go to that pane, and put the digit on the end of the number being typed."""
+        if not self.entry:
+            self._before_entry = self.active
+        self.entry = (self.entry + str(digit))[-5:].lstrip("0") or "0"
+        if 1 <= digit <= len(self.panes) and self._layout_name() in ("-single", "-two", "-three"):
+            self._activate(self.panes[digit - 1])
+        if self._entry_timer is not None:
+            self._entry_timer.stop()
+        self._entry_timer = self.set_timer(_ENTRY_S, self._end_entry)
+        self._draw_header()
+
+    def action_set_users(self) -> None:
+        """Set the number typed, and go back to the pane from before it."""
+        if not self.entry:
+            return
+        users = int(self.entry)
+        if self._send(SetUsers(users=users, cut=self.cut_leaving)):
+            self._wanted = (users, self._until_ns())
+        self._activate(self._before_entry)
+        self._end_entry()
+
+    def _end_entry(self) -> None:
+        self.entry = ""
+        if self._entry_timer is not None:
+            self._entry_timer.stop()
+            self._entry_timer = None
+        self._draw_header()
+
+    def action_prompt(self, step: int) -> None:
+        """The next or the previous prompt size."""
+        if not self._send(StepPromptTokens(step=step)) or self.snapshot is None:
+            return
+        sizes = self.snapshot.grid.prompt_tokens
+        now = self._prompt[0] if self._prompt else self.snapshot.load.prompt_tokens
+        if now in sizes:
+            place = min(max(0, sizes.index(now) + step), len(sizes) - 1)
+            self._prompt = (sizes[place], self._until_ns())
+            self._draw_header()
+
+    def action_sweep(self) -> None:
+        """Start the sweep, or stop it."""
+        self._send(StopSweep() if self.snapshot and self.snapshot.sweep.running else StartSweep())
+
+    def action_ramp(self) -> None:
+        """Start the ramp, or stop it."""
+        self._send(StopRamp() if self.snapshot and self.snapshot.load.activity == "ramp" else StartRamp())
+
+    def action_export(self) -> None:
+        """Write the session out; the bench answers where."""
+        self._send(Export())
+
+    def action_relaunch(self) -> None:
+        """Start the server again after it failed."""
+        self._send(Relaunch())
+
+    # ---- looking
+
+    def action_hold(self) -> None:
+        """Hold the panes as they are, or let them go on."""
+        self.held = not self.held
+        self._redraw_all()
+
+    def action_maximise(self) -> None:
+        """Show the active pane alone, or all again."""
+        self.maximised = not self.maximised
+        self._arrange()
+
+    def action_stage(self) -> None:
+        """Show the screen for a hall, or the panes again."""
+        self.on_stage = not self.on_stage
+        self._arrange()
+
+    def action_back(self) -> None:
+        """Undo the nearest of: a typed number, a picked cell, a maximised pane, the stage."""
+        grid = self.panes[3]
+        if self.entry:
+            self._end_entry()
+        elif isinstance(grid, GridPane) and grid.unpick():
+            return
+        elif self.maximised:
+            self.action_maximise()
+        elif self.on_stage:
+            self.action_stage()
+
+    def action_next_pane(self, step: int) -> None:
+        """Go to the next pane, round and round."""
+        self._activate(self.panes[(self.panes.index(self.active) + step) % len(self.panes)])
+
+    def action_move(self, columns: int, rows: int) -> None:
+        """Hand an arrow key to the active pane."""
+        self.active.move(columns, rows)
+
+    def action_copy(self) -> None:
+        """Put the active pane on the clipboard as text (OSC 52)."""
+        self.app.copy_to_clipboard(self.active.as_text())
+        self.notify(f"{self.active.NAME}: copied as text", timeout=2, markup=False)
+
+
+def _too_small(width: int, height: int) -> list[Line]:
+    text = f"vramp needs {LEAST_WIDTH} x {LEAST_HEIGHT} cells, this terminal has {width} x {height}. The run goes on."
+    return wrapped(text, max(1, width), Ink.PLAIN)

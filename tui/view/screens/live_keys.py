@@ -1,0 +1,77 @@
+"""The keys of the live screen, each with an id by which the settings can move it, and the line that names them."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+STEER: list[BindingType] = [
+    Binding("plus,equals_sign", "users(1)", "user", key_display="+", id="live.user-more", tooltip="one user more"),
+    Binding("minus", "users(-1)", "user", key_display="−", id="live.user-less", tooltip="one user less"),
+    Binding("right_square_bracket", "users(10)", "ten", key_display="]", id="live.ten-more", tooltip="ten users more"),
+    Binding("left_square_bracket", "users(-10)", "ten", key_display="[", id="live.ten-less", tooltip="ten users less"),
+    Binding(
+        "greater_than_sign",
+        "prompt(1)",
+        "prompt",
+        key_display=">",
+        id="live.prompt-longer",
+        tooltip="next prompt size",
+    ),
+    Binding(
+        "less_than_sign",
+        "prompt(-1)",
+        "prompt",
+        key_display="<",
+        id="live.prompt-shorter",
+        tooltip="previous prompt size",
+    ),
+    Binding(
+        "enter", "set_users", "set users", show=False, id="live.set-users", tooltip="set the typed number of users"
+    ),
+    Binding("g", "sweep", "sweep", id="live.sweep", tooltip="start or stop the sweep of the grid"),
+    Binding("r", "ramp", "ramp", id="live.ramp", tooltip="start or stop adding users step by step"),
+    Binding("x", "export", "export", id="live.export", tooltip="write the session as TOML and CSV"),
+    Binding("R", "relaunch", "relaunch", id="live.relaunch", tooltip="start a failed server again"),
+]
+LOOK: list[BindingType] = [
+    Binding("space", "hold", "hold", id="live.hold", tooltip="hold the drawing; measuring goes on"),
+    Binding("m", "maximise", "maximise", id="live.maximise", tooltip="this pane alone, and back"),
+    Binding("escape", "back", "back", show=False, id="live.back", tooltip="back: number, picked cell, pane, stage"),
+    Binding("tab", "next_pane(1)", "pane", show=False, id="live.pane-next", tooltip="the next pane"),
+    Binding("shift+tab", "next_pane(-1)", "pane", show=False, id="live.pane-previous", tooltip="the previous pane"),
+    Binding("up", "move(0, -1)", show=False, id="live.up", tooltip="in a pane: back in a list, pick a cell"),
+    Binding("down", "move(0, 1)", show=False, id="live.down", tooltip="in a pane: forth in a list, pick a cell"),
+    Binding("left", "move(-1, 0)", show=False, id="live.left", tooltip="in the grid: pick a cell"),
+    Binding("right", "move(1, 0)", show=False, id="live.right", tooltip="in the grid: pick a cell"),
+    Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
+    Binding("s", "stage", "stage", id="live.stage", tooltip="the screen for people in a hall, and back"),
+]
+DIGITS: list[BindingType] = [
+    Binding(str(digit), f"digit({digit})", show=False, id=f"live.digit-{digit}") for digit in range(10)
+]
+
+HELP = """What a server carries: + and − add and take users, the panes show what they get and what it costs.
+
+1 to 7 go to that pane; the digits also make a number that the header shows: enter sets so many users and goes back
+to the pane you came from, esc forgets the number, and so do five seconds without a digit."""
+
+KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("live.relaunch",), "relaunch"),
+    (("live.user-more", "live.user-less"), "user"),
+    (("live.ten-more", "live.ten-less"), "ten"),
+    (("live.prompt-longer", "live.prompt-shorter"), "prompt"),
+    (("live.sweep",), "sweep"),
+    (("help",), "help"),
+    (("leave",), "leave"),
+    (("live.stage",), "stage"),
+    (("live.maximise",), "maximise"),
+    (("live.hold",), "hold"),
+    (("live.export",), "export"),
+    (("live.ramp",), "ramp"),
+    (("detach",), "detach"),
+    (("theme",), "theme"),
+    (("live.copy",), "copy"),
+)
+"""What the lowest line names, by id, the most needed first: a narrow line ends earlier."""
+
+STEERING_IDS = frozenset(binding.id for binding in STEER if isinstance(binding, Binding))

@@ -1,0 +1,98 @@
+"""The live screen on a session that is over: the same panes, and keys that go through its time."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from tui.core.clock import seconds
+from tui.view.formatting import hms
+from tui.view.panes.grid import GridPane
+from tui.view.screens.live import LiveScreen
+
+_BAR_CELLS = 40
+
+
+class ReplayScreen(LiveScreen):
+    """Shows one moment of a session. Arrows go on and back, space plays."""
+
+    CSS = """
+    ReplayScreen #moment { dock: bottom; height: 1; padding: 0 1; margin-bottom: 1; }
+    ReplayScreen.-small #moment, ReplayScreen.-stage #moment { display: none; }
+    """
+    HELP = (
+        "A session that is over, at one of its moments. The left and right arrow go back and on (in the grid they pick "
+        "a cell; comma and full stop always go through the time), home and end go to its first and last moment, "
+        "space plays, f plays faster."
+    )
+    LOOKS_ONLY = "This session is over: nothing to steer. `vramp export` writes it as TOML and CSV."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "play", id="replay.play", tooltip="play, or stop"),
+        Binding("left", "arrow(-1)", "back", show=False, id="replay.back", tooltip="a step back in time"),
+        Binding("right", "arrow(1)", "on", show=False, id="replay.on", tooltip="a step on in time"),
+        Binding("comma", "step(-1)", "back", show=False, id="replay.step-back", tooltip="a step back in time"),
+        Binding("full_stop", "step(1)", "on", show=False, id="replay.step-on", tooltip="a step on in time"),
+        Binding("home", "step(-1000)", "begin", show=False, id="replay.begin", tooltip="the first moment"),
+        Binding("end", "step(1000)", "end", show=False, id="replay.end", tooltip="the last moment"),
+        Binding("f", "faster", "faster", id="replay.faster", tooltip="play 1, 4, 16 or 64 times as fast"),
+    ]
+
+    class Wanted(Message):
+        """The operator wants another moment: `steps` on (or back), `play`, `faster`."""
+
+        def __init__(self, what: str, steps: int = 0) -> None:
+            self.what = what
+            self.steps = steps
+            super().__init__()
+
+    def __init__(self, *, stage: bool = False, words_per_token: float | None = None) -> None:
+        super().__init__(read_only=True, stage=stage, words_per_token=words_per_token)
+        self._moment = Content("")
+
+    def compose(self) -> ComposeResult:
+        """Add the line of time."""
+        yield from super().compose()
+        yield Static(id="moment", markup=False)
+
+    def on_mount(self) -> None:
+        """Draw what was shown before there was a screen."""
+        self.query_one("#moment", Static).update(self._moment)
+
+    def show_moment(self, at_ns: int, started_ns: int, ended_ns: int, *, playing: bool, speed: float) -> None:
+        """Say which moment is shown."""
+        length_ns = max(1, ended_ns - started_ns)
+        at = round((at_ns - started_ns) / length_ns * _BAR_CELLS)
+        state = f"plays ×{speed:g}" if playing else "stands"
+        self._moment = Content.assemble(
+            ("replay  ", "bold"),
+            f"{hms(seconds(at_ns - started_ns))} of {hms(seconds(length_ns))}  ",
+            ("━" * at, "$accent"),
+            ("─" * (_BAR_CELLS - at), "$text-muted"),
+            (f"  {state}", "$text-muted"),
+        )
+        for line in self.query("#moment").results(Static):  # none before the screen is up
+            line.update(self._moment)
+
+    def action_play(self) -> None:
+        """Play, or stop."""
+        self.post_message(self.Wanted("play"))
+
+    def action_faster(self) -> None:
+        """Play faster."""
+        self.post_message(self.Wanted("faster"))
+
+    def action_step(self, steps: int) -> None:
+        """Go through the time."""
+        self.post_message(self.Wanted("step", steps))
+
+    def action_arrow(self, steps: int) -> None:
+        """Pick a cell in the grid; elsewhere go through the time."""
+        if isinstance(self.active, GridPane):
+            self.action_move(steps, 0)
+        else:
+            self.action_step(steps)

@@ -1,0 +1,29 @@
+"""Figures that are read from the back of a hall: five rows of whole blocks. Pure."""
+
+from __future__ import annotations
+
+_GLYPHS = {
+    "0": ("███", "█ █", "█ █", "█ █", "███"),
+    "1": ("██ ", " █ ", " █ ", " █ ", "███"),
+    "2": ("███", "  █", "███", "█  ", "███"),
+    "3": ("███", "  █", "███", "  █", "███"),
+    "4": ("█ █", "█ █", "███", "  █", "  █"),
+    "5": ("███", "█  ", "███", "  █", "███"),
+    "6": ("███", "█  ", "███", "█ █", "███"),
+    "7": ("███", "  █", "  █", "  █", "  █"),
+    "8": ("███", "█ █", "███", "█ █", "███"),
+    "9": ("███", "█ █", "███", "  █", "███"),
+    "–": ("   ", "   ", "███", "   ", "   "),
+    ".": ("  ", "  ", "  ", "  ", "█ "),
+    ",": ("  ", "  ", "  ", "▄ ", "█ "),
+    " ": ("   ", "   ", "   ", "   ", "   "),
+}
+ROWS = 5
+
+
+def big(text: str, *, wide: int = 2, tall: int = 1) -> list[str]:
+    """Return five rows of a figure, each dot `wide` cells by `tall` rows; characters without a glyph are left out."""
+    glyphs = [_GLYPHS[char] for char in text if char in _GLYPHS]
+    gap = " " * wide
+    rows = [gap.join("".join(dot * wide for dot in glyph[row]) for glyph in glyphs) for row in range(ROWS)]
+    return [row for row in rows for _ in range(tall)]

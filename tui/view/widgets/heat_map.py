@@ -1,0 +1,61 @@
+"""The cells of a grid as words, and as steps of a heat scale. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from tui.metrics.outcome import Outcome
+from tui.view import formatting
+from tui.view.widgets.lines import HEAT, Ink
+
+WORDS: dict[Outcome, tuple[str, str]] = {
+    Outcome.PENDING: ("·", "·"),
+    Outcome.RUNNING: ("…", "…"),
+    Outcome.OOM_LAUNCH: ("OOM", "OOM"),
+    Outcome.OOM_KV: ("OOM", "OOM kv"),
+    Outcome.OOM_RUNTIME: ("OOM", "OOM"),
+    Outcome.OOM_HOST: ("OOM", "OOM host"),
+    Outcome.TOO_LONG: ("long", "too long"),
+    Outcome.TIMEOUT: ("time", "timeout"),
+    Outcome.OVERLOADED: ("over", "overload"),
+    Outcome.ENGINE_DEAD: ("dead", "dead"),
+    Outcome.HTTP_ERROR: ("http", "http err"),
+    Outcome.DISCONNECTED: ("cut", "cut off"),
+    Outcome.MALFORMED: ("junk", "malform."),
+    Outcome.CLIENT_LIMIT: ("clnt", "client"),
+    Outcome.CANCELLED: ("stop", "stopped"),
+    Outcome.IMPLIED: ("╱╱╱", "╱╱╱"),
+}
+"""Each outcome in at most four cells, and in at most eight."""
+
+
+def word(outcome: Outcome, width: int) -> str:
+    """Return the outcome's word for a cell of so many cells."""
+    short, long = WORDS.get(outcome, ("?", "?"))
+    return long if len(long) <= width else short
+
+
+def resolve(value_s: float | None, width: int) -> str:
+    """Return a time to resolve as the published tables write it: one decimal; two below a second."""
+    if value_s is None or not math.isfinite(value_s):
+        return formatting.MISSING.rjust(width)
+    return formatting.fixed(value_s, width, 2 if value_s < 0.995 else 1 if value_s < 999.5 else 0)
+
+
+class HeatScale:
+    """Five steps from the least to the greatest value, even on a logarithmic scale."""
+
+    def __init__(self, values: Iterable[float | None]) -> None:
+        known = [value for value in values if value is not None and math.isfinite(value) and value > 0]
+        self._low = min(known, default=1.0)
+        self._span = math.log(max(known, default=1.0) / self._low)
+
+    def ink(self, value: float | None) -> Ink:
+        """Return the step of one value."""
+        if value is None or not math.isfinite(value) or value <= 0:
+            return Ink.HEAT_OPEN
+        if self._span <= 0:
+            return HEAT[0]
+        place = math.log(value / self._low) / self._span
+        return HEAT[max(0, min(len(HEAT) - 1, int(place * len(HEAT))))]

@@ -1,0 +1,125 @@
+"""A picture as lines of spans: what panes compose and `Picture` shows. Pure; text from outside comes in by `plain`.
+
+A span is a text and an ink, the ink a role ("failure"), never a colour: colours belong to the theme.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from rich.cells import cell_len, set_cell_size
+
+from tui.core.safe_text import safe_line
+
+
+class Ink(StrEnum):
+    """What a span means; styles/live.tcss gives each its look under the component class `ink--<value>`."""
+
+    PLAIN = "plain"
+    STRONG = "strong"
+    DIM = "dim"
+    FAINT = "faint"
+    STEER = "steer"
+    WARNING = "warning"
+    FAILURE = "failure"
+    GOOD = "good"
+    BADGE = "badge"
+    WEIGHTS = "weights"
+    KV = "kv"
+    OTHER = "other"
+    HEAT_0 = "heat-0"
+    HEAT_1 = "heat-1"
+    HEAT_2 = "heat-2"
+    HEAT_3 = "heat-3"
+    HEAT_4 = "heat-4"
+    HEAT_FAILED = "heat-failed"
+    HEAT_OPEN = "heat-open"
+    HEAT_IMPLIED = "heat-implied"
+
+
+FILLED = frozenset(ink for ink in Ink if ink is Ink.BADGE or ink.value.startswith("heat-"))
+"""Inks that have a background: blanks in them can be seen."""
+
+HEAT = (Ink.HEAT_0, Ink.HEAT_1, Ink.HEAT_2, Ink.HEAT_3, Ink.HEAT_4)
+
+Span = tuple[str, Ink]
+Line = list[Span]
+
+
+def plain(text: str, width: int | None = None) -> str:
+    """Return text from outside as one safe line, cut to `width` cells with an ellipsis."""
+    text = safe_line(text, limit=2000)
+    if width is not None and cell_len(text) > width:
+        text = set_cell_size(text, max(0, width - 1)).rstrip() + "…" if width > 0 else ""
+    return text
+
+
+def cells(text: str, width: int) -> str:
+    """Return text from outside in exactly `width` cells."""
+    return set_cell_size(plain(text, width), width)
+
+
+def width_of(line: Line) -> int:
+    """Return the width of a line in cells."""
+    return sum(cell_len(text) for text, _ in line)
+
+
+def cut(line: Line, width: int) -> Line:
+    """Return the line's first `width` cells."""
+    left: Line = []
+    for text, ink in line:
+        size = cell_len(text)
+        if size >= width:
+            if width > 0:
+                left.append((set_cell_size(text, width), ink))
+            return left
+        left.append((text, ink))
+        width -= size
+    return left
+
+
+def spread(left: Line, right: Line, width: int) -> Line:
+    """Return one line with `right` at the right edge; the left gives way."""
+    room = width - width_of(right)
+    if room <= 0:
+        return cut(right, width)
+    left = cut(left, room)
+    return [*left, (" " * (room - width_of(left)), Ink.PLAIN), *right]
+
+
+def pack(parts: list[Line], width: int, gap: int = 3) -> Line:
+    """Return as many parts as fit, in order, set apart by `gap` cells: the important ones come first."""
+    line: Line = []
+    used = 0
+    for part in parts:
+        size = width_of(part)
+        if not size:
+            continue
+        if used and used + gap + size > width:
+            continue
+        if used:
+            line.append((" " * gap, Ink.PLAIN))
+            used += gap
+        line.extend(part)
+        used += size
+    return cut(line, width)
+
+
+def wrapped(text: str, width: int, ink: Ink = Ink.PLAIN, indent: int = 0) -> list[Line]:
+    """Return text from outside broken into lines of at most `width` cells, at spaces where there are any."""
+    lines: list[Line] = []
+    rest = plain(text)
+    room = max(1, width - indent)
+    while rest:
+        head = rest if cell_len(rest) <= room else set_cell_size(rest, room).rstrip()
+        if len(head) < len(rest) and " " in head.strip() and rest[len(head)] != " ":
+            head = head[: head.rindex(" ")]
+        head = head or rest[:1]
+        lines.append([(" " * indent + head, ink)])
+        rest = rest[len(head) :].lstrip()
+    return lines
+
+
+def text_of(lines: list[Line]) -> str:
+    """Return lines as text without trailing blanks."""
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in lines).rstrip() + "\n"
