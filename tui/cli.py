@@ -16,6 +16,7 @@ from tui.core.errors import ExitCode, UsageError, VrampError
 if TYPE_CHECKING:
     from tui.bench.protocol import BenchSpec
     from tui.profile.catalogue import ProfileEntry
+    from tui.view.start import StartWish
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VRAMP", "max_content_width": 100}
 
@@ -74,12 +75,20 @@ def cli(context: click.Context, theme: str | None, ascii_only: bool | None) -> i
     return None
 
 
-def _open_app(context: click.Context, start: Any) -> int:
-    from tui.view.app import run_app
+def _open_app(context: click.Context, start: StartWish) -> int:
+    from tui.view.start import Launch
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the app needs a terminal; without one use: vramp run PROFILE")
-    return run_app(start=start, **context.obj)
+    start = start.begun() if isinstance(start, Launch) else start
+    from tui.view.app import run_app  # takes as long as the bench takes to come up
+
+    try:
+        return run_app(start=start, **context.obj)
+    except VrampError:
+        if isinstance(start, Launch):
+            start.abandon()
+        raise
 
 
 @cli.command()

@@ -16,7 +16,7 @@ import msgspec
 
 from tui.bench.link import BenchLink
 from tui.bench.protocol import BenchSpec, StopBench
-from tui.bench.spawn import start_bench
+from tui.bench.spawn import StartingBench
 from tui.core.errors import BenchLost, ExitCode, LaunchError
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
@@ -79,7 +79,7 @@ async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, interrupt.set)
-    link = await BenchLink.connect(await start_bench(spec), refresh_hz=REFRESH_HZ)
+    link = await BenchLink.connect(await StartingBench(spec).listening(), refresh_hz=REFRESH_HZ)
     try:
         following = asyncio.create_task(_follow(link, narration, ending))
         waiting = asyncio.create_task(interrupt.wait())

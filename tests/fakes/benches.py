@@ -11,6 +11,7 @@ from tui.bench.spawn import RunningBench
 from tui.core.errors import BenchLost, VrampError
 from tui.metrics.snapshot import Snapshot
 from tui.profile.catalogue import ProfileEntry
+from tui.view.start import Launch
 
 
 class FakeSource:
@@ -66,9 +67,9 @@ class FakeBenches:
         self.attached: list[tuple[Path, bool]] = []
         self._running = [RunningBench(name, Path(f"/run/{name}.sock")) for name in benches or []]
 
-    async def launch(self, entry: ProfileEntry, *, start: str, time_scale: float = 1.0) -> FakeSource:
+    async def launch(self, wish: Launch) -> FakeSource:
         """Start the one bench there is."""
-        self.launched.append((entry, start))
+        self.launched.append((wish.entry, wish.start))
         if self.refusal:
             raise VrampError(self.refusal)
         return self.source

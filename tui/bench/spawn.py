@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
+import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +24,7 @@ from tui.session.reader import SessionReader
 from tui.session.redaction import REDACTED
 
 START_TIMEOUT_S = 30.0
+ABANDON_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,40 +104,58 @@ def log_of(session_file: Path) -> Path:
     return session_file.with_suffix(".bench.log")
 
 
-async def start_bench(spec: BenchSpec) -> Path:
-    """Start a bench process and return its socket once it listens. Raises VrampError when it does not get there.
+class StartingBench:
+    """A bench process on its way to its first word."""
 
-    The bench is a session leader of its own, so that a hang-up of this terminal is none of its business; what it
-    prints goes to a file, since its terminal may go away.
-    """
-    log_path = log_of(Path(spec.session_file))
-    descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tui.bench",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=descriptor,
-            start_new_session=True,
-        )
-    finally:
-        os.close(descriptor)
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        process.stdin.write(msgspec.json.encode(spec))
-        process.stdin.write_eof()
-        async with asyncio.timeout(START_TIMEOUT_S):
-            line = (await process.stdout.readline()).decode(errors="replace").strip()
-    except (ConnectionError, TimeoutError):
-        line = ""
-    if line != "ready":
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        raise VrampError(f"the bench did not start: {line or f'see {log_path}'}")
-    return socket_of(spec.session_id)
+    def __init__(self, spec: BenchSpec) -> None:
+        """Start the process; returns at once.
+
+        It is a session leader of its own, so that a hang-up of this terminal is none of its business; what it prints
+        goes to a file, since its terminal may go away.
+        """
+        self._socket_path = socket_of(spec.session_id)
+        self._log_path = log_of(Path(spec.session_file))
+        descriptor = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tui.bench"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=descriptor,
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died already, which `listening` tells
+            self._process.stdin.write(msgspec.json.encode(spec))
+            self._process.stdin.close()
+
+    async def listening(self) -> Path:
+        """Return its socket once it listens. Raises VrampError when it does not get there."""
+        try:
+            line = await asyncio.wait_for(asyncio.to_thread(self._first_word), START_TIMEOUT_S)
+        except TimeoutError:
+            line = ""
+        if line != "ready":
+            await asyncio.to_thread(self.abandon)
+            raise VrampError(f"the bench did not start: {line or f'see {self._log_path}'}")
+        threading.Thread(target=self._process.wait, name="reap-bench", daemon=True).start()
+        return self._socket_path
+
+    def abandon(self) -> None:
+        """End it, for nobody will look at it."""
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=ABANDON_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def _first_word(self) -> str:
+        assert self._process.stdout is not None
+        with self._process.stdout as stdout:
+            return stdout.readline().decode(errors="replace").strip()
 
 
 def running() -> list[RunningBench]:

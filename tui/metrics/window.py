@@ -1,9 +1,9 @@
 """The figures of the last seconds of a run, from what the load reports. Pure; fed and asked by one thread.
 
-Everything is kept by seconds, as counts and histograms (`LogHistogram`, ≤ 1 % relative error), so that memory does not
-grow with the load nor with the length of a run. Times are of one axis, ns. Where modelled time runs X times faster
-than the clock, the window's seconds are the clock's and last X modelled ones, since what a report needs to arrive does
-not shrink with the model. All figures are per modelled second.
+Everything is kept by seconds, as counts and histograms (`LogHistogram`, ≤ 1 % relative error), tokens by tenths of
+them, so that memory does not grow with the load nor with the length of a run. Times are of one axis, ns. Where modelled
+time runs X times faster than the clock, the window's seconds are the clock's and last X modelled ones, since what a
+report needs to arrive does not shrink with the model. All figures are per modelled second.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from tui.metrics.snapshot import Figures
 WINDOW_S = 10
 # Tokens come all the time, requests only now and then: their rate can follow the users more closely.
 TOKENS_WINDOW_S = 3
-# Workers report some times a second: a second's tokens are all in so long after its end.
-_REPORT_LAG = 0.3
+_TENTHS = 10
+# Workers report some times a second: a tenth's tokens are all in so long after its end.
+_REPORT_LAG_TENTHS = 3
+# A rate over less than this is an accident of where it begins and ends.
+_SHORTEST_TENTHS = 5
 
 
 @dataclass(slots=True)
 class _Second:
     """What happened in one second."""
 
-    tokens: int = 0
+    tokens: list[int] = field(default_factory=lambda: [0] * _TENTHS)
+    """By tenths of the second."""
     ok: int = 0
     failed: int = 0
     rates_sum: float = 0.0
@@ -57,6 +61,7 @@ class LiveWindow:
 
     def __init__(self, time_scale: float = 1.0) -> None:
         self._second_ns = round(NS_PER_S * time_scale)
+        self._tenth_ns = self._second_ns // _TENTHS
         self._seconds: dict[int, _Second] = {}
         self._newest = 0
         self._first_token_ns: int | None = None
@@ -70,7 +75,7 @@ class LiveWindow:
         for start_ns, count in tokens:
             if count <= 0:
                 continue
-            self._second(start_ns).tokens += count
+            self._second(start_ns).tokens[start_ns % self._second_ns // self._tenth_ns % _TENTHS] += count
             self._now.tokens += count
             if self._first_token_ns is None or start_ns < self._first_token_ns:
                 self._first_token_ns = start_ns
@@ -190,23 +195,28 @@ class LiveWindow:
         return [second for key, second in self._seconds.items() if newest - WINDOW_S < key <= newest]
 
     def _tokens_per_s(self, at_ns: int) -> float | None:
-        """Return tokens/s over the last full seconds whose reports are all in."""
+        """Return tokens/s over the last three seconds whose reports are all in, or since the first token."""
         if self._first_token_ns is None:
             return None
-        end = (at_ns - round(_REPORT_LAG * self._second_ns)) // self._second_ns
-        start_ns = max((end - TOKENS_WINDOW_S) * self._second_ns, self._first_token_ns)
-        span_s = (end * self._second_ns - start_ns) / NS_PER_S
-        recent = [second for key, second in self._seconds.items() if end - TOKENS_WINDOW_S <= key < end]
-        tokens = sum(second.tokens for second in recent)
-        alive = any(in_flight for second in recent for in_flight in second.in_flight)
-        if span_s <= 0 or not (tokens or alive) or self._idle(end - 1):
+        end = at_ns // self._tenth_ns - _REPORT_LAG_TENTHS
+        start = max(end - TOKENS_WINDOW_S * _TENTHS, self._first_token_ns // self._tenth_ns)
+        start_ns = max(start * self._tenth_ns, self._first_token_ns)
+        if end - start < _SHORTEST_TENTHS or self._idle((end - 1) // _TENTHS):
             return None
-        return tokens / span_s
+        tokens = sum(self._tokens_of(tenth) for tenth in range(start, end))
+        alive = any(any(second.in_flight) for second in self._recent(at_ns))
+        return tokens * NS_PER_S / (end * self._tenth_ns - start_ns) if tokens or alive else None
+
+    def _tokens_of(self, tenth: int) -> int:
+        second = self._seconds.get(tenth // _TENTHS)
+        return second.tokens[tenth % _TENTHS] if second is not None else 0
 
     def _idle(self, key: int) -> bool:
-        """Say whether nothing was asked nor came in that second: what came before it is no figure of now."""
-        second = self._seconds.get(key)
-        return second is not None and bool(second.in_flight) and not any(second.in_flight) and not second.tokens
+        """Say whether nobody asked when it was last looked, at that second or before it, and nothing has come since:
+        what came earlier is no figure of now."""
+        recent = [second for known in (key, key - 1) if (second := self._seconds.get(known)) is not None]
+        seen = next((second.in_flight for second in recent if second.in_flight), [])
+        return bool(seen) and not any(seen) and not any(any(second.tokens) for second in recent[:1])
 
 
 def _take_latencies(second: _Second, record: RequestRecord) -> None:

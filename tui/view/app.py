@@ -113,7 +113,7 @@ class VrampApp(PickingApp):
         if profile is None:
             raise UsageError("\n".join(wish.entry.problems))
         run = Run(profile.display_title, wish=wish, stage=wish.stage)
-        self._begin(run, lambda: self._benches.launch(wish.entry, start=wish.start, time_scale=wish.time_scale))
+        self._begin(run, lambda: self._benches.launch(wish))
 
     def _begin(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
         self._run = run
@@ -274,7 +274,7 @@ class VrampApp(PickingApp):
             self.notify(safe_line(" · ".join(again.problems), limit=400), severity="error", markup=False)
             return
 
-        wish = replace(run.wish, entry=again)
+        wish = replace(run.wish, entry=again, bench=None)
 
         def launch_anew() -> None:
             self.pop_screen()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Protocol
 
 from tui.bench.link import BenchLink
-from tui.bench.spawn import RunningBench, running, spec_for, start_bench
-from tui.core.errors import UsageError
-from tui.profile.catalogue import ProfileEntry, profile_text
+from tui.bench.spawn import RunningBench, running
 from tui.view.bridge import SnapshotSource
 from tui.view.replaying import ReplaySource
+from tui.view.start import Launch
 
 
 class Benches(Protocol):
     """All that the app asks of the world below it, apart from reading files."""
 
-    async def launch(self, entry: ProfileEntry, *, start: str, time_scale: float = 1.0) -> SnapshotSource:
-        """Start a bench for a profile and open a line to it. Raises VrampError."""
+    async def launch(self, wish: Launch) -> SnapshotSource:
+        """Start a bench for a profile, unless it was started already, and open a line to it. Raises VrampError."""
 
     async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
         """Open a line to a bench that runs. Raises BenchLost."""
@@ -36,19 +34,9 @@ class LocalBenches:
     def __init__(self, *, refresh_hz: float = 2.0) -> None:
         self._refresh_hz = refresh_hz
 
-    async def launch(self, entry: ProfileEntry, *, start: str, time_scale: float = 1.0) -> SnapshotSource:
-        """Start a bench that outlives this view and open a line to it."""
-        if entry.profile is None:
-            raise UsageError("\n".join(entry.problems))
-        spec = spec_for(
-            entry.profile,
-            profile_toml=await asyncio.to_thread(profile_text, entry),
-            profile_path=entry.path,
-            start=start,
-            linger=True,
-            time_scale=time_scale,
-        )
-        return await self.attach(await start_bench(spec), read_only=False)
+    async def launch(self, wish: Launch) -> SnapshotSource:
+        """Start a bench that outlives this view, unless it was started already, and open a line to it."""
+        return await self.attach(await wish.listening(), read_only=False)
 
     async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
         """Open a line to a bench that runs."""

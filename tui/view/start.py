@@ -1,11 +1,15 @@
-"""What the app is opened on. Values only, so that the command line can say it without drawing anything."""
+"""What the app is opened on; imports nothing that draws, so that a bench can start while that is still loading."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tui.profile.catalogue import ProfileEntry
+from tui.bench.protocol import BenchSpec
+from tui.bench.spawn import StartingBench, spec_for
+from tui.core.errors import UsageError
+from tui.profile.catalogue import ProfileEntry, profile_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,36 @@ class Launch:
     """What the bench does when its server is ready: idle, sweep, ramp."""
     stage: bool = False
     time_scale: float = 1.0
+    bench: StartingBench | None = None
+    """The bench, where it was started already."""
+
+    def begun(self) -> Launch:
+        """Return this wish with its bench on its way. Raises UsageError for a profile with mistakes."""
+        return replace(self, bench=StartingBench(self._spec()))
+
+    async def listening(self) -> Path:
+        """Return the socket of its bench once that listens; starts it where that was not done. Raises VrampError."""
+        bench = self.bench
+        if bench is None:
+            bench = await asyncio.to_thread(lambda: StartingBench(self._spec()))
+        return await bench.listening()
+
+    def abandon(self) -> None:
+        """End a bench that nobody will look at."""
+        if self.bench is not None:
+            self.bench.abandon()
+
+    def _spec(self) -> BenchSpec:
+        if self.entry.profile is None:
+            raise UsageError("\n".join(self.entry.problems))
+        return spec_for(
+            self.entry.profile,
+            profile_toml=profile_text(self.entry),
+            profile_path=self.entry.path,
+            start=self.start,
+            linger=True,
+            time_scale=self.time_scale,
+        )
 
 
 @dataclass(frozen=True, slots=True)

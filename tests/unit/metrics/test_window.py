@@ -46,12 +46,21 @@ def test_a_start_is_not_averaged_with_the_time_before_it() -> None:
     assert window.figures(ns(100.5)).tokens_per_s_total is None
 
 
-def test_a_second_counts_when_its_reports_are_in() -> None:
+def test_a_tenth_counts_when_its_reports_are_in() -> None:
     window = LiveWindow()
     stream(window, 100, 109, 200)
-    assert window.figures(ns(110.1)).tokens_per_s_total == pytest.approx(200)
+    assert window.figures(ns(109.3)).tokens_per_s_total == pytest.approx(200)
     stream(window, 109, 110, 1000)
+    assert window.figures(ns(109.3)).tokens_per_s_total == pytest.approx(200)
+    assert window.figures(ns(109.8)).tokens_per_s_total == pytest.approx((2.5 * 200 + 0.5 * 1000) / 3)
     assert window.figures(ns(110.3)).tokens_per_s_total == pytest.approx(1400 / 3)
+
+
+def test_the_first_rate_comes_within_a_second_of_the_first_token() -> None:
+    window = LiveWindow()
+    stream(window, 100, 101, 200)
+    assert window.figures(ns(100.7)).tokens_per_s_total is None
+    assert window.figures(ns(100.8)).tokens_per_s_total == pytest.approx(200)
 
 
 def test_modelled_time_that_runs_faster_widens_the_window() -> None:
