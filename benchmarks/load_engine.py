@@ -93,7 +93,7 @@ class Run:
 
     async def _steady(self) -> str:
         settings = self.settings
-        steps = 50
+        steps = min(settings.users, 200)
         for step in range(1, steps + 1):
             await self.pool.set_users(settings.users * step // steps)
             await asyncio.sleep(settings.spread_s / steps)

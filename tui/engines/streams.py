@@ -26,7 +26,8 @@ class StreamEvent(msgspec.Struct, frozen=True):
 Decoder = Callable[[bytes], StreamEvent]
 """Takes the data of one event, without framing; raises ValueError for what is not of the dialect."""
 
-_TOKEN = StreamEvent(bears_tokens=True)
+TOKEN = StreamEvent(bears_tokens=True)
+"""What nearly every event says; always this very object, so that `is` will do."""
 _NOTHING = StreamEvent()
 _DONE = StreamEvent(done=True)
 _ABSENT = msgspec.Raw()
@@ -34,7 +35,7 @@ _ABSENT = msgspec.Raw()
 _EMPTY = (b"", b"null", b'""', b"[]")
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     role: str | None = None
     # Raw, for only its emptiness matters, and servers put texts, lists and objects here.
     content: msgspec.Raw = _ABSENT
@@ -43,19 +44,25 @@ class _Delta(msgspec.Struct):
     tool_calls: msgspec.Raw = _ABSENT
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
+    error: msgspec.Raw = _ABSENT
+
+
+class _Error(msgspec.Struct):
+    """An event without choices may be an error of an older shape."""
+
     error: msgspec.Raw = _ABSENT
     object: str | None = None
     message: str | None = None
@@ -63,6 +70,7 @@ class _Chunk(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_error = msgspec.json.Decoder(_Error).decode
 
 
 def decode_openai(payload: bytes) -> StreamEvent:
@@ -75,15 +83,16 @@ def decode_openai(payload: bytes) -> StreamEvent:
         return _DONE
     try:
         chunk = _decode_chunk(payload)
+        if chunk.error is not _ABSENT or not chunk.choices:
+            found = _decode_error(payload)
+            if found.object == "error" or bytes(found.error) not in _EMPTY:
+                return _error_event(found)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
-    if chunk.object == "error" or (chunk.error is not _ABSENT and bytes(chunk.error) not in _EMPTY):
-        return _error_event(chunk)
-    choices = chunk.choices
+    choices, usage = chunk.choices, chunk.usage
     bears = bool(choices) and (choices[0].delta is None or _bears_tokens(choices[0].delta))  # type: ignore[index]
-    usage = chunk.usage
     if usage is None or usage.completion_tokens is None:
-        return _TOKEN if bears else _NOTHING
+        return TOKEN if bears else _NOTHING
     return StreamEvent(
         bears_tokens=bears,
         output_tokens=usage.completion_tokens,
@@ -120,10 +129,10 @@ def _bears_tokens(delta: _Delta) -> bool:
     return content == b'""' and delta.role is None
 
 
-def _error_event(chunk: _Chunk) -> StreamEvent:
-    fields = {"message": chunk.message, "code": chunk.code if bytes(chunk.code) else None, "error": None}
-    if bytes(chunk.error) not in _EMPTY:
-        fields["error"] = chunk.error
+def _error_event(found: _Error) -> StreamEvent:
+    fields = {"message": found.message, "code": found.code if bytes(found.code) else None, "error": None}
+    if bytes(found.error) not in _EMPTY:
+        fields["error"] = found.error
     text, code = read_error(msgspec.json.encode(fields))
     return StreamEvent(error=text or "an error without a message", error_code=code)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 from tui.core.safe_text import safe_line
-from tui.engines.streams import Decoder, StreamEvent, read_error
+from tui.engines.streams import TOKEN, Decoder, StreamEvent, read_error
 from tui.load.sse import EventSplitter, EventTooLong
 from tui.metrics.outcome import Outcome
 
@@ -97,11 +97,11 @@ class Answer:
     def feed(self, data: bytes | memoryview, at_ns: int) -> None:
         """Take bytes that arrived at `at_ns`."""
         self._at_ns = at_ns
-        if not self._in_body:
-            self._header_bytes += len(data)
         parser = self._parser
         if parser is None:
             return
+        if not self._in_body:
+            self._header_bytes += len(data)
         try:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -191,15 +191,16 @@ class Answer:
         except ValueError as error:
             self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
             return
-        if event.output_tokens is not None:
-            self._on_usage(event)
-        elif event.bears_tokens:
+        if event is TOKEN:
             self.counted += 1
             at_ns = self._at_ns
-            self.stamps_ns.append(at_ns)
+            stamps_ns = self.stamps_ns
+            stamps_ns.append(at_ns)
             self._tally.arrivals_ns.append(at_ns)
-            if len(self.stamps_ns) > self._asked + EVENT_SLACK:
-                self._too_many(f"{len(self.stamps_ns)} events with tokens")
+            if len(stamps_ns) > self._asked + EVENT_SLACK:
+                self._too_many(f"{len(stamps_ns)} events with tokens")
+        elif event.output_tokens is not None:
+            self._on_usage(event)
         elif event.error is not None:
             self._on_error_event(event)
         elif event.done:

@@ -15,24 +15,25 @@ class EventTooLong(ValueError):
 class EventSplitter:
     """Cuts a body into events, however the network cut it; calls `emit` with the data of each as it completes."""
 
-    __slots__ = ("_data", "_data_bytes", "_emit", "_pending")
+    __slots__ = ("_between", "_data", "_data_bytes", "_emit", "_pending")
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit
         self._pending = bytearray()
         self._data: list[bytes] = []
         self._data_bytes = 0
+        self._between = True
+        """Whether no event has begun."""
 
     def feed(self, body: bytes) -> None:
         """Take the next bytes of the body. Raises EventTooLong."""
         # Nearly always one read holds one event of one line: no copy into the buffer, no search for lines. Slices and
         # searches for a byte by its number take a third of the time of startswith, endswith and `b"\r" in`.
         if (
-            not self._pending
-            and not self._data
+            self._between
             and body[:6] == b"data: "
-            and body[-2:] == b"\n\n"
             and body.find(_LF) == len(body) - 2
+            and body[-1] == _LF
             and _CR not in body
         ):
             self._emit(body[6:-2])
@@ -42,6 +43,7 @@ class EventSplitter:
             self._split_lines()
         if len(self._pending) + self._data_bytes > MAX_EVENT_BYTES:
             raise EventTooLong(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        self._between = not self._pending and not self._data
 
     @property
     def unfinished(self) -> bool:

@@ -26,13 +26,13 @@ Ancillary = list[tuple[int, int, bytes]]
 class ArrivalClock:
     """The clock of one worker; one thread."""
 
-    __slots__ = ("_held", "_offset_ns", "_source", "kernel_stamps", "lags_ns", "own_stamps")
+    __slots__ = ("_held", "_kernel_stamps", "_offset_ns", "_source", "lags_ns", "own_stamps")
 
     def __init__(self) -> None:
         self._offset_ns = _sample_offset_ns()
         self.lags_ns: list[int] = []
-        """Distance from arrival to processing, one per read with a kernel stamp; the owner empties it."""
-        self.kernel_stamps = 0
+        """Distance from arrival to processing, one per read with a kernel stamp, since `take_lags`."""
+        self._kernel_stamps = 0
         self.own_stamps = 0
         self._source = ""
         # The kernel begins to stamp a moment after the first socket asked for it: this one asks before any connects.
@@ -42,16 +42,22 @@ class ArrivalClock:
     @property
     def source(self) -> str:
         """Return where times came from in the last second: `kernel`, or `client` when any did not."""
-        if self.kernel_stamps or self.own_stamps:
+        if self._kernel_stamps or self.lags_ns or self.own_stamps:
             return "client" if self.own_stamps else "kernel"
         return self._source or "client"
 
     def resync(self) -> None:
-        """Sample the offset of the two clocks, and begin a new second."""
+        """Sample the offset of the two clocks, and begin a new second; the lags of the old one have been taken."""
         self._offset_ns = _sample_offset_ns()
         self._source = self.source
-        self.kernel_stamps = 0
+        self._kernel_stamps = 0
         self.own_stamps = 0
+
+    def take_lags(self) -> list[int]:
+        """Return the lags since the last call, ns."""
+        lags_ns, self.lags_ns = self.lags_ns, []
+        self._kernel_stamps += len(lags_ns)
+        return lags_ns
 
     def close(self) -> None:
         """Need no more stamps."""
@@ -67,7 +73,6 @@ class ArrivalClock:
         lag_ns = time.time_ns() - stamp_ns
         if lag_ns < 0 or lag_ns > _SUSPICIOUS_LAG_NS:
             return self._doubtful_arrival_ns(stamp_ns)
-        self.kernel_stamps += 1
         self.lags_ns.append(lag_ns)
         return stamp_ns + self._offset_ns
 
@@ -77,7 +82,6 @@ class ArrivalClock:
         now = time.monotonic_ns()
         if abs(self._offset_ns - before) > _STEP_NS:
             return now  # the wall clock was set: this one stamp belongs to neither offset
-        self.kernel_stamps += 1
         self.lags_ns.append(max(0, now - stamp_ns - self._offset_ns))
         return min(stamp_ns + self._offset_ns, now)
 

@@ -158,9 +158,11 @@ class Worker:
     def _tick(self) -> None:
         now_s = self._loop.time()
         clock = self._desk.clock
+        lags_ns = clock.take_lags()
         if clock.source == "client":
             # Without kernel stamps, how late the event loop is tells how late our own stamps may be.
-            clock.lags_ns.append(max(0, round((now_s - self._next_tick_s) * NS_PER_S)))
+            lags_ns.append(max(0, round((now_s - self._next_tick_s) * NS_PER_S)))
+        self._lags.append(_thinned(lags_ns))
         self._ticks += 1
         if self._ticks % TICKS_PER_S == 0:
             clock.resync()
@@ -187,9 +189,6 @@ class Worker:
     ) -> None:
         desk = self._desk
         tokens, events = desk.tally.take()
-        if tick:
-            self._lags.append(_thinned(desk.clock.lags_ns))
-            desk.clock.lags_ns.clear()
         report = Report(
             at_ns=now_ns(),
             users_active=len(self._users) + (len(self._burst.askers) if self._burst else 0),

@@ -38,6 +38,7 @@ def test_without_a_stamp_it_is_our_own_and_says_so(clock: ArrivalClock) -> None:
     assert clock.source == "client"
     clock.arrival_ns(ancillary(time.time_ns()))
     assert clock.source == "client"
+    assert len(clock.take_lags()) == 1
     clock.resync()
     assert clock.source == "client"
     clock.arrival_ns(ancillary(time.time_ns()))
