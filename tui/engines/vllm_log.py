@@ -15,6 +15,7 @@ PREFIX = re.compile(
     r"^(?:\([^()]*pid=\d+[^()]*\)\s+)*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+"
     r"\d\d-\d\d[ T][\d:.]+\s+\[[^\]]*\] ?"
 )
+STARTED = "Application startup complete"
 _PROCESS_ONLY = re.compile(r"^(?:\([^()]*pid=\d+[^()]*\)\s?)+")
 
 
@@ -104,7 +105,6 @@ _TABLE: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], LogFact]], .
         ),
         ("init engine (", r"init engine \(.*\) took [\d.]+ s", _begins(Stage.READY)),
         ("Starting vLLM ", r"Starting vLLM (?:API )?server", _begins(Stage.READY)),
-        ("Application startup complete", r"", _begins(Stage.READY)),
+        (STARTED, r"", lambda _found: LogFact(stage=Stage.READY, progress=1.0)),
     )
 )
-STARTED = "Application startup complete"

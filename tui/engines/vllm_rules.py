@@ -281,6 +281,12 @@ SPECIFIC: tuple[Rule, ...] = (
 
 GENERIC: tuple[Rule, ...] = (
     rule(
+        r"^KeyboardInterrupt$",
+        F.CRASH,
+        "vLLM was interrupted",
+        "Somebody pressed Ctrl-C or sent the signal SIGINT; nothing else is wrong by this log.",
+    ),
+    rule(
         r"Timed out waiting for engine core processes to start",
         F.CRASH,
         "The engine did not get ready in time",
@@ -299,10 +305,17 @@ GENERIC: tuple[Rule, ...] = (
         "{process} ended with exit code {code}; -9 is a kill, by hand or by the kernel for want of memory (dmesg).",
     ),
     rule(
+        r"WorkerProc failed to start",
+        F.CRASH,
+        "A worker process of vLLM failed during the start",
+        "Read the traceback below this line; its last line is the cause.",
+    ),
+    rule(
         r"WorkerProc initialization failed due to an exception in a background process",
         F.CRASH,
-        "A worker process of vLLM died during the start",
-        "Read the log above this line; when it says nothing the process was killed (dmesg).",
+        "A worker process of vLLM died during the start without a word",
+        "It logged no error of its own, so it was most likely killed: by hand, by a job scheduler, or by the kernel for"
+        " want of memory (dmesg).",
     ),
     rule(
         r"EngineCore encountered a fatal error|EngineCore encountered an issue|EngineDeadError"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tui.core.safe_text import safe_line
-from tui.engines.base import Diagnosis, Engine, FailureClass
+from tui.engines.base import Diagnosis, Engine, FailureClass, LogFact, Stage
 from tui.engines.catalogue import engine_for
 from tui.engines.diagnosis_rules import signal_in_words
 from tui.metrics.snapshot import FailureReport
@@ -27,6 +27,8 @@ def diagnose_log(text: str, engine: str, exit_code: int | None) -> dict[str, str
     facts = [fact for line in lines if (fact := known.read_log_line(line))]
     stages = [fact.stage for fact in facts if fact.stage is not None]
     found = known.diagnose(lines, started=False, exit_code=exit_code)
+    if found is None and exit_code is None:
+        found = _by_silence(lines, facts)
     report = None if found is None else report_of(found, exit_code)
     return {
         "stage": stages[-1].value if stages else None,
@@ -73,6 +75,20 @@ def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
     else:
         how = f"The server ended by itself with exit code {exit_code}"
     return Diagnosis(FailureClass.CRASH, lines[-1] if lines else "", "Read the end of its log.", how)
+
+
+def _by_silence(lines: Sequence[str], facts: Sequence[LogFact]) -> Diagnosis | None:
+    """Return what a log means that stops in mid start; None for one of a server that got ready, or of no server."""
+    if not facts or any(fact.stage is Stage.READY and fact.progress == 1.0 for fact in facts):
+        return None
+    last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return Diagnosis(
+        FailureClass.CRASH,
+        last_line,
+        "Unless it is still starting, it was most likely killed from outside: by hand, by a job scheduler, or by the"
+        " kernel for want of memory (dmesg). Its exit code tells more: --exit-code.",
+        "The log ends before the server was ready and does not say why",
+    )
 
 
 def oom_kill_count() -> int:

@@ -17,7 +17,12 @@ LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
 # Log → exit code, class, a part of the line, a part of the advice.
 CORPUS: dict[str, tuple[int | None, F | None, str, str]] = {
     "fail-api-killed-midload.log": (-9, F.OOM_KV, "max seq len (2048)", "from 2048 to 896"),
-    "fail-killed-midload.log": (1, F.CRASH, "WorkerProc initialization failed", "killed"),
+    "fail-killed-midload.log": (
+        1,
+        F.CRASH,
+        "WorkerProc initialization failed",
+        "no error of its own, so it was most likely killed",
+    ),
     "fail-kv-huge.log": (1, F.OOM_KV, "requested memory for kv (100.0 GiB)", "kv-cache-memory-bytes"),
     "fail-kv-too-small.log": (1, F.OOM_KV, "max seq len (8192)", "from 8192 to 1920"),
     "fail-maxlen-gt-model.log": (1, F.BAD_VALUE, "max_model_len (100000)", "from 100000 to 8192"),
@@ -105,6 +110,7 @@ ONE_LINE = [
      " to allocate 268435456 bytes. Error code 12 (Cannot allocate memory)", F.OOM_HOST, "memory"),
     ("ValueError: The quantization method awq_marlin is not supported for the current GPU.", F.QUANTIZATION, "AWQ"),
     ("ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0.", F.BAD_VALUE, "half"),
+    ("(Worker_TP1 pid=9) ERROR 11-20 18:06:23 [x.py:1] WorkerProc failed to start.", F.CRASH, "traceback below"),
     ("(Worker_TP1 pid=9) ERROR 11-20 18:06:23 [x.py:1] Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting"
      " down executor.", F.CRASH, "-9"),
 ]  # fmt: skip

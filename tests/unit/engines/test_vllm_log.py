@@ -47,7 +47,7 @@ ENGINE = "(EngineCore pid=1293) INFO 11-20 18:05:08 "
             "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  42%|####      | 28/67 [00:02<00:02, 16.5it/s]",
             LogFact(stage=Stage.COMPILE, progress=0.42),
         ),
-        ("INFO:     Application startup complete.", LogFact(stage=Stage.READY)),
+        ("INFO:     Application startup complete.", LogFact(stage=Stage.READY, progress=1.0)),
         ('INFO:     127.0.0.1:40000 - "POST /v1/completions HTTP/1.1" 200 OK', None),
         (f"{ENGINE}[x.py:1] KV cache size: many tokens", None),
         ("(Worker pid=1) ERROR 11-20 18:06:23 [x.py:1] Starting to load model x...", None),

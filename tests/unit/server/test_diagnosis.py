@@ -27,6 +27,34 @@ def test_good_log() -> None:
     assert answer == {"stage": "ready", "class": None, "line": None, "advice": None, "summary": None}
 
 
+@pytest.mark.parametrize(
+    ("log", "line", "summary"),
+    [
+        ("sigKILL-midload.log", "Enabled custom fusions", "ends before the server was ready"),
+        ("sigINT-midload.log", "KeyboardInterrupt", "was interrupted"),
+        ("fail-killed-midload.log", "WorkerProc initialization failed", "without a word"),
+    ],
+)
+def test_start_that_was_ended_from_outside_is_told_by_the_log_alone(log: str, line: str, summary: str) -> None:
+    answer = diagnose_log((LOGS / log).read_text(), "vllm", None)
+    assert answer["class"] == "crash"
+    assert line in (answer["line"] or "")
+    assert summary in (answer["summary"] or "")
+
+
+@pytest.mark.parametrize("log", ["good.log", "good-eager.log", "sigTERM-midload.log"])
+def test_log_of_a_server_that_got_ready_is_cut_off_anywhere_without_harm(log: str) -> None:
+    lines = (LOGS / log).read_text().splitlines()
+    ready = next(at for at, line in enumerate(lines) if "Application startup complete" in line)
+    assert diagnose_log("\n".join(lines[: ready + 1]), "vllm", None)["class"] is None
+    before = diagnose_log("\n".join(lines[:ready]), "vllm", None)
+    assert before["class"] == "crash" and "--exit-code" in (before["advice"] or "")
+
+
+def test_text_that_is_no_log_of_a_server_stays_undecided() -> None:
+    assert diagnose_log("hello\nworld\n", "vllm", None)["class"] is None
+
+
 def test_hostile_log() -> None:
     text = "x\udcff\x1b]0;t\x07\nValueError: \x1b[31mNo available memory for the cache blocks [red]\x00" + "y" * 100_000
     line = diagnose_log(text, "vllm", 1)["line"] or ""
