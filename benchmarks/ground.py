@@ -22,11 +22,19 @@ SAMPLE_S = 0.25
 MEMORY_EVERY = 4  # samples; it walks the tables of every process
 
 
-def compiled(name: str, folder: Path) -> Path:
+def compiled(name: str, folder: Path, *options: str) -> Path:
     program = folder / name
     if not program.exists():
-        subprocess.run(["cc", "-O2", "-o", str(program), str(HERE / f"{name}.c")], check=True)
+        subprocess.run(["cc", "-O2", *options, "-o", str(program), str(HERE / f"{name}.c")], check=True)
     return program
+
+
+def own_folders(folder: Path) -> None:
+    """Keep what vramp and what it starts write in `folder`, away from the user's own sessions and settings."""
+    for kind in ("CACHE", "CONFIG", "DATA", "RUNTIME"):
+        own = folder / kind.lower()
+        own.mkdir(mode=0o700)
+        os.environ[f"XDG_{kind}_{'DIR' if kind == 'RUNTIME' else 'HOME'}"] = str(own)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import subprocess
 import tempfile
 import time
@@ -158,11 +159,14 @@ def main() -> None:
     parser.add_argument("--spread-s", type=float, default=1.0)
     parser.add_argument("--burst", action="store_true")
     parser.add_argument("--c-client", action="store_true", help="the C client in place of the load engine")
+    parser.add_argument("--own-stamps", action="store_true", help="without the kernel's time stamps")
     options = vars(parser.parse_args())
-    use_c = options.pop("c_client")
+    use_c, own_stamps = options.pop("c_client"), options.pop("own_stamps")
     settings = Settings(**options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if own_stamps:  # in the load workers, which inherit it
+            os.environ["LD_PRELOAD"] = str(compiled("no_stamps", folder, "-shared", "-fPIC"))
         with paced_server(folder, round(1e6 / settings.per_second), settings.mode) as (port, log):
             if use_c:
                 print("C client:", c_client(folder, port, settings))

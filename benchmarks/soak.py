@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ground import compiled
+from ground import compiled, own_folders
 
 from tui.bench.link import BenchLink
 from tui.bench.protocol import SetUsers, StopBench
-from tui.bench.spawn import spec_for, start_bench
+from tui.bench.spawn import StartingBench, spec_for
 from tui.profile.loader import parse_profile
 
 PROFILE = """\
@@ -72,7 +72,7 @@ def sample(bench: psutil.Process, requests: int) -> Sample:
 async def soak(port: int, options: argparse.Namespace) -> tuple[list[Sample], int, Path, float]:
     text = PROFILE.format(port=port, users=options.users, tokens=TOKENS)
     spec = spec_for(parse_profile(text, "soak"), profile_toml=text, profile_path=None)
-    link = await BenchLink.connect(await start_bench(spec), refresh_hz=4.0)
+    link = await BenchLink.connect(await StartingBench(spec).listening(), refresh_hz=4.0)
     bench = bench_process(spec.session_id)
     samples: list[Sample] = []
     failed, asked, begun = 0, False, time.monotonic()
@@ -115,10 +115,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("CACHE", "CONFIG", "DATA", "RUNTIME"):
-            own = folder / kind.lower()
-            own.mkdir(mode=0o700)
-            os.environ[f"XDG_{kind}_{'DIR' if kind == 'RUNTIME' else 'HOME'}"] = str(own)
+        own_folders(folder)
         server = subprocess.Popen(
             [compiled("paced_server", folder), "0", "-", str(GAP_US), "own"], stdout=subprocess.PIPE, text=True
         )
