@@ -22,6 +22,9 @@ from tui.profile.secrets import is_secret_name, is_secret_value
 # Said by name, since [server] has keys of its own for them.
 _OWN_KEYS = {"model": "model", "model-tag": "model", "host": "host", "port": "port"}
 
+# Off by default, and without a --no-... to say so.
+_ONLY_ON = frozenset({"aggregate-engine-logging", "data-parallel-multi-port-external-lb", "grpc", "headless"})
+
 
 class _Loader(yaml.SafeLoader):
     """Safe types only, and no aliases: a few lines of them can stand for gigabytes."""
@@ -96,7 +99,8 @@ def _read(path: Path) -> dict[Any, Any]:
 
 def _switch(key: str, *, on: bool) -> dict[str, Any]:
     """Return what a boolean becomes: vLLM takes `x: false` for --no-x, which matters where x is on by default."""
-    if on or key.startswith(("no-", "disable-")):
+    flag = key.replace("_", "-")
+    if on or flag in _ONLY_ON or flag.startswith(("no-", "disable-")):
         return {key: on}  # what switches something off is itself off by default
     return {f"no-{key}": True}
 

@@ -24,6 +24,7 @@ gpu-memory-utilization: 0.9
 enforce-eager: true
 enable-prefix-caching: false
 disable-log-stats: false
+aggregate_engine_logging: false
 quantization: null
 served-model-name: [a, b]
 compilation-config:
