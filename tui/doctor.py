@@ -123,14 +123,16 @@ def gpu_table(readings: Iterable[GpuReading], cost_s: float) -> str:
     """Return one round of readings as a table, with what it cost."""
     rows = [
         {
-            "GPU": reading.index,
+            "GPU": reading.place,
             "name": reading.name,
             "used GB": _figure(reading.vram_used_bytes, 1e9, 1),
+            "reserved GB": _figure(reading.vram_reserved_bytes, 1e9, 1),
+            "free GB": _figure(reading.vram_free_bytes, 1e9, 1),
             "total GB": _figure(reading.vram_total_bytes, 1e9, 1),
             "active %": _figure(reading.active_share, 0.01, 0),
             "W": _figure(reading.power_w, 1, 0),
             "°C": _figure(reading.temperature_c, 1, 0),
-            "note": "LOST" if reading.lost else reading.throttle,
+            "note": "LOST" if reading.lost else reading.throttle or ("MIG mode" if reading.mig_mode else ""),
         }
         for reading in readings
     ]
@@ -152,7 +154,9 @@ def _gpus() -> list[Check]:
         problem = inventory.problem or "no NVIDIA GPU here"
         advice = "profiles with engine simulated, and attached servers, need none"
         return [Check(name="GPUs", state="lacking", found=problem, advice=advice)]
-    names = ", ".join(f"{gpu.index}: {gpu.name} {_figure(gpu.vram_total_bytes, 1e9, 1)} GB" for gpu in inventory.gpus)
+    names = ", ".join(
+        f"{gpu.index}: {gpu.in_words} {_figure(gpu.vram_total_bytes, 1e9, 1)} GB" for gpu in inventory.gpus
+    )
     return [
         Check(name="NVIDIA driver", state="fine", found=inventory.driver_version or "answers"),
         Check(name="GPUs", state="wrong" if inventory.problem else "fine", found=names, advice=inventory.problem),

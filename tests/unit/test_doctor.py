@@ -120,12 +120,19 @@ def test_a_table_says_what_is_missing() -> None:
                 at_ns=0, index=0, name="A100", vram_used_bytes=33_000_000_000, power_w=287.4, throttle="too hot"
             ),
             GpuReading(at_ns=0, index=1, name="A100", lost=True),
+            GpuReading(at_ns=0, index=2, name="A100", mig_mode=True),
+            GpuReading(
+                at_ns=0, index=2, mig_index=1, name="MIG 1g.5gb", vram_reserved_bytes=10**8, vram_free_bytes=10**9
+            ),
         ],
         0.0123,
     )
-    first, second = table.splitlines()[2:4]
-    assert first.split() == ["0", "A100", "33.0", "N/A", "N/A", "287", "N/A", "too", "hot"]
-    assert second.split() == ["1", "A100", "N/A", "N/A", "N/A", "N/A", "N/A", "LOST"]
+    card, lost, cut, one_slice = (line.split() for line in table.splitlines()[2:6])
+    unread = ["N/A"] * 7
+    assert card == ["0", "A100", "33.0", *unread[:4], "287", "N/A", "too", "hot"]
+    assert lost == ["1", "A100", *unread, "LOST"]
+    assert cut == ["2", "A100", *unread, "MIG", "mode"]
+    assert one_slice == ["2:1", "MIG", "1g.5gb", "N/A", "0.1", "1.0", *unread[:4]]
     assert table.endswith("sampled in 12.3 ms")
 
 

@@ -164,6 +164,32 @@ def test_full_memory_is_a_warning() -> None:
     assert (" 39.5", Ink.WARNING) in lines[0]
 
 
+def test_slices_have_rows_of_their_own_and_count_once() -> None:
+    base = snapshots.mid_ramp(simulated=False)
+    card = msgspec.structs.replace(base.gpus[0], mig_mode=True, vram_used_bytes=8 * 10**9)
+    name = f"{card.name} MIG 1g.10gb"
+    slices = [
+        GpuReading(at_ns=0, index=0, mig_index=n, name=name, vram_total_bytes=10**10, vram_used_bytes=4 * 10**9)
+        for n in (0, 2)
+    ]
+    snapshot = msgspec.structs.replace(base, gpus=[card, *slices])
+    rows = text_of(VramPane().lines(snapshot, 100, 14)).splitlines()
+    assert [row.split()[1] for row in rows if row.startswith("GPU ")] == ["0", "0:0", "0:2"]
+    row = next(row for row in rows if row.startswith("GPU 0:2"))
+    assert "MIG 1g.10gb" in row and " 4.0 / 10.0 GB" in row
+    assert "–%" in row and "–W" in row and "–°C" in row
+    stage = text_of(stage_lines(snapshot, 100, 30, users_wanted=3, words_per_token=0.75))
+    memory = next(line for line in stage.splitlines() if line.strip().startswith("memory"))
+    assert memory.split()[-2:] == ["40", "%"]
+
+
+def test_what_the_driver_tells_of_the_memory_is_shown_where_there_is_room() -> None:
+    snapshot = snapshots.mid_ramp(simulated=False)
+    assert "server 37.7  reserved  0.6  free  1.8" in text_of(VramPane().lines(snapshot, 56, 10))
+    narrow = text_of(VramPane().lines(msgspec.structs.replace(snapshot, gpus=snapshot.gpus * 2), 56, 11))
+    assert "reserved" not in narrow and "64 °C" in narrow
+
+
 def test_missing_figures_are_dashes_and_never_nought() -> None:
     snapshot = msgspec.structs.replace(
         snapshots.everything_none(), server=ServerStatus(phase=snapshots.everything_none().server.phase)

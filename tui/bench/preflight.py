@@ -95,7 +95,7 @@ class Preflight:
 def look_at_machine() -> Machine:
     """Return what this machine has. Never raises."""
     inventory = describe()
-    names = tuple(gpu.name for gpu in inventory.gpus)
+    names = tuple(gpu.in_words for gpu in inventory.gpus if gpu.usable)
     return Machine(gpu_names=names, gpu_note=inventory.problem or ("" if names else "no GPU"))
 
 

@@ -20,6 +20,23 @@ class GpuDescription(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     name: str
     vram_total_bytes: int | None = None
+    mig_mode: bool = False
+    slices: list[str] = []
+    """The names of its MIG slices; without one, a card in MIG mode is of no use."""
+
+    @property
+    def usable(self) -> bool:
+        """Say whether programs can run on it."""
+        return bool(self.slices) or not self.mig_mode
+
+    @property
+    def in_words(self) -> str:
+        """Return its name, and how it is cut."""
+        if not self.mig_mode:
+            return self.name
+        return (
+            f"{self.name} (MIG: {', '.join(name.partition(' MIG ')[2] or name for name in self.slices) or 'no slices'})"
+        )
 
 
 class GpuInventory(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +56,7 @@ class GpuBackend(Protocol):
         """What the readings lack, in words; empty = nothing."""
 
     def sample(self, pids: frozenset[int]) -> list[GpuReading]:
-        """Return one reading per GPU, by index; `pids` are the server's processes, whose VRAM is told apart.
+        """Return one reading per GPU and slice, by index; `pids` are the server's processes, whose VRAM is told apart.
 
         A reading that could not be had is None. Raises GpuUnavailable when there are none at all any more.
         """

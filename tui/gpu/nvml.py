@@ -1,14 +1,13 @@
-"""NVIDIA's GPUs by NVML: the only module that touches pynvml.
+"""NVIDIA's GPUs by NVML.
 
-What a card or a driver does not offer is asked for once and None from then on; a GPU that fell off the bus is marked
-lost and asked again every ten seconds; the others go on. Calls release the GIL but may hang: see `sampler`.
+A GPU that fell off the bus is marked lost and asked again every ten seconds; the others go on. Calls release the GIL
+but may hang: see `sampler`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pynvml
@@ -16,6 +15,18 @@ import pynvml
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.safe_text import safe_line
 from tui.gpu.backend import GpuDescription, GpuInventory, GpuUnavailable
+from tui.gpu.nvml_device import (
+    DRIVER_GONE,
+    NEVER,
+    Device,
+    GpuLost,
+    ask,
+    temperature_c,
+    throttle,
+    unavailable,
+    with_memory,
+)
+from tui.gpu.nvml_mig import Slices, read_slices
 from tui.gpu.xid import xid_in_words
 from tui.metrics.reading import GpuReading
 
@@ -25,68 +36,19 @@ MAX_EVENTS = 50
 # What is ready is given at once; 0 is not said to mean "do not wait" in nvml.h, and a millisecond costs nothing.
 _EVENT_WAIT_MS = 1
 _EVENT_TYPES = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDoubleBitEccError
-
-_REASONS = {
-    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
-        "no NVIDIA driver here (libnvidia-ml.so.1 was not found): install it, or start the container with --gpus all"
-    ),
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
-        "the NVIDIA driver is installed but not loaded: run `modprobe nvidia` as root, or reboot"
-    ),
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
-        "the NVIDIA driver was changed while it was loaded (its library and kernel module differ): reboot"
-    ),
-    pynvml.NVML_ERROR_NO_PERMISSION: (
-        "no permission to ask the NVIDIA driver: let your user read /dev/nvidia* (often the group video or render)"
-    ),
-    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: "the NVIDIA driver is too old to be asked: install a newer one",
-    pynvml.NVML_ERROR_UNINITIALIZED: "the NVIDIA driver's library was shut down",
-}
-_DRIVER_GONE = frozenset(
-    {
-        pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
-        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-        pynvml.NVML_ERROR_UNINITIALIZED,
-    }
-)
-_LOST = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
-_NEVER = frozenset(
-    {
-        pynvml.NVML_ERROR_NOT_SUPPORTED,
-        pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
-        pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
-        pynvml.NVML_ERROR_NO_PERMISSION,
-    }
-)
-# nvml.h, nvmlClocksEventReason*; an idle GPU and clocks set by somebody are no throttling.
-_THROTTLE_WORDS = (
-    (pynvml.nvmlClocksEventReasonSwPowerCap, "power limit"),
-    (pynvml.nvmlClocksEventReasonHwThermalSlowdown, "too hot (hardware)"),
-    (pynvml.nvmlClocksEventReasonSwThermalSlowdown, "too hot"),
-    (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, "power brake (hardware)"),
-    (pynvml.nvmlClocksEventReasonHwSlowdown, "hardware slowdown"),
-    (pynvml.nvmlClocksEventReasonSyncBoost, "held by its sync boost group"),
-)
-
-
-class _GpuLost(Exception):
-    """The GPU does not answer any more."""
+# nvml.h: of an event that is not one slice's.
+_NO_INSTANCE = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class _Gpu:
-    """One GPU and what is known of it for good."""
+class _Gpu(Device):
+    """A card, and whether it answers."""
 
-    index: int
-    handle: Any = None
-    """None while it is lost, or may not be asked."""
-    name: str = ""
-    vram_total_bytes: int | None = None
-    never: set[str] = field(default_factory=set)
-    """Queries that it does not offer."""
     denied: bool = False
     lost: bool = False
     retry_ns: int = 0
+    slices: Slices | None = None
+    """None = not in MIG mode."""
 
 
 class NvmlBackend:
@@ -96,28 +58,34 @@ class NvmlBackend:
         self._lost_retry_ns = round(lost_retry_s * NS_PER_S)
         self._closed = False
         self._event_set: Any = None
+        self._told: list[str] = []
+        """What is to be told of by `events`."""
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         try:
             count = min(pynvml.nvmlDeviceGetCount(), MAX_GPUS)
         except pynvml.NVMLError as error:
             self.close()
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         self._gpus = [_Gpu(index) for index in range(count)]
         self._event_set = _made_event_set()
 
     @property
     def note(self) -> str:
-        """Which GPUs are lost or may not be read; empty = none."""
+        """Which GPUs are lost, may not be read or cannot be used; empty = none."""
         lost = [str(gpu.index) for gpu in self._gpus if gpu.lost]
         denied = [str(gpu.index) for gpu in self._gpus if gpu.denied]
+        denied += [place for gpu in self._gpus if gpu.slices is not None for place in gpu.slices.refused]
+        uncut = [str(gpu.index) for gpu in self._gpus if gpu.slices is not None and not gpu.slices.readings]
         notes = []
         if lost:
             notes.append(f"GPU {', '.join(lost)} lost: see `dmesg` for its Xid error; it needs a reset or a reboot")
         if denied:
             notes.append(f"GPU {', '.join(denied)}: no permission to read it")
+        if uncut:
+            notes.append(f"GPU {', '.join(uncut)} in MIG mode without slices: nothing can run there")
         return "; ".join(notes)
 
     @property
@@ -129,29 +97,40 @@ class NvmlBackend:
             return ""
 
     def sample(self, pids: frozenset[int]) -> list[GpuReading]:
-        """Return one reading per GPU. Raises GpuUnavailable when the driver went away."""
-        return [self._read(gpu, pids) for gpu in self._gpus]
+        """Return the readings of each GPU, and of its slices after it. Raises GpuUnavailable when the driver went."""
+        return [reading for gpu in self._gpus for reading in self._read(gpu, pids)]
 
     def events(self) -> list[str]:
-        """Return, in words, the Xid and ECC errors since the last call. Linux only; else none."""
-        found: list[str] = []
+        """Return, in words, which GPUs were lost or came back since the last call, and the Xid and ECC errors.
+
+        The errors on Linux only.
+        """
+        found, self._told = self._told, []
         while self._event_set is not None and len(found) < MAX_EVENTS:
             try:
                 event = pynvml.nvmlEventSetWait_v2(self._event_set, _EVENT_WAIT_MS)
             except pynvml.NVMLError as error:
-                if error.value in _NEVER:
+                if error.value in NEVER:
                     self._event_set = None
                 break  # a time-out is the usual way
             is_xid = event.eventType == pynvml.nvmlEventTypeXidCriticalError
             words = xid_in_words(event.eventData) if is_xid else "a double-bit ECC error"
-            found.append(f"{_place_of(event.device)}: {words}")
+            found.append(f"{_place_of(event)}: {words}")
         return found
 
     def describe(self) -> list[GpuDescription]:
         """Return what does not change of each GPU. Raises GpuUnavailable when the driver went away."""
+        readings = self.sample(frozenset())
         return [
-            GpuDescription(index=reading.index, name=reading.name, vram_total_bytes=reading.vram_total_bytes)
-            for reading in self.sample(frozenset())
+            GpuDescription(
+                index=card.index,
+                name=card.name,
+                vram_total_bytes=card.vram_total_bytes,
+                mig_mode=card.mig_mode,
+                slices=[each.name for each in readings if each.index == card.index and each.mig_index is not None],
+            )
+            for card in readings
+            if card.mig_index is None
         ]
 
     def close(self) -> None:
@@ -165,62 +144,66 @@ class NvmlBackend:
             except pynvml.NVMLError:
                 pass  # it is gone already
 
-    def _read(self, gpu: _Gpu, pids: frozenset[int]) -> GpuReading:
+    def _read(self, gpu: _Gpu, pids: frozenset[int]) -> list[GpuReading]:
         at_ns = now_ns()
+        gpu.slices = None
         try:
             if gpu.handle is None and at_ns >= gpu.retry_ns:
                 self._find(gpu)
             if gpu.handle is not None:
-                return self._read_found(gpu, at_ns, pids)
-        except _GpuLost:
+                gpu.slices = read_slices(gpu, at_ns, pids)
+                card = self._read_card(gpu, at_ns, pids)
+                return [card] if gpu.slices is None else [card, *gpu.slices.readings]
+        except GpuLost:
+            gpu.slices = None
             self._lose(gpu)
         name = gpu.name or f"GPU {gpu.index}"
-        return GpuReading(at_ns=at_ns, index=gpu.index, name=name, lost=gpu.lost, vram_total_bytes=gpu.vram_total_bytes)
+        total_bytes = gpu.vram_total_bytes
+        return [GpuReading(at_ns=at_ns, index=gpu.index, name=name, lost=gpu.lost, vram_total_bytes=total_bytes)]
 
     def _find(self, gpu: _Gpu) -> None:
         """Get hold of a GPU; it stays without a handle when that fails."""
         try:
             gpu.handle = pynvml.nvmlDeviceGetHandleByIndex(gpu.index)
         except pynvml.NVMLError as error:
-            if error.value in _DRIVER_GONE:
-                raise _unavailable(error) from None
+            if error.value in DRIVER_GONE:
+                raise unavailable(error) from None
             gpu.denied = error.value == pynvml.NVML_ERROR_NO_PERMISSION
             if gpu.denied:
                 gpu.retry_ns = now_ns() + self._lost_retry_ns
             else:
                 self._lose(gpu)
             return
+        if gpu.lost:
+            self._told.append(f"GPU {gpu.index} answers again")
         gpu.lost = gpu.denied = False
-        _ask(gpu, "events", _register, self._event_set)
+        ask(gpu, "events", _register, self._event_set)
 
     def _lose(self, gpu: _Gpu) -> None:
+        if not gpu.lost:
+            self._told.append(f"GPU {gpu.index} is lost: the driver does not reach it")
         gpu.lost = True
         gpu.handle = None
         gpu.retry_ns = now_ns() + self._lost_retry_ns
 
-    def _read_found(self, gpu: _Gpu, at_ns: int, pids: frozenset[int]) -> GpuReading:
+    def _read_card(self, gpu: _Gpu, at_ns: int, pids: frozenset[int]) -> GpuReading:
         if not gpu.name:
-            gpu.name = safe_line(_ask(gpu, "name", pynvml.nvmlDeviceGetName) or f"GPU {gpu.index}", limit=80)
-        memory = _memory(gpu)
-        gpu.vram_total_bytes = gpu.vram_total_bytes if memory is None else int(memory.total)
-        utilization = _ask(gpu, "utilization", pynvml.nvmlDeviceGetUtilizationRates)
-        power_mw = _ask(gpu, "power", pynvml.nvmlDeviceGetPowerUsage)
-        energy_mj = _ask(gpu, "energy", pynvml.nvmlDeviceGetTotalEnergyConsumption)
-        return GpuReading(
+            gpu.name = safe_line(ask(gpu, "name", pynvml.nvmlDeviceGetName) or f"GPU {gpu.index}", limit=80)
+        utilization = ask(gpu, "utilization", pynvml.nvmlDeviceGetUtilizationRates)
+        power_mw = ask(gpu, "power", pynvml.nvmlDeviceGetPowerUsage)
+        energy_mj = ask(gpu, "energy", pynvml.nvmlDeviceGetTotalEnergyConsumption)
+        reading = GpuReading(
             at_ns=at_ns,
             index=gpu.index,
             name=gpu.name,
-            vram_total_bytes=gpu.vram_total_bytes,
-            vram_used_bytes=None if memory is None else int(memory.used),
-            vram_reserved_bytes=None if memory is None else getattr(memory, "reserved", None),
-            vram_free_bytes=None if memory is None else int(memory.free),
-            vram_server_bytes=_server_bytes(gpu, pids) if pids else None,
+            mig_mode=gpu.slices is not None,
             active_share=None if utilization is None else min(utilization.gpu, 100) / 100,
             power_w=None if power_mw is None else power_mw / 1000,
             energy_j=None if energy_mj is None else energy_mj / 1000,
-            temperature_c=_temperature_c(gpu),
-            throttle=_throttle(gpu),
+            temperature_c=temperature_c(gpu),
+            throttle=throttle(gpu),
         )
+        return with_memory(reading, gpu, pids)
 
 
 def describe(timeout_s: float = 5.0) -> GpuInventory:
@@ -250,33 +233,6 @@ def _describe() -> GpuInventory:
         backend.close()
 
 
-def _unavailable(error: pynvml.NVMLError) -> GpuUnavailable:
-    reason = _REASONS.get(error.value)
-    return GpuUnavailable(reason or f"the NVIDIA driver says: {safe_line(str(error), limit=200)}")
-
-
-def _ask(gpu: _Gpu, query: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what `call` says of the GPU, or None when that is not to be had; if never, it is not asked again.
-
-    Raises _GpuLost when the GPU is lost, GpuUnavailable when the driver went away.
-    """
-    if query in gpu.never:
-        return None
-    try:
-        return call(gpu.handle, *arguments)
-    except pynvml.NVMLError as error:
-        if error.value in _LOST:
-            raise _GpuLost from None
-        if error.value in _DRIVER_GONE:
-            raise _unavailable(error) from None
-        if error.value in _NEVER:
-            gpu.never.add(query)
-        return None
-    except (UnicodeDecodeError, pynvml.NVMLLibraryMismatchError):
-        gpu.never.add(query)
-        return None
-
-
 def _made_event_set() -> Any:
     try:
         return pynvml.nvmlEventSetCreate()
@@ -291,50 +247,10 @@ def _register(handle: Any, event_set: Any) -> None:
         pynvml.nvmlDeviceRegisterEvents(handle, types, event_set)
 
 
-def _place_of(handle: Any) -> str:
+def _place_of(event: Any) -> str:
     try:
-        return f"GPU {pynvml.nvmlDeviceGetIndex(handle)}"
+        place = f"GPU {pynvml.nvmlDeviceGetIndex(event.device)}"
     except pynvml.NVMLError:
         return "a GPU that cannot be asked"
-
-
-def _memory(gpu: _Gpu) -> Any:
-    """Return the memory's total, used and free bytes, and, by drivers from 510 on, what the driver reserves.
-
-    In both versions `used` includes what is reserved; total − free would, too, but not be what the card calls used.
-    """
-    memory = _ask(gpu, "memory v2", pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
-    return memory or _ask(gpu, "memory", pynvml.nvmlDeviceGetMemoryInfo)
-
-
-def _temperature_c(gpu: _Gpu) -> float | None:
-    """Return the temperature by the call of drivers from 570 on, else by the one that it replaced."""
-    sensor = pynvml.NVML_TEMPERATURE_GPU
-    degrees = _ask(gpu, "temperature v", pynvml.nvmlDeviceGetTemperatureV, sensor)
-    if degrees is None:
-        degrees = _ask(gpu, "temperature", pynvml.nvmlDeviceGetTemperature, sensor)
-    return None if degrees is None else float(degrees)
-
-
-def _throttle(gpu: _Gpu) -> str:
-    """Return why the clocks are held down, in words; empty when they are not, or when it is not told."""
-    reasons = _ask(gpu, "event reasons", pynvml.nvmlDeviceGetCurrentClocksEventReasons)
-    if reasons is None:
-        reasons = _ask(gpu, "throttle reasons", pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)
-    return ", ".join(words for bit, words in _THROTTLE_WORDS if (reasons or 0) & bit)
-
-
-def _server_bytes(gpu: _Gpu, pids: frozenset[int]) -> int | None:
-    """Return the VRAM that the server's processes hold; None when none of them is on this GPU or it is not told.
-
-    In a container NVML tells the host's process numbers, which match none of ours: None, too.
-    """
-    processes = _ask(gpu, "processes", pynvml.nvmlDeviceGetComputeRunningProcesses)
-    if processes is None:
-        processes = _ask(gpu, "processes v2", pynvml.nvmlDeviceGetComputeRunningProcesses_v2)
-    held = [
-        process.usedGpuMemory
-        for process in processes or ()
-        if process.pid in pids and process.usedGpuMemory is not None
-    ]
-    return sum(held) if held else None
+    in_slice = event.gpuInstanceId != _NO_INSTANCE
+    return f"{place}, MIG GPU instance {event.gpuInstanceId}" if in_slice else place

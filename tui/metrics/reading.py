@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -39,7 +41,7 @@ class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
-    """One GPU at one moment."""
+    """One GPU, or one MIG slice of one, at one moment. Of a slice, only its memory is told apart from its card's."""
 
     at_ns: int
     index: int
@@ -62,8 +64,27 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     energy_j: float | None = None
     """Cumulative, by the card's own counter."""
     temperature_c: float | None = None
-    throttle: str = ""
+    throttle: str | None = None
     """Why the clocks are held down, in words; empty = they are not."""
+    mig_mode: bool = False
+    """Whether this card is cut into slices: what runs, runs on one of them, and on nothing where there is none."""
+    mig_index: int | None = None
+    """Which slice of the GPU `index` this is; None = the whole card."""
+    mig_uuid: str = ""
+    """The slice's name in CUDA_VISIBLE_DEVICES."""
+    mig_gpu_instance: int | None = None
+    mig_compute_instance: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Return which GPU or slice it is: "0", or "0:1"."""
+        return str(self.index) if self.mig_index is None else f"{self.index}:{self.mig_index}"
+
+
+def devices(readings: Sequence[GpuReading]) -> list[GpuReading]:
+    """Return what programs run on, so that no memory counts twice: a card's slices where it has some, else the card."""
+    cut = {reading.index for reading in readings if reading.mig_index is not None}
+    return [reading for reading in readings if reading.mig_index is not None or reading.index not in cut]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

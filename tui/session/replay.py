@@ -201,8 +201,13 @@ def _gpus(reader: SessionReader, at_ns: int) -> list[GpuReading]:
     if not readings:
         return []
     newest_ns, round_ns = readings[-1].at_ns, _GPU_ROUND_S * _second_ns(reader)
-    latest = {reading.index: reading for reading in readings if newest_ns - reading.at_ns <= round_ns}
-    return [latest[index] for index in sorted(latest)]
+    latest = {_place(reading): reading for reading in readings if newest_ns - reading.at_ns <= round_ns}
+    return [latest[place] for place in sorted(latest)]
+
+
+def _place(reading: GpuReading) -> tuple[int, int]:
+    """Return the order: by card, each before its slices."""
+    return reading.index, -1 if reading.mig_index is None else reading.mig_index
 
 
 def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStatus) -> GridStatus:

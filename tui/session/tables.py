@@ -86,7 +86,7 @@ class Table(Generic[T]):
                 cell = zlib.compress(cell, 1)
             elif column.kind == "enum":
                 cell = str(cell)
-            elif column.kind == "str":
+            elif column.kind == "str" and cell is not None:
                 cell = safe_text(cell, limit=TEXT_LIMIT)
             elif shift_ns and cell and column.name.endswith("_ns") and column.name != "connect_ns":
                 cell += shift_ns

@@ -2,25 +2,33 @@
  *
  * FAKE_NVML names a file that holds the situation, as one word; it is read at every call, so that a test can change it
  * in mid run:
- *   eight, no-driver, mismatch, no-permission, gpu-denied, lost, hang, mig, empty, xid
- * FAKE_NVML_PID is a process that holds 30 GiB on GPU 0. With -DOLD_DRIVER the library lacks what drivers before 510
+ *   eight, no-driver, mismatch, no-permission, gpu-denied, lost, hang, mig, mig-denied, empty, xid, full
+ * In `mig` GPU 0 is cut into two slices, GPU 1 into none, and GPU 2 is not cut; in `mig-denied` GPU 0 has three slices, of
+ * which only the first may be read, and may itself not be read. In `full` something holds 39 GiB of each GPU.
+ * FAKE_NVML_PID is a process that holds 30 GiB on GPU 0, or 3 GiB on its first slice. With -DOLD_DRIVER the library lacks what drivers before 510
  * lack, so that the fallbacks run.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
-    SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, INSUFFICIENT_SIZE = 7,
+    SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
     DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15, LIB_RM_VERSION_MISMATCH = 18
 };
 
 #define GIB (1ULL << 30)
 #define GPUS 8
+#define PLACES 4
+#define CARD -1
+#define MILLIWATT 287500
 
-typedef struct { int index; } Gpu;
-static Gpu gpus[GPUS] = {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}};
+/* A card, or the slice of a card in one of its places. */
+typedef struct { int index, place; } Gpu;
+static Gpu gpus[GPUS] = {{0, CARD}, {1, CARD}, {2, CARD}, {3, CARD}, {4, CARD}, {5, CARD}, {6, CARD}, {7, CARD}};
+static Gpu slices[PLACES] = {{0, 0}, {0, 1}, {0, 2}, {0, 3}};
 
 static int situation(const char *word) {
     char read_word[32] = "eight";
@@ -39,6 +47,16 @@ static int reach(const Gpu *gpu) {
     if (situation("mismatch")) return LIB_RM_VERSION_MISMATCH;
     if (situation("lost") && gpu->index == 3) return GPU_IS_LOST;
     return SUCCESS;
+}
+
+static int cut(void) { return situation("mig") || situation("mig-denied"); }
+
+/* What only a whole card tells. */
+static int reach_card(const Gpu *gpu) { return gpu->place == CARD ? reach(gpu) : INVALID_ARGUMENT; }
+
+static int reach_memory(const Gpu *gpu) {
+    if (situation("mig-denied") && gpu->index == 0 && gpu->place != 0) return NO_PERMISSION;
+    return reach(gpu);
 }
 
 int nvmlInitWithFlags(unsigned flags) {
@@ -69,35 +87,44 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Gpu **gpu) {
 
 int nvmlDeviceGetName(const Gpu *gpu, char *name, unsigned length) {
     int result = reach(gpu);
-    snprintf(name, length, "NVIDIA A100-SXM4-40GB\x1b[31m");
+    snprintf(name, length, "NVIDIA A100-SXM4-40GB\x1b[31m%s", gpu->place == CARD ? "" : " MIG 1g.5gb");
     return result;
+}
+
+int nvmlDeviceGetUUID(const Gpu *gpu, char *uuid, unsigned length) {
+    snprintf(uuid, length, gpu->place == CARD ? "GPU-%d" : "MIG-%d%d", gpu->index, gpu->place);
+    return reach(gpu);
 }
 
 typedef struct { unsigned long long total, free, used; } Memory;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } MemoryV2;
 
 int nvmlDeviceGetMemoryInfo(const Gpu *gpu, Memory *memory) {
-    *memory = (Memory){40 * GIB, 8 * GIB, 32 * GIB};
-    return reach(gpu);
+    *memory = gpu->place == CARD ? (Memory){40 * GIB, 8 * GIB, 32 * GIB} : (Memory){5 * GIB, 1 * GIB, 4 * GIB};
+    return reach_memory(gpu);
 }
 
 typedef struct { unsigned gpu, memory; } Utilization;
 
 int nvmlDeviceGetUtilizationRates(const Gpu *gpu, Utilization *utilization) {
-    if (situation("mig")) return NOT_SUPPORTED;
+    if (cut()) return NOT_SUPPORTED;
     *utilization = (Utilization){90u + gpu->index, 40};
-    return reach(gpu);
+    return reach_card(gpu);
 }
 
 int nvmlDeviceGetPowerUsage(const Gpu *gpu, unsigned *milliwatt) {
-    *milliwatt = 287500;
-    return reach(gpu);
+    *milliwatt = MILLIWATT;
+    return reach_card(gpu);
 }
 
 int nvmlDeviceGetTotalEnergyConsumption(const Gpu *gpu, unsigned long long *millijoule) {
-    static unsigned long long asked = 0;
-    *millijoule = 1000000 + 250 * asked++;
-    return reach(gpu);
+    static struct timespec began;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!began.tv_sec) began = now;
+    double seconds = (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9;
+    *millijoule = 1000000 + (unsigned long long)(MILLIWATT * seconds);
+    return reach_card(gpu);
 }
 
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } Process;
@@ -107,13 +134,46 @@ static int processes(const Gpu *gpu, unsigned *count, Process *found) {
     unsigned room = *count;
     int result = reach(gpu);
     if (result) return result;
-    *count = gpu->index == 0 && pid ? 2 : 0;
+    *count = gpu->index == 0 && gpu->place <= 0 && pid ? 2 : 0;
     if (room < *count) return INSUFFICIENT_SIZE;
-    if (*count) {
+    if (*count && gpu->place == 0) {
+        found[0] = (Process){(unsigned)atoi(pid), 3 * GIB, 1, 0};
+        found[1] = (Process){1, 1 * GIB, 1, 0};
+    } else if (*count) {
         found[0] = (Process){(unsigned)atoi(pid), 30 * GIB, 0, 0};
         found[1] = (Process){1, situation("mig") ? ~0ULL : 1 * GIB, 0, 0};
     }
     return SUCCESS;
+}
+
+int nvmlDeviceGetMigMode(const Gpu *gpu, unsigned *current, unsigned *pending) {
+    if (!cut() || gpu->index > 2 || gpu->place != CARD) return NOT_SUPPORTED;
+    *current = *pending = gpu->index < 2;
+    return reach(gpu);
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(const Gpu *gpu, unsigned *count) {
+    *count = gpu->index < 2 ? PLACES : 0;
+    return reach_card(gpu);
+}
+
+/* The places of slices need not follow one another. */
+int nvmlDeviceGetMigDeviceHandleByIndex(const Gpu *gpu, unsigned place, Gpu **slice) {
+    if (place >= PLACES) return INVALID_ARGUMENT;
+    if (gpu->index == 0 && place == 3 && situation("mig-denied")) return NO_PERMISSION;
+    if (gpu->index != 0 || place == 1 || place == 3) return NOT_FOUND;
+    *slice = &slices[place];
+    return reach_card(gpu);
+}
+
+int nvmlDeviceGetGpuInstanceId(const Gpu *gpu, unsigned *id) {
+    *id = 7 + gpu->place;
+    return gpu->place == CARD ? NOT_SUPPORTED : reach(gpu);
+}
+
+int nvmlDeviceGetComputeInstanceId(const Gpu *gpu, unsigned *id) {
+    *id = 0;
+    return gpu->place == CARD ? NOT_SUPPORTED : reach(gpu);
 }
 
 #ifdef OLD_DRIVER
@@ -125,12 +185,12 @@ int nvmlDeviceGetComputeRunningProcesses_v2(const Gpu *gpu, unsigned *count, Pro
 int nvmlDeviceGetTemperature(const Gpu *gpu, unsigned sensor, unsigned *degrees) {
     (void)sensor;
     *degrees = 61;
-    return reach(gpu);
+    return reach_card(gpu);
 }
 
 int nvmlDeviceGetCurrentClocksThrottleReasons(const Gpu *gpu, unsigned long long *reasons) {
     *reasons = 0x40;
-    return reach(gpu);
+    return reach_card(gpu);
 }
 
 #else
@@ -156,19 +216,28 @@ int nvmlDeviceRegisterEvents(const Gpu *gpu, unsigned long long types, void *set
 
 int nvmlDeviceGetIndex(const Gpu *gpu, unsigned *index) { *index = gpu->index; return reach(gpu); }
 
-/* Tells of three errors, once, when all GPUs were registered. */
+/* Tells of its errors, once, when all GPUs were registered. */
 int nvmlEventSetWait_v2(void *set, Event *event, unsigned milliseconds) {
-    static const Event events[] = {{&gpus[2], 0x8, 79, 0, 0}, {&gpus[4], 0x8, 9999, 0, 0}, {&gpus[5], 0x2, 0, 0, 0}};
+    static const Event events[] = {
+        {&gpus[2], 0x8, 79, ~0u, ~0u}, {&gpus[4], 0x8, 9999, ~0u, ~0u}, {&gpus[5], 0x2, 0, ~0u, ~0u},
+        {&gpus[0], 0x8, 31, 7, 0}, /* of one slice */
+    };
     if (set != &registered || milliseconds > 10) return INVALID_ARGUMENT;
-    if (!situation("xid") || registered < GPUS || told == 3) return TIMEOUT;
+    if (!situation("xid") || registered < GPUS || told == 4) return TIMEOUT;
     *event = events[told++];
     return SUCCESS;
 }
 
 int nvmlDeviceGetMemoryInfo_v2(const Gpu *gpu, MemoryV2 *memory) {
     if (memory->version != 0x02000028) return INVALID_ARGUMENT;
-    *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 7 * GIB, 33 * GIB};
-    return reach(gpu);
+    if (gpu->place != CARD) {
+        *memory = (MemoryV2){memory->version, 5 * GIB, GIB / 8, 1 * GIB, 4 * GIB};
+    } else if (situation("full")) {
+        *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 1 * GIB, 39 * GIB};
+    } else {
+        *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 7 * GIB, 33 * GIB};
+    }
+    return reach_memory(gpu);
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v3(const Gpu *gpu, unsigned *count, Process *found) {
@@ -180,12 +249,12 @@ typedef struct { unsigned version; unsigned sensor; int degrees; } Temperature;
 int nvmlDeviceGetTemperatureV(const Gpu *gpu, Temperature *temperature) {
     if (temperature->version != 0x100000C) return INVALID_ARGUMENT;
     temperature->degrees = 64;
-    return reach(gpu);
+    return reach_card(gpu);
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(const Gpu *gpu, unsigned long long *reasons) {
     *reasons = gpu->index == 1 ? 0x4 | 0x20 : 0x1; /* power cap and thermal; else idle */
-    return reach(gpu);
+    return reach_card(gpu);
 }
 
 #endif

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tui.bench import preflight as module
 from tui.bench.preflight import FREE_PORT, Machine, estimate, gpus_needed, preflight
+from tui.gpu.backend import GpuDescription, GpuInventory
 from tui.profile.loader import parse_profile
 from tui.profile.schema import Profile, ServerTable
 
@@ -44,6 +46,19 @@ def test_too_few_gpus_are_the_state_when_the_program_is_there() -> None:
 def test_a_profile_that_has_all_it_needs_is_ready() -> None:
     check = preflight(_vllm(f'executable = ["{sys.executable}"]\ngpus = [0, 1]'), TWO_L4)
     assert (check.state, check.missing) == ("ready", [])
+
+
+def test_a_card_in_mig_mode_without_slices_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = GpuDescription(index=0, name="A100", mig_mode=True, slices=["A100 MIG 1g.5gb", "A100 MIG 2g.10gb"])
+    uncut = GpuDescription(index=1, name="A100", mig_mode=True)
+    note = "GPU 1 in MIG mode without slices: nothing can run there"
+    monkeypatch.setattr(module, "describe", lambda: GpuInventory(gpus=[cut, uncut], problem=note))
+    machine = module.look_at_machine()
+    assert machine.gpus_in_words == "1 × A100 (MIG: 1g.5gb, 2g.10gb)"
+    need = preflight(_vllm("gpus = [0, 1]"), machine).missing[0]
+    assert need == "2 GPUs: 1 × A100 (MIG: 1g.5gb, 2g.10gb)"
+    monkeypatch.setattr(module, "describe", lambda: GpuInventory(gpus=[uncut], problem=note))
+    assert module.look_at_machine().gpus_in_words == note
 
 
 def test_the_command_is_exact_but_for_the_port_that_the_launch_picks() -> None:

@@ -79,6 +79,7 @@ def test_eight_gpus_are_read(run: Run) -> None:
     assert first["temperature_c"] == 64.0
     assert first["throttle"] == ""
     assert first["lost"] is False
+    assert first["mig_mode"] is False
     assert readings[1]["throttle"] == "power limit, too hot"
     assert readings[1]["vram_server_bytes"] is None
 
@@ -106,11 +107,84 @@ show(backend.sample(frozenset([{PID}]))[0])
 situation.write_text("eight")
 show(backend.sample(frozenset([{PID}, 1]))[0])
 """
-    first, second = run(script, situation="mig")
+    first, second = run(script, situation="mig-denied")
     assert first["active_share"] is None
     assert first["vram_server_bytes"] == 30 * GIB
     assert second["active_share"] is None
     assert second["vram_server_bytes"] == 31 * GIB
+
+
+@needs_cc
+def test_the_memory_of_processes_is_not_told_when_one_of_theirs_is_not(run: Run) -> None:
+    script = f"show([NvmlBackend().sample(frozenset(pids))[0].vram_server_bytes for pids in ([{PID}], [{PID}, 1])])"
+    assert run(script, situation="mig") == [[30 * GIB, None]]
+
+
+MIG_CARD = f"show([each for each in NvmlBackend().sample(frozenset([{PID}])) if each.index == 0])"
+
+
+@needs_cc
+def test_slices_are_read_each_with_its_own_memory_and_the_card_keeps_the_rest(run: Run) -> None:
+    ((card, first, second),) = run(MIG_CARD, situation="mig")
+    assert (card["mig_mode"], card["mig_index"]) == (True, None)
+    assert (card["power_w"], card["energy_j"], card["temperature_c"]) == (287.5, 1000.0, 64.0)
+    assert card["active_share"] is None
+    assert [(each["mig_index"], each["mig_uuid"]) for each in (first, second)] == [(0, "MIG-00"), (2, "MIG-02")]
+    assert [(each["mig_gpu_instance"], each["mig_compute_instance"]) for each in (first, second)] == [(7, 0), (9, 0)]
+    for each in (first, second):
+        assert each["name"] == "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
+        assert (each["vram_total_bytes"], each["vram_used_bytes"]) == (5 * GIB, 4 * GIB)
+        assert (each["vram_reserved_bytes"], each["vram_free_bytes"]) == (GIB // 8, GIB)
+        unread = ("active_share", "power_w", "energy_j", "temperature_c", "throttle")
+        assert [each[name] for name in unread] == [None] * len(unread)
+    assert (first["vram_server_bytes"], second["vram_server_bytes"]) == (3 * GIB, None)
+
+
+@needs_cc
+def test_slices_are_read_by_an_old_driver_too(run: Run) -> None:
+    ((card, first, _),) = run(MIG_CARD, situation="mig", library="old")
+    assert (card["temperature_c"], first["temperature_c"]) == (61.0, None)
+    assert (first["vram_used_bytes"], first["vram_reserved_bytes"]) == (4 * GIB, None)
+
+
+@needs_cc
+def test_a_card_in_mig_mode_without_slices_is_named_and_others_have_none(run: Run) -> None:
+    script = "backend = NvmlBackend()\nshow([backend.sample(frozenset()), backend.note])"
+    ((readings, note),) = run(script, situation="mig")
+    assert [each["index"] for each in readings] == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert [each["index"] for each in readings if each["mig_mode"]] == [0, 1]
+    assert note == "GPU 1 in MIG mode without slices: nothing can run there"
+
+
+@needs_cc
+def test_slices_that_may_not_be_read_are_named_and_the_others_are_read(run: Run) -> None:
+    script = """
+backend = NvmlBackend()
+for word in ("mig-denied", "mig-denied", "mig"):
+    situation.write_text(word)
+    show([[each for each in backend.sample(frozenset()) if each.index == 0], backend.note])
+"""
+    *refused, after = run(script)
+    for (card, first, second, third), note in refused:
+        assert card["vram_used_bytes"] is None and card["power_w"] == 287.5
+        assert first["vram_used_bytes"] == 4 * GIB
+        assert (second["name"], second["vram_used_bytes"]) == ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None)
+        assert (third["name"], third["mig_index"], third["vram_used_bytes"]) == ("GPU 0:3", 3, None)
+        assert note.startswith("GPU 0:2, 0:3: no permission to read it")
+    assert after[0][2]["vram_used_bytes"] == 4 * GIB
+
+
+@needs_cc
+def test_slices_may_come_and_go(run: Run) -> None:
+    script = """
+backend = NvmlBackend()
+for word in ("mig", "eight", "mig"):
+    situation.write_text(word)
+    show([each.place for each in backend.sample(frozenset()) if each.index == 0])
+"""
+    cut, whole, _ = run(script)
+    assert cut == ["0", "0:0", "0:2"]
+    assert whole == ["0"]
 
 
 @needs_cc
@@ -119,11 +193,13 @@ def test_a_gpu_lost_in_mid_run_is_marked_and_the_others_go_on(run: Run) -> None:
 backend = NvmlBackend(lost_retry_s=0)
 for word in ("eight", "lost", "lost", "eight"):
     situation.write_text(word)
-    show([backend.sample(frozenset()), backend.note])
+    show([backend.sample(frozenset()), backend.note, backend.events()])
 """
     before, lost, still_lost, after = run(script)
+    told = ["GPU 3 is lost: the driver does not reach it"], ["GPU 3 answers again"]
+    assert [events for *_, events in (before, lost, still_lost, after)] == [[], told[0], [], told[1]]
     assert not any(reading["lost"] for reading in before[0])
-    for readings, note in (lost, still_lost):
+    for readings, note, _ in (lost, still_lost):
         assert [reading["lost"] for reading in readings] == [index == 3 for index in range(8)]
         assert readings[3]["name"] == "NVIDIA A100-SXM4-40GB"
         assert readings[3]["vram_total_bytes"] == 40 * GIB
@@ -168,7 +244,12 @@ backend.close()
 """
     quiet, told, after = run(script)
     assert (quiet, after) == ([], [])
-    assert told == ["GPU 2: Xid 79: the GPU has fallen off the bus", "GPU 4: Xid 9999", "GPU 5: a double-bit ECC error"]
+    assert told == [
+        "GPU 2: Xid 79: the GPU has fallen off the bus",
+        "GPU 4: Xid 9999",
+        "GPU 5: a double-bit ECC error",
+        "GPU 0, MIG GPU instance 7: Xid 31: a page fault: a kernel touched memory that is not its own",
+    ]
 
 
 @needs_cc
@@ -231,7 +312,18 @@ def test_the_inventory_is_told(run: Run) -> None:
     assert inventory["driver_version"] == "580.65.06"
     assert inventory["problem"] == ""
     assert len(inventory["gpus"]) == 8
-    assert inventory["gpus"][7] == {"index": 7, "name": "NVIDIA A100-SXM4-40GB", "vram_total_bytes": 40 * GIB}
+    last = {"index": 7, "name": "NVIDIA A100-SXM4-40GB", "vram_total_bytes": 40 * GIB}
+    assert inventory["gpus"][7] == {**last, "mig_mode": False, "slices": []}
+
+
+@needs_cc
+def test_the_inventory_tells_how_cards_are_cut(run: Run) -> None:
+    ((words, problem),) = run(
+        "found = describe()\nshow([[(gpu.in_words, gpu.usable) for gpu in found.gpus], found.problem])", situation="mig"
+    )
+    name = "NVIDIA A100-SXM4-40GB"
+    assert words[:3] == [[f"{name} (MIG: 1g.5gb, 1g.5gb)", True], [f"{name} (MIG: no slices)", False], [name, True]]
+    assert problem == "GPU 1 in MIG mode without slices: nothing can run there"
 
 
 @needs_cc

@@ -110,6 +110,17 @@ def test_a_moment_shows_what_was_known_then_and_nothing_later(tmp_path: Path) ->
     assert not (nothing.requests or nothing.series or nothing.gpus or nothing.log)
 
 
+def test_slices_stand_after_their_card(tmp_path: Path) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta())
+    for second in (1, 2):
+        slices = [msgspec.structs.replace(made.gpu(second), mig_index=number) for number in (0, 2)]
+        writer.add_gpus([msgspec.structs.replace(made.gpu(second), mig_mode=True), *slices, made.gpu(second, 1)])
+    writer.close("finished")
+    gpus = _shown(path).gpus
+    assert [(gpu.place, gpu.vram_used_bytes) for gpu in gpus] == [("0", 2), ("0:0", 2), ("0:2", 2), ("1", 2)]
+
+
 def test_the_grid_fills_as_it_did(tmp_path: Path) -> None:
     path = tmp_path / "a.vramp"
     writer = SessionWriter(path, made.meta())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
+from tui.metrics.reading import devices
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
 from tui.view.panes.header import cards_of, news_of
@@ -104,7 +105,7 @@ def _each(snapshot: Snapshot, width: int, words_per_token: float | None) -> list
 
 
 def _memory(snapshot: Snapshot, width: int) -> list[Line]:
-    known = [gpu for gpu in snapshot.gpus if gpu.vram_used_bytes is not None and gpu.vram_total_bytes]
+    known = [gpu for gpu in devices(snapshot.gpus) if gpu.vram_used_bytes is not None and gpu.vram_total_bytes]
     if not known:
         usage = snapshot.server.kv_cache_usage
         if usage is None:

@@ -50,10 +50,12 @@ class VramPane(Pane):
 
 
 def _gpu_lines(gpu: GpuReading, width: int, rows: int, split: bool) -> list[Line]:
-    name = plain(gpu.name.replace("NVIDIA ", ""), 16)
+    # Of a slice, "MIG 1g.10gb" says more than the card's name before it; all but its memory is told at its card.
+    name = plain(gpu.name[max(0, gpu.name.find("MIG ")) :].replace("NVIDIA ", ""), 16)
+    rows = rows if gpu.mig_index is None else 1
     if gpu.lost:
         return [
-            [(f"GPU {gpu.index} ", Ink.PLAIN), (name, Ink.DIM), ("  LOST: the driver does not reach it", Ink.FAILURE)]
+            [(f"GPU {gpu.place} ", Ink.PLAIN), (name, Ink.DIM), ("  LOST: the driver does not reach it", Ink.FAILURE)]
         ]
     used, total = gpu.vram_used_bytes, gpu.vram_total_bytes
     full = used is not None and total is not None and total > 0 and used / total >= _FULL
@@ -62,8 +64,8 @@ def _gpu_lines(gpu: GpuReading, width: int, rows: int, split: bool) -> list[Line
         (formatting.gigabytes(used, 5), Ink.WARNING if full else Ink.STRONG),
         (f" / {formatting.gigabytes(total, 0)} GB", Ink.DIM),
     ]
-    short = width < 70 or rows == 1
-    label = f"GPU {gpu.index} "
+    short = width < 70 or (rows == 1 and gpu.mig_index is None)
+    label = f"GPU {gpu.place} "
     if not short:
         label += cells(name, 16) + " "
     state = _state(gpu)
@@ -72,9 +74,10 @@ def _gpu_lines(gpu: GpuReading, width: int, rows: int, split: bool) -> list[Line
     first: Line = [(label, Ink.PLAIN), *_memory_bar(gpu, max(4, room)), *figure, *extra]
     lines = [first]
     if rows == 2:
-        lines.append(spread([(" " * 6, Ink.PLAIN), *state], _split_figures(gpu, short=True) if split else [], width))
+        figures = _split_figures(gpu, short=True) if split else _held_figures(gpu) if width >= 70 else []
+        lines.append(spread([(" " * 6, Ink.PLAIN), *state], figures, width))
     elif rows >= 3:
-        detail = _split_figures(gpu, short=False) if split else [(name, Ink.DIM)]
+        detail = _split_figures(gpu, short=False) if split else [(name + "  ", Ink.DIM), *_held_figures(gpu)]
         lines.append([(" " * 6, Ink.PLAIN), *detail])
         lines.append([(" " * 6, Ink.PLAIN), *state])
     return lines
@@ -93,11 +96,27 @@ def _memory_bar(gpu: GpuReading, width: int) -> Line:
 
 
 def _split_figures(gpu: GpuReading, *, short: bool) -> Line:
-    parts = [
-        ("weights", gpu.vram_weights_bytes),
-        ("KV" if short else "KV cache", gpu.vram_kv_cache_bytes),
-        ("other", gpu.vram_other_bytes),
-    ]
+    return _named(
+        [
+            ("weights", gpu.vram_weights_bytes),
+            ("KV" if short else "KV cache", gpu.vram_kv_cache_bytes),
+            ("other", gpu.vram_other_bytes),
+        ]
+    )
+
+
+def _held_figures(gpu: GpuReading) -> Line:
+    """Return what the driver tells of the memory beside what is used: whose it is, and what is left."""
+    return _named(
+        [
+            ("server", gpu.vram_server_bytes),
+            ("reserved", gpu.vram_reserved_bytes),
+            ("free", gpu.vram_free_bytes),
+        ]
+    )
+
+
+def _named(parts: list[tuple[str, int | None]]) -> Line:
     line: Line = []
     for name, value in parts:
         line += [("  " if line else "", Ink.PLAIN), (name, Ink.DIM), (formatting.gigabytes(value, 5), Ink.PLAIN)]
