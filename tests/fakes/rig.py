@@ -12,6 +12,7 @@ from tui.bench.rig import Rig
 from tui.core.errors import LaunchError
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
+from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, pack_gaps
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.profile.schema import LoadTable, Profile, ServerTable
@@ -122,7 +123,7 @@ class FakeRig:
         self.supervisor = SimpleNamespace(status=ServerStatus(phase=Phase.READY, max_model_len=1_000))
         self.metrics = None
         self.progress = None
-        self.gpus: list[Any] = []
+        self.own_gpus: list[GpuReading] = []
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
         self.pool = FakePool(self)
         self.launches = 1

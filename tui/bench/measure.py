@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tui.bench.client_limit import client_limit
+from tui.bench.energy import EnergyMeter
 from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.rig import Rig
@@ -17,7 +18,7 @@ from tui.core.clock import NS_PER_S
 from tui.engines.base import ServerMetrics
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
-from tui.metrics.reading import GpuReading
+from tui.metrics.reading import devices
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport
 from tui.metrics.summary import summarize_cell
@@ -45,12 +46,11 @@ class _Readings:
     """What was read beside the requests while a cell was measured."""
 
     before: ServerMetrics | None
+    energy: EnergyMeter
     after: ServerMetrics | None = None
     server_waiting_max: float | None = None
     kv_cache_usage_max: float | None = None
     vram_used_max_bytes: int | None = None
-    energy_start_j: float | None = None
-    energy_j: float | None = None
     cpu_shares: list[float] = field(default_factory=list)
     lags_p99_s: list[float] = field(default_factory=list)
 
@@ -58,13 +58,10 @@ class _Readings:
         if rig.metrics is not None:
             self.server_waiting_max = _larger(self.server_waiting_max, rig.metrics.waiting)
             self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, rig.metrics.kv_cache_usage)
-        for gpu in rig.gpus:
+        gpus = rig.own_gpus
+        for gpu in devices(gpus):
             self.vram_used_max_bytes = _larger(self.vram_used_max_bytes, gpu.vram_used_bytes)
-        energy_j = _total_energy_j(rig.gpus)
-        if energy_j is not None:
-            if self.energy_start_j is None:
-                self.energy_start_j = energy_j
-            self.energy_j = energy_j - self.energy_start_j
+        self.energy.take(gpus)
         if rig.progress is not None:
             self.cpu_shares.append(rig.progress.cpu_share)
             if rig.progress.lag_p99_s is not None:
@@ -77,7 +74,7 @@ async def measure_burst(rig: Rig, cell: Cell, on_progress: OnProgress) -> CellRe
     tag = await rig.configure(cell[1])
     started_ns = rig.clock.now_ns()
     records = rig.collect()
-    readings = _Readings(await rig.scrape())
+    readings = _Readings(await rig.scrape(), EnergyMeter(rig.clock.now_ns()))
     died: FailureReport | None = None
     try:
         for repeat in range(load.repeats):
@@ -106,7 +103,7 @@ async def measure_standing(
     load = rig.profile.load
     started_ns = rig.clock.now_ns()
     records = rig.collect()
-    readings = _Readings(None)
+    readings = _Readings(None, EnergyMeter(started_ns))
     window = (started_ns, started_ns)
     died: FailureReport | None = None
     try:
@@ -242,6 +239,7 @@ async def _result(
         slo=profile.slo,
         cost=profile.cost,
     )
+    energy_j = readings.energy.joules(result.duration_s)
     changes: dict[str, object] = {
         "started_at_ns": started_ns,
         "warm_up_s": None if mode is Mode.BURST else profile.load.warm_up_s,
@@ -250,8 +248,8 @@ async def _result(
         "server_waiting_max": readings.server_waiting_max,
         "kv_cache_usage_max": readings.kv_cache_usage_max,
         "vram_used_max_bytes": readings.vram_used_max_bytes,
-        "energy_j": readings.energy_j,
-        "energy_per_token_j": _per_token(readings.energy_j, result),
+        "energy_j": energy_j,
+        "energy_per_token_j": _per_token(energy_j, result),
         "client_cpu_share": max(readings.cpu_shares, default=None),
         "client_lag_p99_s": max(readings.lags_p99_s, default=None),
         "preemptions": _difference(before, after, "preemptions_total"),
@@ -272,11 +270,6 @@ def _larger(known: _N | None, value: _N | None) -> _N | None:
     if known is None or value is None:
         return value if known is None else known
     return max(known, value)
-
-
-def _total_energy_j(gpus: list[GpuReading]) -> float | None:
-    known = [gpu.energy_j for gpu in gpus if gpu.energy_j is not None]
-    return sum(known) if known and len(known) == len(gpus) else None
 
 
 def _per_token(energy_j: float | None, result: CellResult) -> float | None:

@@ -62,7 +62,7 @@ class Rig:
         self._measuring_client: asyncio.Task[None] | None = None
         self.metrics: ServerMetrics | None = None
         self.gpus: list[GpuReading] = []
-        self._vram = VramReturn(profile.server.gpus if profile.server is not None else ())
+        self._vram = VramReturn()
         self.failure: asyncio.Future[FailureReport] | None = None
         """Resolves when the server dies by itself; a new one for every launch."""
         self._watching: asyncio.Task[None] | None = None
@@ -119,7 +119,7 @@ class Rig:
     async def _wait_for_vram(self) -> None:
         """Let no server be launched into the VRAM of the one before, which would not fit beside it."""
         # A simulated server takes its GPUs with it, and an attached one is not ours to end.
-        if self.profile.server is None or self.profile.simulated or self.gpu_note:
+        if self.profile.server is None or self.profile.simulated:
             return
         report = await self._vram.wait()
         if report is not None:
@@ -254,10 +254,16 @@ class Rig:
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
         self.gpus = [msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)) for reading in readings]
-        self._vram.take(self.gpus)
+        self._vram.take(self.own_gpus)
         self.writer.add_gpus(self.gpus)
         self.picture.gpus = self.gpus
         self.picture.gpu_sample_s = cost_s
+
+    @property
+    def own_gpus(self) -> list[GpuReading]:
+        """Return the last readings of the GPUs that the profile gives the server; of all where it names none."""
+        wanted = self.profile.server.gpus if self.profile.server is not None else []
+        return [gpu for gpu in self.gpus if not wanted or gpu.index in wanted]
 
     @property
     def gpu_note(self) -> str:

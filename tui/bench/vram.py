@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tui.metrics.reading import GpuReading
+from tui.metrics.reading import GpuReading, devices
 
 # A card's driver keeps some for itself now and then; a model is larger than this.
 TOLERANCE_BYTES = 512 * 1024**2
@@ -25,24 +25,23 @@ class VramReport:
 class VramReturn:
     """Holds what the GPUs of a server held before its first launch against what they hold after its end."""
 
-    def __init__(self, gpus: Iterable[int] = ()) -> None:
-        """`gpus`: the indexes of the server's own; none = all that are read."""
-        self._gpus = frozenset(gpus)
-        self._before: dict[int, int] = {}
-        self._most: dict[int, int] = {}
-        self._now: dict[int, int] = {}
+    def __init__(self) -> None:
+        # By their places, as slices of one card have their own memory.
+        self._before: dict[str, int] = {}
+        self._most: dict[str, int] = {}
+        self._now: dict[str, int] = {}
         self._read = asyncio.Event()
 
     def take(self, readings: Sequence[GpuReading]) -> None:
-        """Take a round of readings; the first one, of a time when the server held nothing yet, is the measure."""
+        """Take readings of the server's GPUs; the first round, before it held anything, is the measure."""
         self._now = {
-            gpu.index: gpu.vram_used_bytes
-            for gpu in readings
-            if gpu.vram_used_bytes is not None and not gpu.lost and (not self._gpus or gpu.index in self._gpus)
+            gpu.place: gpu.vram_used_bytes
+            for gpu in devices(readings)
+            if gpu.vram_used_bytes is not None and not gpu.lost
         }
-        for index, used_bytes in self._now.items():
-            self._before.setdefault(index, used_bytes)
-            self._most[index] = max(self._most.get(index, 0), used_bytes)
+        for place, used_bytes in self._now.items():
+            self._before.setdefault(place, used_bytes)
+            self._most[place] = max(self._most.get(place, 0), used_bytes)
         self._read.set()
 
     async def wait(self, timeout_s: float = TIMEOUT_S) -> VramReport | None:
@@ -66,12 +65,12 @@ class VramReturn:
                 return VramReport(
                     False, f"no GPU was read for {timeout_s:.0f} s; whether the VRAM came back is unknown"
                 )
-            cards = ", ".join(f"GPU {index}: {bytes_ / _GB:.1f} GB" for index, bytes_ in sorted(held.items()))
+            cards = ", ".join(f"GPU {place}: {bytes_ / _GB:.1f} GB" for place, bytes_ in sorted(held.items()))
             return VramReport(False, f"after {timeout_s:.0f} s more VRAM is held than before the launch: {cards}")
-        back = sum(most.get(index, now) - now for index, now in self._now.items())
+        back = sum(most.get(place, now) - now for place, now in self._now.items())
         return VramReport(True, f"{back / _GB:.1f} GB of VRAM came back")
 
-    def _held(self) -> dict[int, int]:
+    def _held(self) -> dict[str, int]:
         """Return by how much each card holds more than before, bytes, where that is not within the tolerance."""
-        more = {index: used - self._before[index] for index, used in self._now.items()}
-        return {index: bytes_ for index, bytes_ in more.items() if bytes_ > TOLERANCE_BYTES}
+        more = {place: used - self._before[place] for place, used in self._now.items()}
+        return {place: bytes_ for place, bytes_ in more.items() if bytes_ > TOLERANCE_BYTES}

@@ -67,10 +67,10 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     kv_cache_usage_max: float | None = None
     preemptions: float | None = None
     vram_used_max_bytes: int | None = None
-    """Of the fullest GPU."""
+    """Of the fullest GPU of the server, or slice of one."""
     energy_j: float | None = None
     energy_per_token_j: float | None = None
-    """Of all GPUs, idle draw included, per output token."""
+    """Of all GPUs of the server, idle draw included, per output token."""
     goodput_requests_per_s: float | None = None
     """Requests per second that met the profile's SLO; None without an SLO."""
     slo_met: bool | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from tui.bench.vram import TOLERANCE_BYTES, VramReturn
 from tui.metrics.reading import GpuReading
 
@@ -25,15 +27,15 @@ async def waiting(vram: VramReturn, timeout_s: float = PATIENCE_S) -> asyncio.Ta
 
 
 async def test_it_waits_for_new_readings_until_all_is_back() -> None:
-    vram = VramReturn([0, 1])
-    vram.take(readings(GB, 2 * GB, 5 * GB))
-    vram.take(readings(37 * GB, 30 * GB, 60 * GB))
+    vram = VramReturn()
+    vram.take(readings(GB, 2 * GB))
+    vram.take(readings(37 * GB, 30 * GB))
     task = await waiting(vram)
     for used in ((37, 30), (1, 30)):
-        vram.take(readings(*(each * GB for each in used), 60 * GB))
+        vram.take(readings(*(each * GB for each in used)))
         await asyncio.sleep(0.01)
         assert not task.done()
-    vram.take(readings(GB, 2 * GB + TOLERANCE_BYTES, 60 * GB))
+    vram.take(readings(GB, 2 * GB + TOLERANCE_BYTES))
     async with asyncio.timeout(PATIENCE_S):
         report = await task
     assert report is not None
@@ -49,6 +51,24 @@ async def test_what_stays_held_is_named_after_the_time() -> None:
     report = await task
     assert report is not None
     assert not report.returned and report.text.endswith("than before the launch: GPU 1: 28.0 GB")  # type: ignore[attr-defined]
+
+
+async def test_slices_are_looked_at_one_by_one_and_not_again_in_their_card() -> None:
+    def cut(card: int, *used: int) -> list[GpuReading]:
+        slices = [msgspec.structs.replace(each, index=0, mig_index=each.index) for each in readings(*used)]
+        return [*readings(card), *slices]
+
+    vram = VramReturn()
+    vram.take(cut(2 * GB, GB, GB))
+    vram.take(cut(22 * GB, 11 * GB, 11 * GB))
+    task = await waiting(vram, 0.05)
+    vram.take(cut(12 * GB, GB, 11 * GB))
+    report = await task
+    assert report.text.endswith("GPU 0:1: 10.0 GB")  # type: ignore[attr-defined]
+    vram.take(cut(22 * GB, 11 * GB, 11 * GB))
+    task = await waiting(vram)
+    vram.take(cut(2 * GB, GB, GB))
+    assert (await task).text == "20.0 GB of VRAM came back"  # type: ignore[attr-defined]
 
 
 async def test_cards_that_say_nothing_hold_nobody_up_but_are_not_taken_for_free() -> None:

@@ -1,0 +1,97 @@
+"""How the rig brings a server back, by a server and cards of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tui.bench import rig as rig_module
+from tui.bench.clock import SessionClock
+from tui.bench.rig import Rig
+from tui.metrics.reading import GpuReading
+from tui.metrics.snapshot import Phase, ServerStatus
+from tui.profile.schema import AttachTable, Profile, ServerTable
+
+GB = 10**9
+PATIENCE_S = 30.0
+
+
+class Bench:
+    """A rig whose server stops and launches at once, and whose readings come when the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **tables: Any) -> None:
+        self.sampling = SimpleNamespace(unavailable="GPU 7 lost: one of many, not the server's")
+        self.deliver: Callable[[list[GpuReading], float], None] = lambda readings, cost_s: None
+        self.launched_into: list[int | None] = []
+        self.said: list[str] = []
+        self.stopped = asyncio.Event()
+        monkeypatch.setattr(rig_module, "sampling_for", self._sampling_for)
+        monkeypatch.setattr(rig_module, "RELAUNCH_BACK_OFF_S", (0.0, 0.0, 0.0))
+        profile = Profile(name="p", engine="vllm", **tables)  # type: ignore[arg-type]
+        picture = SimpleNamespace(session_file="session.vramp", add_event=lambda event: self.said.append(event.text))
+        writer = SimpleNamespace(add_gpus=_nothing, add_event=_nothing, set_server=_nothing)
+        self.rig = Rig(profile, None, SessionClock(), cast(Any, writer), cast(Any, picture))
+        self.rig.supervisor = cast(Any, SimpleNamespace(stop=self._stop, status=ServerStatus(phase=Phase.ENDED)))
+        monkeypatch.setattr(self.rig, "launch", self._launch)
+
+    def _sampling_for(self, profile: Profile, supervisor: object, on_sample: Any, on_event: object) -> object:
+        self.deliver = on_sample
+        return self.sampling
+
+    async def _stop(self) -> None:
+        self.stopped.set()
+
+    async def _launch(self) -> None:
+        self.launched_into.append(self.rig.gpus[0].vram_used_bytes)
+
+    def read(self, *used: int) -> None:
+        self.deliver(
+            [GpuReading(at_ns=1, index=index, name="A100", vram_used_bytes=each) for index, each in enumerate(used)],
+            0.001,
+        )
+
+    async def relaunch_while(self, *rounds: tuple[int, ...]) -> None:
+        """Relaunch, with these rounds of readings once the server is stopped."""
+        async with asyncio.timeout(PATIENCE_S):
+            relaunch = asyncio.create_task(self.rig.relaunch())
+            await self.stopped.wait()
+            for used in rounds:
+                # Time enough for a launch that does not wait; too little would only hide a mistake.
+                await asyncio.sleep(0.02)
+                self.read(*used)
+            await relaunch
+
+
+def _nothing(value: object) -> None:
+    pass
+
+
+async def test_a_server_is_not_launched_into_vram_that_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, server=ServerTable(model="m"))
+    bench.read(GB)
+    bench.read(37 * GB)
+    await bench.relaunch_while((37 * GB,), (20 * GB,), (GB,))
+    assert bench.launched_into == [GB]
+    assert bench.said == ["36.0 GB of VRAM came back", "relaunched and ready"]
+
+
+async def test_only_the_servers_own_cards_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, server=ServerTable(model="m", gpus=[0]))
+    bench.read(GB, GB)
+    bench.read(37 * GB, 60 * GB)
+    await bench.relaunch_while((GB, 70 * GB))
+    assert bench.launched_into == [GB]
+    assert [gpu.index for gpu in bench.rig.own_gpus] == [0]
+
+
+async def test_the_vram_of_an_attached_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, attach=AttachTable(base_url="http://127.0.0.1:1"))
+    bench.read(GB, GB)
+    bench.read(37 * GB, 37 * GB)
+    await bench.relaunch_while()
+    assert bench.launched_into == [37 * GB]
+    assert [gpu.index for gpu in bench.rig.own_gpus] == [0, 1]
