@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tui.core.errors import ProfileError
 from tui.profile.mistakes import describe
-from tui.profile.schema import EngineName, Profile
+from tui.profile.schema import EngineName, Mode, Profile
 from tui.profile.secrets import secrets_in
 
 
@@ -60,6 +60,9 @@ def apply(profile: Profile, overrides: Overrides) -> Profile:
     if overrides.api_key_env is not None and "attach" in document:
         document["attach"]["api_key_env"] = overrides.api_key_env
     mistakes = secrets_in(document)
+    if load.get("mode") == Mode.RATE and "rate_per_s" not in load:
+        mistakes.append('--rate: found nothing, expected a number with mode = "rate" (in the profile: load.rate_per_s)')
+        load["rate_per_s"] = 1.0  # so that the rest is looked at as well
     try:
         changed = Profile.model_validate(document)
     except ValidationError as error:
