@@ -120,15 +120,7 @@ class Member:
 
     async def stop(self) -> None:
         """End the process and wait until it is gone: it ends by itself when its socket does."""
-        self.gone = True
-        if self._writer is not None:
-            self._writer.close()
-        if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), STOP_GRACE_S)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        await self._end_process()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -142,6 +134,12 @@ class Member:
                 await self._end()
 
     async def _end(self) -> None:
+        await self._end_process()
+        await asyncio.wait(self._tasks[1:], timeout=STOP_GRACE_S)  # its last words
+        self.alive.set()
+        self._on_gone(self)
+
+    async def _end_process(self) -> None:
         self.gone = True
         if self._writer is not None:
             self._writer.close()
@@ -151,9 +149,6 @@ class Member:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
-            await asyncio.wait(self._tasks[1:], timeout=STOP_GRACE_S)
-        self.alive.set()
-        self._on_gone(self)
 
     async def _read_stderr(self) -> None:
         assert self._process is not None and self._process.stderr is not None
