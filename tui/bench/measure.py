@@ -255,6 +255,7 @@ async def _result(
         "preemptions": _difference(before, after, "preemptions_total"),
         "server_ttft_mean_s": _mean(before, after, "ttft"),
         "server_itl_mean_s": _mean(before, after, "itl"),
+        "server_queue_mean_s": _mean(before, after, "queue"),
         "reference_s": rig.references.get(cell),
     }
     if died is not None:

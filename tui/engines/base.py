@@ -110,6 +110,9 @@ class ServerMetrics:
     ttft_count: float | None = None
     itl_sum_s: float | None = None
     itl_count: float | None = None
+    queue_sum_s: float | None = None
+    """From arrival to the first place in the KV cache and batch; counted as requests finish."""
+    queue_count: float | None = None
     extra: Mapping[str, float] = field(default_factory=dict)
 
 

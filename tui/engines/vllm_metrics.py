@@ -22,10 +22,10 @@ _SUMS: dict[str, tuple[str, ...]] = {
     "ttft_count": ("vllm:time_to_first_token_seconds_count",),
     "itl_sum_s": ("vllm:inter_token_latency_seconds_sum", "vllm:time_per_output_token_seconds_sum"),
     "itl_count": ("vllm:inter_token_latency_seconds_count", "vllm:time_per_output_token_seconds_count"),
+    "queue_sum_s": ("vllm:request_queue_time_seconds_sum",),
+    "queue_count": ("vllm:request_queue_time_seconds_count",),
 }
 _EXTRA: dict[str, str] = {
-    "queue_time_sum_s": "vllm:request_queue_time_seconds_sum",
-    "queue_time_count": "vllm:request_queue_time_seconds_count",
     "prefill_time_sum_s": "vllm:request_prefill_time_seconds_sum",
     "prefill_time_count": "vllm:request_prefill_time_seconds_count",
     "rejections_total": "vllm:admission_rejections_total",

@@ -60,6 +60,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     client_delay_p99_s: float | None = None
     server_ttft_mean_s: float | None = None
     server_itl_mean_s: float | None = None
+    server_queue_mean_s: float | None = None
+    """How long a request waited for a place, by the server; tells of queues too short to be seen waiting."""
     server_output_tokens: float | None = None
     """Tokens that the server itself counted as generated while the cell was measured."""
     server_waiting_max: float | None = None

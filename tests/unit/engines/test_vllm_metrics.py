@@ -26,7 +26,7 @@ def test_recorded_text() -> None:
     assert metrics.ttft_count == 351.0
     assert metrics.ttft_sum_s == pytest.approx(351.84756)
     assert metrics.itl_count == 28989.0
-    assert metrics.extra["queue_time_count"] == 351.0
+    assert metrics.queue_count == 351.0
 
 
 def test_older_names_and_several_engines() -> None:

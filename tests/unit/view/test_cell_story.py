@@ -31,8 +31,16 @@ def cell(**figures: Any) -> CellResult:
             False,
             "TTFT mean 10 ms, by the server 11 ms: −0.8 ms",
         ),
-        ({"server_waiting_max": 7.0}, True, "had to queue by the size of the KV cache, up to 7 seen waiting"),
-        ({"server_waiting_max": 0.0}, True, "had to queue by the size of the KV cache, none seen waiting"),
+        ({"server_waiting_max": 7.0}, True, "had to queue by the size of the KV cache: up to 7 seen waiting"),
+        ({"server_waiting_max": 0.0}, True, "had to queue by the size of the KV cache: none seen waiting"),
+        (
+            {"server_waiting_max": 0.0, "server_queue_mean_s": 0.18, "preemptions": 3.0},
+            True,
+            "had to queue by the size of the KV cache: waited 180 ms on average, none seen waiting, 3 preempted",
+        ),
+        ({"server_queue_mean_s": 0.18}, True, "had to queue by the size of the KV cache: waited 180 ms on average"),
+        ({"server_queue_mean_s": 0.01, "server_waiting_max": 0.0, "preemptions": 0.0}, False, ""),
+        ({"server_waiting_max": 0.0, "preemptions": 1.0}, False, "none seen waiting, 1 preempted"),
         ({"server_waiting_max": 7.0}, False, "up to 7 seen waiting"),
         (
             {"server_waiting_max": 2.0, "energy_per_token_j": 0.523},

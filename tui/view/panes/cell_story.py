@@ -47,14 +47,20 @@ def _first_tokens(cell: CellResult) -> str:
 
 
 def _queue(cell: CellResult, predicted: bool) -> str:
-    """Return what the size of the KV cache foretold and what came of it, by readings that are a second apart."""
-    waited = cell.server_waiting_max
-    if waited is None:
+    """Return what the size of the KV cache foretold and what came of it. Waiting is read once a second only."""
+    waited, preempted = cell.server_waiting_max, cell.preemptions
+    if not (predicted or waited or preempted):
         return ""
-    seen = f"up to {waited:.0f} seen waiting" if waited else "none seen waiting"
-    if predicted:
-        return f"had to queue by the size of the KV cache, {seen}"
-    return seen if waited else ""
+    seen = []
+    if cell.server_queue_mean_s is not None:
+        seen.append(f"waited {formatting.milliseconds(cell.server_queue_mean_s, 0)} ms on average")
+    if waited is not None:
+        seen.append(f"up to {waited:.0f} seen waiting" if waited else "none seen waiting")
+    if preempted:
+        seen.append(f"{preempted:.0f} preempted")
+    if not seen:
+        return ""
+    return ("had to queue by the size of the KV cache: " if predicted else "") + ", ".join(seen)
 
 
 def _energy(cell: CellResult) -> str:
