@@ -23,11 +23,12 @@ from tui.bench.protocol import BenchSpec
 from tui.bench.rig import Rig
 from tui.bench.spawn import socket_of
 from tui.bench.steering import Steering
-from tui.bench.surroundings import environment_of, gpu_summary_of, queueing_cells
+from tui.bench.surroundings import environment_of, gpu_summary_of
 from tui.core.clock import utc_now
 from tui.core.errors import LaunchError
 from tui.engines.command_line import command_line
 from tui.metrics.cell import CellResult
+from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Mode, Profile
@@ -170,13 +171,14 @@ class Bench:
         """Return what is to be seen now."""
         status = self._server_status()
         conductor = self.conductor
+        grid = conductor.grid
         return self.picture.snapshot(
             self.clock.now_ns(),
             server=status,
             load=self._load_status(),
-            grid=conductor.grid,
+            grid=grid,
             current=conductor.current,
-            queueing=queueing_cells(status.kv_cache_tokens, conductor.grid),
+            queueing=must_queue(status.kv_cache_tokens, grid.users, grid.prompt_tokens, grid.output_tokens),
             sweep=conductor.sweep_status,
             gpu_note=self.rig.gpu_note,
             notice=self.writer.failure or self.picture.notice,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 
-from tui.bench.grid import Cell, Grid
 from tui.profile.schema import Profile
 
 
@@ -27,10 +26,3 @@ def gpu_summary_of(profile: Profile) -> str:
     if profile.simulator is None:
         return f"{count} GPUs" if count > 1 else "1 GPU"
     return f"{count} × {profile.simulator.gpu}" if count > 1 else profile.simulator.gpu
-
-
-def queueing_cells(kv_cache_tokens: int | None, grid: Grid) -> list[Cell]:
-    """Return the cells whose requests cannot all be in the server's KV cache at once, so that some must queue."""
-    if kv_cache_tokens is None:
-        return []
-    return [(n, p) for p in grid.prompt_tokens for n in grid.users if n * (p + grid.output_tokens) > kv_cache_tokens]

@@ -10,6 +10,7 @@ import msgspec
 from tui.core.clock import NS_PER_S, NS_PER_US
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
+from tui.metrics.queueing import must_queue
 from tui.metrics.reading import GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import (
@@ -219,7 +220,6 @@ def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStat
     asked_users, asked_prompts = (load.users, load.prompt_tokens) if mode == load.mode else ([], [])
     users = sorted({*asked_users, *(cell.users for cell in cells)})
     prompts = sorted({*asked_prompts, *(cell.prompt_tokens for cell in cells)})
-    kv_cache_tokens = server.kv_cache_tokens
     return GridStatus(
         mode=mode,
         users=users,
@@ -227,12 +227,7 @@ def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStat
         cells=cells,
         current_users=running.users if running else None,
         current_prompt_tokens=running.prompt_tokens if running else None,
-        queueing=[
-            (n, p)
-            for p in prompts
-            for n in users
-            if kv_cache_tokens is not None and n * (p + load.output_tokens) > kv_cache_tokens
-        ],
+        queueing=must_queue(server.kv_cache_tokens, users, prompts, load.output_tokens),
     )
 
 
