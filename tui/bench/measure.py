@@ -256,6 +256,7 @@ async def _result(
         "server_ttft_mean_s": _mean(before, after, "ttft"),
         "server_itl_mean_s": _mean(before, after, "itl"),
         "server_queue_mean_s": _mean(before, after, "queue"),
+        "server_prefix_hit_share": _share(before, after, "prefix_cache_hits_total", "prefix_cache_queries_total"),
         "reference_s": rig.references.get(cell),
     }
     if died is not None:
@@ -287,6 +288,10 @@ def _difference(before: ServerMetrics | None, after: ServerMetrics | None, name:
 
 def _mean(before: ServerMetrics | None, after: ServerMetrics | None, name: str) -> float | None:
     """Return the mean of a server-side histogram over the cell: difference of sums / difference of counts."""
-    total_s = _difference(before, after, f"{name}_sum_s")
-    count = _difference(before, after, f"{name}_count")
-    return total_s / count if total_s is not None and count else None
+    return _share(before, after, f"{name}_sum_s", f"{name}_count")
+
+
+def _share(before: ServerMetrics | None, after: ServerMetrics | None, part: str, whole: str) -> float | None:
+    """Return by how much one counter grew for each 1 that another grew."""
+    more, by = _difference(before, after, part), _difference(before, after, whole)
+    return more / by if more is not None and by else None

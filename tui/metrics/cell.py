@@ -62,6 +62,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     server_itl_mean_s: float | None = None
     server_queue_mean_s: float | None = None
     """How long a request waited for a place, by the server; tells of queues too short to be seen waiting."""
+    server_prefix_hit_share: float | None = None
+    """Of the prompt tokens that the server looked up in its prefix cache, 0 to 1; near 0 for prompts of our making."""
     server_output_tokens: float | None = None
     """Tokens that the server itself counted as generated while the cell was measured."""
     server_waiting_max: float | None = None

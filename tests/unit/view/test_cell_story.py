@@ -43,6 +43,13 @@ def cell(**figures: Any) -> CellResult:
         ({"server_waiting_max": 0.0, "preemptions": 1.0}, False, "none seen waiting, 1 preempted"),
         ({"server_waiting_max": 7.0}, False, "up to 7 seen waiting"),
         (
+            {"itl_p50_s": 0.02, "server_itl_mean_s": 0.021},
+            False,
+            "ITL p50 20 ms, by the server 21 ms on average",
+        ),
+        ({"server_prefix_hit_share": 0.25}, False, "25 % of the prompts came from the prefix cache"),
+        ({"server_prefix_hit_share": 0.0}, False, ""),
+        (
             {"server_waiting_max": 2.0, "energy_per_token_j": 0.523},
             False,
             "up to 2 seen waiting · 0.52 J per output token",

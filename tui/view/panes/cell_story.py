@@ -7,6 +7,8 @@ from tui.metrics.outcome import Outcome
 from tui.view import formatting
 from tui.view.widgets.lines import Ink, Line, plain
 
+_PREFIX_SHARE = 0.01
+
 
 def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width: int) -> Line:
     """Return the one line of a cell at `place` (users, prompt tokens), to be cut to `width`."""
@@ -33,8 +35,9 @@ def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width
 
 
 def server_story(cell: CellResult, *, queueing: bool) -> str:
-    """Return what the server says beside the client's figures: first tokens, the queue as predicted, the energy."""
-    return " · ".join(part for part in (_first_tokens(cell), _queue(cell, queueing), _energy(cell)) if part)
+    """Return what the server says beside the client's figures: its tokens, the queue as predicted, the energy."""
+    parts = (_first_tokens(cell), _further_tokens(cell), _prefix(cell), _queue(cell, queueing), _energy(cell))
+    return " · ".join(part for part in parts if part)
 
 
 def _first_tokens(cell: CellResult) -> str:
@@ -44,6 +47,21 @@ def _first_tokens(cell: CellResult) -> str:
     here, there, apart = (formatting.milliseconds(value, 0) for value in (client_s, server_s, abs(client_s - server_s)))
     sign = "+" if client_s >= server_s else "−"
     return f"TTFT mean {here} ms, by the server {there} ms: {sign}{apart} ms"
+
+
+def _further_tokens(cell: CellResult) -> str:
+    if cell.itl_p50_s is None or cell.server_itl_mean_s is None:
+        return ""
+    here, there = (formatting.milliseconds(value, 0) for value in (cell.itl_p50_s, cell.server_itl_mean_s))
+    return f"ITL p50 {here} ms, by the server {there} ms on average"
+
+
+def _prefix(cell: CellResult) -> str:
+    """Return how much prefill was spared; not said where hardly any was, as with prompts that are all different."""
+    share = cell.server_prefix_hit_share
+    if share is None or share < _PREFIX_SHARE:
+        return ""
+    return f"{formatting.percent(share, 0)} % of the prompts came from the prefix cache"
 
 
 def _queue(cell: CellResult, predicted: bool) -> str:
