@@ -90,10 +90,11 @@ def ignore_sigterm(options: argparse.Namespace) -> None:
 
 
 def bear_children(options: argparse.Namespace) -> None:
-    """Have a child in the group, one in a session of its own, and an orphan of that one."""
+    """Have an orphan in a session of its own, a child in the group, and one in a session of its own."""
+    # First the one that is there for a moment only, so that four processes are those that stay.
+    os.waitpid(_fork(_orphan), 0)
     _fork(lambda: None)
     _fork(os.setsid)
-    _fork(_orphan)
     serve(options)
 
 
@@ -103,11 +104,13 @@ def _orphan() -> None:
         os._exit(0)
 
 
-def _fork(prepare: Callable[[], object]) -> None:
-    if os.fork() == 0:
+def _fork(prepare: Callable[[], object]) -> int:
+    pid = os.fork()
+    if pid == 0:
         prepare()
         while True:
             signal.pause()
+    return pid
 
 
 def flood(options: argparse.Namespace) -> None:

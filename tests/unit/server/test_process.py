@@ -6,6 +6,8 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -49,14 +51,20 @@ async def main(log, then, *argv):
 """
 
 
-def bench(loop: str, then: str, folder: Path) -> subprocess.Popen[str]:
+@contextmanager
+def bench(loop: str, then: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     fake = [sys.executable, str(FAKE), "--behave", "bear-children", "--host", "127.0.0.1", "--port", "0"]
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", BENCH, loop, str(folder / "server.log"), then, *fake],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-    )
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def wait_gone(pids: list[int]) -> None:
