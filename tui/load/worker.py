@@ -42,8 +42,8 @@ from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
 TICKS_PER_S = round(1 / REPORT_PERIOD_S)
-# Of the lags of a tenth of a second this many are kept: enough for a p99 over a second, little to sort.
-LAGS_PER_TICK = 200
+# Of the lags of a tenth of a second this many are kept: enough for a p99 over a second, little to sort each time.
+LAGS_PER_TICK = 50
 SPARE_DESCRIPTORS = 64
 
 
