@@ -48,6 +48,9 @@ SERIES = st.builds(
     tokens_per_s_per_user=NUMBER,
     e2e_p50_s=NUMBER,
     ttft_p99_s=NUMBER,
+    server_ttft_mean_s=NUMBER,
+    server_itl_mean_s=NUMBER,
+    prefix_cache_hits_total=NUMBER,
 )
 CARDS = st.builds(
     GpuReading,
@@ -197,6 +200,17 @@ def test_missing_figures_are_dashes_and_never_nought() -> None:
     text = text_of(VramPane().lines(snapshot, 56, 10))
     assert "– % active" in text and "running    –" in text
     assert "0 %" not in text and "0.0" not in text
+
+
+def test_the_server_pane_tells_what_the_server_says_of_itself() -> None:
+    silent = snapshots.mid_ramp()
+    assert "its count" not in text_of(ServerPane().lines(silent, 76, 30))
+    point = msgspec.structs.replace(
+        silent.series[-1], server_ttft_mean_s=0.048, server_itl_mean_s=0.0075, prefix_cache_hits_total=1024.0
+    )
+    told = msgspec.structs.replace(silent, series=[*silent.series, point])
+    text = text_of(ServerPane().lines(told, 76, 30))
+    assert "its count TTFT 48 ms, ITL 7.5 ms, 1,024 tokens hit its prefix cache" in text
 
 
 def test_a_picked_cell_tells_all_it_knows() -> None:

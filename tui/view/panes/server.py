@@ -64,6 +64,21 @@ def _kv_cache(server: ServerStatus) -> str:
     return f"{formatting.count(server.kv_cache_tokens)} tokens = {times} × context"
 
 
+def _by_its_own_count(snapshot: Snapshot) -> str:
+    """Return what the server says of itself that has no place beside our own figures; means of the last second."""
+    if not snapshot.series:
+        return ""
+    point = snapshot.series[-1]
+    told = [
+        f"{name} {formatting.milliseconds(value_s).strip()} ms"
+        for name, value_s in (("TTFT", point.server_ttft_mean_s), ("ITL", point.server_itl_mean_s))
+        if value_s is not None
+    ]
+    if point.prefix_cache_hits_total is not None:
+        told.append(f"{formatting.count(point.prefix_cache_hits_total)} tokens hit its prefix cache")
+    return ", ".join(told)
+
+
 def _facts(snapshot: Snapshot, width: int) -> list[Line]:
     server, load = snapshot.server, snapshot.load
     whose = "attached, not ours to stop" if server.attached else f"pid {server.pid}" if server.pid else ""
@@ -78,6 +93,7 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
             "KV cache",
             _kv_cache(server),
         ),
+        ("its count", _by_its_own_count(snapshot)),
         (
             "client",
             f"{share.strip()} % of its ceiling, p99 lag {lag_ms.strip()} ms, {load.workers} workers",
