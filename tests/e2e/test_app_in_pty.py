@@ -70,14 +70,18 @@ def test_edit_gives_the_terminal_to_the_editor_and_reads_the_profile_again(world
     assert [path.name for path in Path(world.root, "config", "vramp", "profiles").iterdir()] == ["demo.toml"]
 
 
-def test_a_wrong_setting_is_told_before_the_screen_is_taken(world: World) -> None:
+@pytest.mark.parametrize("arguments", [[], ["demo"]])
+def test_a_wrong_setting_is_told_before_the_screen_is_taken(world: World, arguments: list[str]) -> None:
     settings = world.root / "config" / "vramp" / "settings.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text('[keys]\nleav = "z"\n')
-    with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
+    with Terminal(world.command(*arguments), env=world.env, cwd=str(world.root)) as terminal:
         assert terminal.wait_exit() == 2
         assert "did you mean 'leave'?" in terminal.text
         assert ALTERNATE_SCREEN_OFF not in terminal.raw
+    # A bench that was started meanwhile leaves neither a process nor a session.
+    world.wait_until_empty()
+    assert [path for path in (world.root / "data").rglob("*") if path.is_file()] == []
 
 
 def test_from_the_list_over_the_demo_to_an_export(world: World, terminal: Terminal) -> None:

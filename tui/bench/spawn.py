@@ -20,11 +20,12 @@ from tui.bench.protocol import BenchSpec
 from tui.core.errors import SessionError, UsageError, VrampError
 from tui.core.paths import runtime_dir, sessions_dir
 from tui.profile.schema import Profile
+from tui.session import shelf
 from tui.session.reader import SessionReader
 from tui.session.redaction import REDACTED
 
 START_TIMEOUT_S = 30.0
-ABANDON_TIMEOUT_S = 10.0
+END_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class StartingBench:
         goes to a file, since its terminal may go away.
         """
         self._socket_path = socket_of(spec.session_id)
-        self._log_path = log_of(Path(spec.session_file))
+        self._session_file = Path(spec.session_file)
+        self._log_path = log_of(self._session_file)
         descriptor = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = subprocess.Popen(
@@ -138,19 +140,24 @@ class StartingBench:
         except TimeoutError:
             line = ""
         if line != "ready":
-            await asyncio.to_thread(self.abandon)
+            await asyncio.to_thread(self._end)
             raise VrampError(f"the bench did not start: {line or f'see {self._log_path}'}")
         threading.Thread(target=self._process.wait, name="reap-bench", daemon=True).start()
         return self._socket_path
 
     def abandon(self) -> None:
-        """End it, for nobody will look at it."""
+        """End it and take its session away, for nobody has looked at it."""
+        self._end()
+        self._session_file.touch()  # it may not have come to that, and `shelf.remove` wants one
+        shelf.remove(self._session_file)
+
+    def _end(self) -> None:
         self._process.terminate()
         try:
-            self._process.communicate(timeout=ABANDON_TIMEOUT_S)
+            self._process.wait(timeout=END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
 
     def _first_word(self) -> str:
         assert self._process.stdout is not None
