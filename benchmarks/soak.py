@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -65,7 +66,11 @@ def bench_process(session_id: str) -> psutil.Process:
 
 
 def sample(bench: psutil.Process, requests: int) -> Sample:
-    found = [each.memory_full_info() for each in (bench, *bench.children(recursive=True))]
+    found = [bench.memory_full_info()]
+    for child in bench.children(recursive=True):
+        # What measured the client beforehand may end just now.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(child.memory_full_info())
     return Sample(requests, sum(each.pss for each in found), sum(each.rss for each in found), len(found))
 
 
@@ -129,7 +134,7 @@ def main() -> int:
         with sqlite3.connect(session_file) as session:
             (kept,) = session.execute("SELECT count(*) FROM requests").fetchone()
         print(f"the session file holds {kept} requests in {session_file.stat().st_size / 1e6:.0f} MB")
-    # A standing cell keeps its records until it is summed up, so the memory of a bench rises and falls with its cells.
+    # A standing cell keeps some bytes of every request until it is summed up, so memory rises and falls with its cells.
     half = len(samples) // 2
     first, last = (max(each.pss_bytes for each in some) for some in (samples[: half + 1], samples[half:]))
     done = samples[-1].requests
