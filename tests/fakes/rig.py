@@ -15,6 +15,7 @@ from tui.metrics.outcome import Outcome
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, pack_gaps
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.metrics.summary import CellSummary
 from tui.profile.schema import LoadTable, Profile, ServerTable
 
 
@@ -131,7 +132,7 @@ class FakeRig:
         self.said: list[str] = []
         self.tag = 0
         self.prompt_tokens = 0
-        self._collectors: list[list[RequestRecord]] = []
+        self._summaries: list[CellSummary] = []
 
     @property
     def ready(self) -> bool:
@@ -148,17 +149,16 @@ class FakeRig:
         self.tag += 1
         return self.tag
 
-    def collect(self) -> list[RequestRecord]:
-        collector: list[RequestRecord] = []
-        self._collectors.append(collector)
-        return collector
+    def collect(self, summary: CellSummary) -> None:
+        self._summaries.append(summary)
 
-    def release(self, collector: list[RequestRecord]) -> None:
-        self._collectors = [each for each in self._collectors if each is not collector]
+    def release(self, summary: CellSummary) -> None:
+        self._summaries.remove(summary)
 
     def deliver(self, records: list[RequestRecord]) -> None:
-        for collector in self._collectors:
-            collector.extend(records)
+        for summary in self._summaries:
+            for record in records:
+                summary.add(record)
 
     async def scrape(self) -> None:
         return None

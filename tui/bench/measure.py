@@ -19,9 +19,8 @@ from tui.engines.base import ServerMetrics
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import devices
-from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport
-from tui.metrics.summary import summarize_cell
+from tui.metrics.summary import CellSummary
 from tui.profile.schema import Mode
 
 # How long a server whose requests just failed may take to be seen dead: vLLM's API server outlives its engine by
@@ -73,24 +72,24 @@ async def measure_burst(rig: Rig, cell: Cell, on_progress: OnProgress) -> CellRe
     load = rig.profile.load
     tag = await rig.configure(cell[1])
     started_ns = rig.clock.now_ns()
-    records = rig.collect()
     readings = _Readings(await rig.scrape(), EnergyMeter(rig.clock.now_ns()))
     died: FailureReport | None = None
+    summary = CellSummary(Mode.BURST, tag=tag, slo=rig.profile.slo)
+    rig.collect(summary)
     try:
         for repeat in range(load.repeats):
             assert rig.pool is not None
             await _unless_died(rig, rig.pool.burst(cell[0]), readings)
             on_progress((repeat + 1) / load.repeats)
-            if any(record.outcome in _FATAL for record in records):
+            if summary.outcomes_seen & _FATAL:
                 await _wait_for_death(rig)
         readings.after = await rig.scrape()
     except ServerDied as error:
         died = error.report
         await _settle(rig)
     finally:
-        rig.release(records)
-    window = (min((r.intended_start_ns for r in records), default=started_ns), rig.clock.now_ns())
-    return await _result(rig, cell, Mode.BURST, tag, "sweep", records, window, started_ns, readings, died)
+        rig.release(summary)
+    return await _result(rig, cell, Mode.BURST, "sweep", summary, started_ns, readings, died)
 
 
 async def measure_standing(
@@ -102,33 +101,34 @@ async def measure_standing(
     """
     load = rig.profile.load
     started_ns = rig.clock.now_ns()
-    records = rig.collect()
+    summary = CellSummary(mode, tag=tag, slo=rig.profile.slo, start_ns=started_ns)
+    rig.collect(summary)
     readings = _Readings(None, EnergyMeter(started_ns))
-    window = (started_ns, started_ns)
     died: FailureReport | None = None
     try:
         await ask()
         await _stand(rig, load.warm_up_s, None, on_progress, 0.0)
         readings.before = await rig.scrape()
-        window = (rig.clock.now_ns(), rig.clock.now_ns())
+        summary.begin(rig.clock.now_ns())
         await _stand(rig, load.duration_s, readings, on_progress, load.warm_up_s)
         # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out.
-        while not _has_answers(records, tag, window[0]) and _seconds_since(rig, window[0]) < load.request_timeout_s:
+        while not summary.has_answers and _seconds_since(rig, summary.start_ns) < load.request_timeout_s:
             await _stand(rig, SLOW_CELL_STEP_S, readings, lambda share: None, 0.0)
         # Begin and end are both when a reading came back, so that the server's counters span the same time as ours.
         readings.after = await rig.scrape()
-        window = (window[0], rig.clock.now_ns())
+        summary.end(rig.clock.now_ns())
         assert rig.pool is not None
-        records.extend(rig.clock.record(record) for record in await rig.pool.peek())
-        if any(record.outcome in _FATAL for record in records):
+        for record in await rig.pool.peek():
+            summary.add(rig.clock.record(record))
+        if summary.outcomes_seen & _FATAL:
             await _wait_for_death(rig)
     except ServerDied as error:
         died = error.report
-        window = (window[0], rig.clock.now_ns())
+        summary.end(rig.clock.now_ns())
         await _settle(rig)
     finally:
-        rig.release(records)
-    return await _result(rig, cell, mode, tag, by, records, window, started_ns, readings, died)
+        rig.release(summary)
+    return await _result(rig, cell, mode, by, summary, started_ns, readings, died)
 
 
 def too_long(rig: Rig, cell: Cell, mode: Mode) -> CellResult | None:
@@ -190,10 +190,6 @@ async def _stand(
             raise ServerDied(rig.failure.result())
 
 
-def _has_answers(records: list[RequestRecord], tag: int, since_ns: int) -> bool:
-    return any(record.tag == tag and record.end_ns >= since_ns for record in records)
-
-
 def _seconds_since(rig: Rig, at_ns: int) -> float:
     return (rig.clock.now_ns() - at_ns) / NS_PER_S
 
@@ -216,10 +212,8 @@ async def _result(
     rig: Rig,
     cell: Cell,
     mode: Mode,
-    tag: int,
     by: str,
-    records: list[RequestRecord],
-    window: tuple[int, int],
+    summary: CellSummary,
     started_ns: int,
     readings: _Readings,
     died: FailureReport | None,
@@ -227,16 +221,11 @@ async def _result(
     readings.take(rig)
     before, after = readings.before, None if died is not None else readings.after
     profile = rig.profile
-    result = summarize_cell(
-        records,
+    result = summary.result(
         users=cell[0],
         prompt_tokens=cell[1],
         output_tokens=profile.load.output_tokens,
-        mode=mode,
         measured_by=by,
-        tag=tag,
-        window_ns=None if mode is Mode.BURST else window,
-        slo=profile.slo,
         cost=profile.cost,
     )
     energy_j = readings.energy.joules(result.duration_s)

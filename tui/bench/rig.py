@@ -29,6 +29,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, Phase
+from tui.metrics.summary import CellSummary
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
@@ -66,7 +67,7 @@ class Rig:
         self.failure: asyncio.Future[FailureReport] | None = None
         """Resolves when the server dies by itself; a new one for every launch."""
         self._watching: asyncio.Task[None] | None = None
-        self._collectors: list[list[RequestRecord]] = []
+        self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
         self._pool_url = ""
@@ -218,15 +219,13 @@ class Rig:
         await self.pool.configure(shape, self.prompts.source, self._tag)
         return self._tag
 
-    def collect(self) -> list[RequestRecord]:
-        """Return a list that every record is added to from now on, until `release`."""
-        collector: list[RequestRecord] = []
-        self._collectors.append(collector)
-        return collector
+    def collect(self, summary: CellSummary) -> None:
+        """Add every record to a summary from now on, until `release`."""
+        self._summaries.append(summary)
 
-    def release(self, collector: list[RequestRecord]) -> None:
-        """Stop adding to a collector."""
-        self._collectors = [other for other in self._collectors if other is not collector]
+    def release(self, summary: CellSummary) -> None:
+        """Stop adding to a summary."""
+        self._summaries.remove(summary)
 
     async def scrape(self) -> ServerMetrics | None:
         """Read the server's own figures now."""
@@ -240,8 +239,9 @@ class Rig:
         self._first_request_id = max(self._first_request_id, *(record.request_id + 1 for record in records))
         self.writer.add_requests(mapped)
         self.picture.add_records(mapped)
-        for collector in self._collectors:
-            collector.extend(mapped)
+        for summary in self._summaries:
+            for record in mapped:
+                summary.add(record)
 
     def _take_progress(self, progress: LoadProgress) -> None:
         self.gauge.take(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 
 Interval = tuple[int, int]
@@ -32,13 +33,16 @@ def peak(intervals: Iterable[Interval], window: Interval) -> int:
 
     One that ends when another starts is not counted beside it.
     """
-    steps: list[tuple[int, int]] = []
+    starts, ends = array("q"), array("q")
     for start, end in intervals:
         if end > window[0] and start < window[1]:
-            steps += [(max(start, window[0]), 1), (end, -1)]
-    steps.sort()
-    highest = under_way = 0
-    for _, step in steps:
-        under_way += step
-        highest = max(highest, under_way)
+            starts.append(max(start, window[0]))
+            ends.append(end)
+    # Sorted one after the other into columns, as a million sorted numbers take 40 MB while they are a list.
+    starts, ends = array("q", sorted(starts)), array("q", sorted(ends))
+    highest = ended = 0
+    for begun, start in enumerate(starts, 1):
+        while ended < len(ends) and ends[ended] <= start:
+            ended += 1
+        highest = max(highest, begun - ended)
     return highest

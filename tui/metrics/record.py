@@ -75,6 +75,11 @@ class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return (self.start_ns - self.intended_start_ns) / NS_PER_S
 
     @property
+    def tokens(self) -> int:
+        """Output tokens by the server's count, else one per event that bore some."""
+        return self.events if self.output_tokens is None else self.output_tokens
+
+    @property
     def packed(self) -> bool:
         """Say whether some event bore more than one token."""
         return self.output_tokens is not None and 0 < self.events < self.output_tokens

@@ -11,19 +11,26 @@ from tests.unit.metrics.records import answered, failed, ns
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
-from tui.metrics.summary import summarize_cell
+from tui.metrics.summary import CellSummary
 from tui.profile.schema import CostTable, Mode, SloTable
 
 
-def burst(records: list[RequestRecord], **more: Any) -> CellResult:
-    return summarize_cell(records, users=2, prompt_tokens=31, output_tokens=3, mode=Mode.BURST, tag=1, **more)
+def burst(records: list[RequestRecord], *, slo: SloTable | None = None, **more: Any) -> CellResult:
+    return result_of(CellSummary(Mode.BURST, tag=1, slo=slo), records, **more)
 
 
-def steady(records: list[RequestRecord], start_s: float, end_s: float, **more: Any) -> CellResult:
-    window = (ns(start_s), ns(end_s))
-    return summarize_cell(
-        records, users=2, prompt_tokens=31, output_tokens=3, mode=Mode.STEADY, tag=1, window_ns=window, **more
-    )
+def steady(
+    records: list[RequestRecord], start_s: float, end_s: float, *, slo: SloTable | None = None, **more: Any
+) -> CellResult:
+    summary = CellSummary(Mode.STEADY, tag=1, slo=slo, start_ns=ns(start_s))
+    summary.end(ns(end_s))
+    return result_of(summary, records, **more)
+
+
+def result_of(summary: CellSummary, records: list[RequestRecord], **more: Any) -> CellResult:
+    for record in records:
+        summary.add(record)
+    return summary.result(users=2, prompt_tokens=31, output_tokens=3, **more)
 
 
 # Two at once: TTFT 1 and 2 s, E2E 3 and 5 s, TPOT 1 and 1.5 s, gaps 1, 1, 1 and 2 s.
