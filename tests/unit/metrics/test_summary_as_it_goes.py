@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.metrics.naive_summary import naive_figures
 from tests.unit.metrics.records import answered, failed, ns
 from tui.metrics.cell import CellResult
-from tui.metrics.ended import MOST_WORDS
+from tui.metrics.ended import MOST_WORDS, EndedRequests
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 from tui.metrics.summary import CellSummary
@@ -44,8 +44,8 @@ class Asked:
 
 asked = st.builds(
     Asked,
-    start=st.integers(0, 22_000_000),
-    gaps=st.lists(st.integers(0, 3_000_000), max_size=8),
+    start=st.integers(4_000_000, 22_000_000),
+    gaps=st.lists(st.integers(0, 2_000_000), max_size=5),
     delay=st.integers(0, 400_000),
     tail=st.integers(0, 2_000_000),
     outcome=st.sampled_from([Outcome.OK] * 6 + [Outcome.CANCELLED, Outcome.TIMEOUT, Outcome.ENGINE_DEAD]),
@@ -54,6 +54,23 @@ asked = st.builds(
     prompt_usage=st.sampled_from([31, 31, None, 32]),
     forever=st.booleans(),
 )
+
+
+# All of them one after the other, so that every user has several answers in each half of the window.
+MANY = [
+    Asked(
+        start=at * 150_000,
+        gaps=[300_000 + 7_000 * (at % 11), 450_001, 20_000 * (at % 5)],
+        delay=1_000 * (at % 7),
+        tail=10_000,
+        outcome=Outcome.TIMEOUT if at % 9 == 4 else Outcome.OK,
+        tag=7 if at % 8 == 5 else TAG,
+        tokens=20 if at % 6 == 1 else -1,
+        prompt_usage=31,
+        forever=at % 2 == 0,
+    )
+    for at in range(145)
+]
 
 
 def records_of(user: int, ask: Asked) -> list[RequestRecord]:
@@ -102,7 +119,9 @@ def summed_up(records: list[RequestRecord], *, end_known_late: bool) -> CellResu
     return summary.result(users=3, prompt_tokens=31, output_tokens=8)
 
 
-@given(st.lists(asked, max_size=14, unique_by=lambda ask: ask.start + ask.delay), st.randoms(), st.booleans())
+@given(st.lists(asked, max_size=40, unique_by=lambda ask: ask.start + ask.delay), st.randoms(), st.booleans())
+@example(asks=MANY, chance=random.Random(1), end_known_late=False)
+@example(asks=MANY, chance=random.Random(2), end_known_late=True)
 def test_in_any_order_it_gives_the_figures_of_all_records(
     asks: list[Asked], chance: random.Random, end_known_late: bool
 ) -> None:
@@ -180,12 +199,20 @@ def test_an_end_that_is_moved_takes_in_what_ended_until_then() -> None:
     assert cell.delivered_concurrency == (9 + 3) / 15
 
 
-def test_so_many_ways_of_failing_are_told_apart() -> None:
-    summary = CellSummary(Mode.STEADY, tag=TAG)
+def test_of_an_unfinished_answer_what_came_just_after_the_end_counts_not() -> None:
+    summary = CellSummary(Mode.STEADY, tag=TAG, start_ns=ns(START_S))
+    summary.end(ns(20.0005))
+    summary.add(answered(15, [16, 20.0004, 20.0006, 23]))
+    assert summary.result(users=1, prompt_tokens=31, output_tokens=4).tokens_per_s_total == 2 / 10.0005
+
+
+def test_only_so_many_ways_of_failing_are_told_apart() -> None:
+    ended = EndedRequests(None)
     for at in range(MOST_WORDS * 2):
-        summary.add(failed(at, at + 1, Outcome.HTTP_ERROR, f"request {at} failed"))
-    for at in range(3):
-        summary.add(failed(at, at + 1, Outcome.HTTP_ERROR, "request 5 failed"))
-    summary.end(ns(1_000))
-    cell = summary.result(users=1, prompt_tokens=31, output_tokens=2)
-    assert cell.evidence == f"{MOST_WORDS * 2 + 3} of {MOST_WORDS * 2 + 3} requests: request 5 failed"
+        ended.add(failed(at, at + 1, Outcome.HTTP_ERROR, f"request {at} failed"))
+    ended.add(failed(1, 2, Outcome.HTTP_ERROR, "request 5 failed"))
+    ended.add(failed(1, 2, Outcome.DISCONNECTED, "connection reset"))
+    assert len(ended.words[Outcome.HTTP_ERROR]) == MOST_WORDS
+    assert ended.words[Outcome.HTTP_ERROR]["request 5 failed"] == 2
+    assert ended.words[Outcome.DISCONNECTED] == {"connection reset": 1}
+    assert ended.failures == {Outcome.HTTP_ERROR: MOST_WORDS * 2 + 1, Outcome.DISCONNECTED: 1}
