@@ -142,8 +142,8 @@ def main() -> int:
     done = samples[-1].requests
     print(
         f"{done} requests ({failed} failed) in {took_s:.0f} s, {done / took_s:.0f} per s: at most "
-        f"{first / 1e6:.0f} MB PSS in the first half with {samples[-1].processes} processes, {last / 1e6:.0f} MB in the "
-        f"second; "
+        f"{first / 1e6:.0f} MB PSS in the first half with {samples[-1].processes} processes, "
+        f"{last / 1e6:.0f} MB in the second; "
         f"load average {os.getloadavg()[0]:.1f}"
     )
     return 0 if max(first, last) < MOST_BYTES and last < first * (1 + GROWTH_ALLOWED) else 1
