@@ -129,9 +129,8 @@ class StartingBench:
         finally:
             os.close(descriptor)
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died already, which `listening` tells
-            self._process.stdin.write(msgspec.json.encode(spec))
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # if it died, `listening` tells
+            stdin.write(msgspec.json.encode(spec))
 
     async def listening(self) -> Path:
         """Return its socket once it listens. Raises VrampError when it does not get there."""

@@ -27,7 +27,7 @@ Decoder = Callable[[bytes], StreamEvent]
 """Takes the data of one event, without framing; raises ValueError for what is not of the dialect."""
 
 TOKEN = StreamEvent(bears_tokens=True)
-"""What nearly every event says; always this very object, so that `is` will do."""
+"""What nearly every event says: a decoder that returns this very object spares a look at its fields."""
 _NOTHING = StreamEvent()
 _DONE = StreamEvent(done=True)
 _ABSENT = msgspec.Raw()

@@ -19,8 +19,8 @@ ACCESS_LOG_FLAG = "disable-uvicorn-access-log"
 # The order of NVML's indexes; CUDA's own default is the fastest card first.
 _PCI_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
-# Where vLLM's processes have their sockets, which it never removes.
-_SCRATCH = ("VLLM_RPC_BASE_PATH",)
+# Where vLLM's processes have their sockets, and the file by which they find each other: it never removes either.
+_SCRATCH = ("VLLM_RPC_BASE_PATH", "TMPDIR")
 
 
 class VllmEngine:

@@ -191,7 +191,7 @@ class Answer:
         except ValueError as error:
             self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
             return
-        if event is TOKEN:
+        if event is TOKEN or (event.bears_tokens and event.output_tokens is None):
             self.counted += 1
             at_ns = self._at_ns
             stamps_ns = self.stamps_ns

@@ -59,6 +59,7 @@ class ServerProcess:
         OSError when it cannot be started (no such executable, not allowed, ...).
         """
         mark = secrets.token_hex(8)
+        inherited = {name: value for name, value in os.environ.items() if name not in scratch_variables}
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -72,7 +73,7 @@ class ServerProcess:
         process._writer = writer
         wish = {
             "argv": list(argv),
-            "env": {**os.environ, **env, MARK: mark},
+            "env": {**inherited, **env, MARK: mark},
             "log": str(log_file),
             "scratch": list(scratch_variables),
         }

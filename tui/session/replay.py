@@ -145,11 +145,10 @@ def _arrivals(record: RequestRecord, since_ns: int, until_ns: int) -> Iterator[t
     """Yield (at_ns, tokens) of one request; tokens are spread evenly over the events that bore them."""
     if record.first_token_ns is None or not record.events:
         return
-    tokens = record.events if record.output_tokens is None else record.output_tokens
     arrived_ns, told = record.first_token_ns, 0
     for number, gap_us in enumerate([0, *record.gaps_us()], start=1):
         arrived_ns += gap_us * NS_PER_US
-        total = tokens * min(number, record.events) // record.events
+        total = record.tokens * min(number, record.events) // record.events
         if since_ns < arrived_ns <= until_ns and total > told:
             yield arrived_ns, total - told
         told = total

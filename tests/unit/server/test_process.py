@@ -158,7 +158,10 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("killed", [False, True])
-async def test_the_scratch_folder_goes_with_the_server_even_without_a_guardian(tmp_path: Path, killed: bool) -> None:
+async def test_the_scratch_folder_goes_with_the_server_even_without_a_guardian(
+    tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH", "where everybody leaves things")
     log = tmp_path / "log"
     process = await ServerProcess.start([sys.executable, "-c", SCRATCH], {}, log, ["SCRATCH"])
     async with asyncio.timeout(PATIENCE_S):
