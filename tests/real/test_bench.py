@@ -84,11 +84,19 @@ def outsider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outsider]:
     argv = [str(EXECUTABLE), "serve", str(MODEL), "--host", "127.0.0.1", "--port", str(port)]
     for name, value in ARGS.items():
         argv += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    log = tmp_path_factory.mktemp("outsider") / "log.txt"
+    folder = tmp_path_factory.mktemp("outsider")
+    log = folder / "log.txt"
     with log.open("wb") as file:
         started = subprocess.Popen(
             argv,
-            env={**os.environ, **OFFLINE, "VLLM_NO_USAGE_STATS": "1"},
+            env={
+                **os.environ,
+                **OFFLINE,
+                "VLLM_NO_USAGE_STATS": "1",
+                # What it leaves behind stays in the test's own folder.
+                "TMPDIR": str(folder),
+                "VLLM_RPC_BASE_PATH": str(folder),
+            },
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

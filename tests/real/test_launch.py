@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
@@ -25,6 +27,8 @@ KV_CACHE_TOKENS = 64 * 1024**2 // 1024
 async def test_good_start_tells_its_stages_and_stops_at_once(watched: Make) -> None:
     one = watched(vllm_profile())
     supervisor = one.supervisor
+    temporary = Path(tempfile.gettempdir())
+    before = set(temporary.iterdir())
     await supervisor.launch()
     status = supervisor.status
     assert status.phase is Phase.READY
@@ -56,6 +60,8 @@ async def test_good_start_tells_its_stages_and_stops_at_once(watched: Make) -> N
     await supervisor.stop()
     assert running(pids) == []
     assert any("nothing of it is left" in text for text in one.said())
+    # Neither its sockets nor the file by which its processes find each other.
+    assert [path for path in set(temporary.iterdir()) - before if path.is_socket() or "vllm" in path.name] == []
 
 
 async def test_deaths_are_told_and_leave_nothing(watched: Make) -> None:
