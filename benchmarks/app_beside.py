@@ -24,27 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ground import own_folders, paced_server, quantiles, sends
+from ground import attached_spec, gap_errors_ms, own_folders, paced_server, quantiles, sends, ttft_excess_ms
 
 from tui.bench.link import BenchLink
 from tui.bench.protocol import SetUsers, StopBench
-from tui.bench.spawn import StartingBench, spec_for
-from tui.profile.loader import parse_profile
+from tui.bench.spawn import StartingBench
 from tui.session.reader import SessionReader
 
-PROFILE = """\
-name = "beside"
-engine = "openai"
-
-[attach]
-base_url = "http://127.0.0.1:{port}"
-
-[load]
-users = [{users}]
-prompt_tokens = [50]
-mode = "steady"
-duration_s = 5.0
-"""
 GAP_US = 50_000
 SPREAD_S = 1.0
 STEPS = 200
@@ -115,8 +101,7 @@ async def measure(options: argparse.Namespace, *, with_app: bool) -> list[str]:
         settings.parent.mkdir()
         settings.write_text(f"refresh_hz = {options.refresh_hz}\n")
         with paced_server(folder, GAP_US, "own") as (port, log):
-            text = PROFILE.format(port=port, users=options.users)
-            spec = spec_for(parse_profile(text, "beside"), profile_toml=text, profile_path=None)
+            spec = attached_spec("beside", port, users=[options.users], prompt_tokens=[50], duration_s=5.0)
             link = await BenchLink.connect(await StartingBench(spec).listening(), refresh_hz=1.0)
             try:
                 how = await stand(link, spec.session_id, options, with_app=with_app)
@@ -133,10 +118,9 @@ def errors(how: str, session_file: Path, log: Path) -> Iterator[str]:
         for record in reader.requests():
             if not record.ok or record.first_token_ns is None:
                 continue
-            arrived_ns, first_ns, *_ = sent = truth[record.prompt_tokens_usage or 0]
-            ttft_ms.append((record.first_token_ns - record.intended_start_ns - (first_ns - arrived_ns)) / 1e6)
-            for number, gap_us in enumerate(record.gaps_us(), 2):
-                gap_ms.append(abs(gap_us * 1000 - (sent[number] - sent[number - 1])) / 1e6)
+            sent = truth[record.prompt_tokens_usage or 0]
+            ttft_ms.append(ttft_excess_ms(record, sent))
+            gap_ms += gap_errors_ms(record, sent)
     yield f"{how}: {len(ttft_ms)} requests, load average {os.getloadavg()[0]:.1f}"
     yield f"  gap error, ms p50 / p99 / max: {quantiles(gap_ms)}"
     yield f"  TTFT excess, ms p50 / p99 / max: {quantiles(ttft_ms)}"

@@ -13,8 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
+import tomli_w
+
+from tui.bench.protocol import BenchSpec
+from tui.bench.spawn import spec_for
+from tui.metrics.record import RequestRecord
+from tui.profile.loader import parse_profile
 
 HERE = Path(__file__).parent
 LOG_RECORD = struct.Struct("=IIq")
@@ -35,6 +42,30 @@ def own_folders(folder: Path) -> None:
         own = folder / kind.lower()
         own.mkdir(mode=0o700)
         os.environ[f"XDG_{kind}_{'DIR' if kind == 'RUNTIME' else 'HOME'}"] = str(own)
+
+
+def attached_spec(name: str, port: int, **load: Any) -> BenchSpec:
+    """Return what a bench is started with that loads the server on `port`, standing users, as `load` says."""
+    profile = {
+        "name": name,
+        "engine": "openai",
+        "attach": {"base_url": f"http://127.0.0.1:{port}"},
+        "load": {"mode": "steady", **load},
+    }
+    text = tomli_w.dumps(profile)
+    return spec_for(parse_profile(text, name), profile_toml=text, profile_path=None)
+
+
+def gap_errors_ms(record: RequestRecord, sent: list[int]) -> list[float]:
+    """Return how far each token gap of a record is from the same gap in the server's log (as `sends` gives it)."""
+    gaps = enumerate(record.gaps_us(), 2)
+    return [abs(gap_us * 1000 - (sent[number] - sent[number - 1])) / 1e6 for number, gap_us in gaps]
+
+
+def ttft_excess_ms(record: RequestRecord, sent: list[int]) -> float:
+    """Return what the client adds to the server's own time to the first token; the record has a first token."""
+    assert record.first_token_ns is not None
+    return (record.first_token_ns - record.intended_start_ns - (sent[1] - sent[0])) / 1e6
 
 
 @contextmanager

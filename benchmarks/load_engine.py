@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ground import compiled, paced_server, quantiles, sends, waited_s
+from ground import compiled, gap_errors_ms, paced_server, quantiles, sends, ttft_excess_ms, waited_s
 
 from tui.engines.base import RequestShape
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
@@ -125,13 +125,11 @@ class Run:
         for record in self.records:
             if not record.ok or record.first_token_ns is None:
                 continue
-            arrived_ns, first_ns, *_ = sent = truth[record.prompt_tokens_usage or 0]
-            ttft_ms.append((record.first_token_ns - record.intended_start_ns - (first_ns - arrived_ns)) / 1e6)
+            sent = truth[record.prompt_tokens_usage or 0]
+            ttft_ms.append(ttft_excess_ms(record, sent))
             delay_ms.append((record.start_ns - record.intended_start_ns) / 1e6)
-            at_ns = record.first_token_ns
-            behind_ms.append((at_ns - first_ns) / 1e6)
-            for number, gap_us in enumerate(record.gaps_us(), 2):
-                gap_ms.append(abs(gap_us * 1000 - (sent[number] - sent[number - 1])) / 1e6)
+            behind_ms.append((record.first_token_ns - sent[1]) / 1e6)
+            gap_ms += gap_errors_ms(record, sent)
         yield f"ended: {dict(Counter(str(record.outcome) for record in self.records))}"
         if gap_ms:
             yield f"gap error, ms p50 / p99 / max: {quantiles(gap_ms)}"

@@ -23,26 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ground import compiled, own_folders
+from ground import attached_spec, compiled, own_folders
 
 from tui.bench.link import BenchLink
 from tui.bench.protocol import SetUsers, StopBench
-from tui.bench.spawn import StartingBench, spec_for
-from tui.profile.loader import parse_profile
+from tui.bench.spawn import StartingBench
 
-PROFILE = """\
-name = "soak"
-engine = "openai"
-
-[attach]
-base_url = "http://127.0.0.1:{port}"
-
-[load]
-users = [{users}]
-prompt_tokens = [16]
-output_tokens = {tokens}
-mode = "steady"
-"""
 TOKENS = 4
 GAP_US = 5000
 GROWTH_ALLOWED = 0.1
@@ -75,8 +61,7 @@ def sample(bench: psutil.Process, requests: int) -> Sample:
 
 
 async def soak(port: int, options: argparse.Namespace) -> tuple[list[Sample], int, Path, float]:
-    text = PROFILE.format(port=port, users=options.users, tokens=TOKENS)
-    spec = spec_for(parse_profile(text, "soak"), profile_toml=text, profile_path=None)
+    spec = attached_spec("soak", port, users=[options.users], prompt_tokens=[16], output_tokens=TOKENS)
     link = await BenchLink.connect(await StartingBench(spec).listening(), refresh_hz=4.0)
     bench = bench_process(spec.session_id)
     samples: list[Sample] = []
