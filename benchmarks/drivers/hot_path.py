@@ -16,7 +16,7 @@ from tui.engines.base import RequestShape
 from tui.load.asker import Asker
 from tui.load.desk import Desk
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
-from tui.load.sockets import _BUFFER, Address, PlainLink
+from tui.load.sockets import Address, PlainLink
 from tui.load.wire import Begin, Configure, LoadTarget, PromptSource
 
 TOKENS = 100
@@ -51,15 +51,14 @@ class Fed(PlainLink):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, desk: Desk, receiver: Asker) -> None:
         addresses: list[Address] = []
-        super().__init__(loop, addresses, OSError("not to be opened"), receiver, desk.clock)
+        super().__init__(loop, desk.readers, addresses, OSError("not to be opened"), receiver, desk.clock)
         self.data = b""
         self.is_open = True
-        self._recvmsg_into = self.read
+        self._recvmsg = self.read
 
-    def read(self, buffers: object, size: int) -> tuple[int, list[tuple[int, int, bytes]], int, None]:
-        _BUFFER[: len(self.data)] = self.data
+    def read(self, most: int, ancillary_bytes: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
         seconds, ns = divmod(time.time_ns() - 5_000, 1_000_000_000)
-        return len(self.data), [(1, 35, struct.pack("@ll", seconds, ns))], 0, None
+        return self.data, [(1, 35, struct.pack("@ll", seconds, ns))], 0, None
 
     def send(self, buffers: list[bytes]) -> None:
         pass
@@ -89,6 +88,7 @@ def main(events: int) -> None:
             record = desk.records.pop()
             assert record.events == TOKENS and record.output_tokens == TOKENS, record
     took_s = time.perf_counter() - begun
+    desk.readers.close()
     desk.clock.close()
     loop.close()
     print(f"{took_s / max(1, events) * 1e6:.2f} us/event")

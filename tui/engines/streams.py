@@ -79,17 +79,20 @@ def decode_openai(payload: bytes) -> StreamEvent:
     A text may be empty and still stand for a token (special tokens, halves of UTF-8 characters), so it is the choice
     that counts. Raises ValueError for what is no JSON object of this dialect.
     """
-    if payload == b"[DONE]":
-        return _DONE
     try:
         chunk = _decode_chunk(payload)
-        if chunk.error is not _ABSENT or not chunk.choices:
+        choices = chunk.choices
+        if choices and chunk.usage is None and chunk.error is _ABSENT and choices[0].delta is None:
+            return TOKEN  # nearly every event
+        if chunk.error is not _ABSENT or not choices:
             found = _decode_error(payload)
             if found.object == "error" or bytes(found.error) not in _EMPTY:
                 return _error_event(found)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if payload == b"[DONE]":
+            return _DONE
         raise ValueError(str(error)) from error
-    choices, usage = chunk.choices, chunk.usage
+    usage = chunk.usage
     bears = bool(choices) and (choices[0].delta is None or _bears_tokens(choices[0].delta))  # type: ignore[index]
     if usage is None or usage.completion_tokens is None:
         return TOKEN if bears else _NOTHING

@@ -166,7 +166,7 @@ class Asker:
         elif self._asking:
             self._send()
 
-    def on_bytes(self, data: bytes | memoryview, at_ns: int) -> None:
+    def on_bytes(self, data: bytes, at_ns: int) -> None:
         """Bytes arrived."""
         answer = self._answer
         if answer is None:

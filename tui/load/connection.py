@@ -31,6 +31,7 @@ class Answer:
     __slots__ = (
         "_asked",
         "_at_ns",
+        "_beyond",
         "_body",
         "_content_type",
         "_decode",
@@ -40,10 +41,10 @@ class Answer:
         "_header_bytes",
         "_in_body",
         "_is_stream",
+        "_most_events",
         "_parser",
         "_splitter",
         "_tally",
-        "counted",
         "error",
         "keep_alive",
         "location",
@@ -58,14 +59,14 @@ class Answer:
 
     def __init__(self, output_tokens_asked: int, decode: Decoder, tally: Tally) -> None:
         self._asked = output_tokens_asked
+        self._most_events = output_tokens_asked + EVENT_SLACK
         self._decode = decode
         self._tally = tally
         self._splitter = EventSplitter(self._on_event)
         self._at_ns = 0
         self.stamps_ns: list[int] = []
         """Arrival of each token-bearing event."""
-        self.counted = 0
-        """Tokens so far: by the running usage where the server gives one, else one per event."""
+        self._beyond = 0
         self.usage: int | None = None
         """Output tokens by the server's final count."""
         self.prompt_tokens: int | None = None
@@ -90,11 +91,16 @@ class Answer:
         self.location = b""
 
     @property
+    def counted(self) -> int:
+        """Return the tokens so far: by the running usage where the server gives one, else one per event."""
+        return len(self.stamps_ns) + self._beyond
+
+    @property
     def begun(self) -> bool:
         """Say whether any byte of it has arrived."""
         return self._header_bytes > 0
 
-    def feed(self, data: bytes | memoryview, at_ns: int) -> None:
+    def feed(self, data: bytes, at_ns: int) -> None:
         """Take bytes that arrived at `at_ns`."""
         self._at_ns = at_ns
         parser = self._parser
@@ -186,18 +192,18 @@ class Answer:
             self._judge_plain_body()
 
     def _on_event(self, payload: bytes) -> None:
+        decode = self._decode
         try:
-            event = self._decode(payload)
+            event = decode(payload)
         except ValueError as error:
             self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
             return
         if event is TOKEN or (event.bears_tokens and event.output_tokens is None):
-            self.counted += 1
             at_ns = self._at_ns
             stamps_ns = self.stamps_ns
             stamps_ns.append(at_ns)
             self._tally.arrivals_ns.append(at_ns)
-            if len(stamps_ns) > self._asked + EVENT_SLACK:
+            if len(stamps_ns) > self._most_events:
                 self._too_many(f"{len(stamps_ns)} events with tokens")
         elif event.output_tokens is not None:
             self._on_usage(event)
@@ -210,12 +216,12 @@ class Answer:
         usage = event.output_tokens or 0
         new = usage - self.counted
         if new > 0:
-            self.counted = usage
             if event.bears_tokens:
                 self.stamps_ns.append(self._at_ns)
                 self._tally.arrivals_ns.append(self._at_ns)
                 new -= 1
             if new:
+                self._beyond += new
                 self._tally.add_more(self._at_ns, new)
         if event.prompt_tokens is not None:
             self.prompt_tokens = event.prompt_tokens

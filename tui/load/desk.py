@@ -13,6 +13,7 @@ from tui.core.clock import NS_PER_S, now_ns
 from tui.engines.base import RequestShape
 from tui.engines.streams import DECODERS, Decoder
 from tui.load.prompts import PromptMaker
+from tui.load.rounds import readers_for
 from tui.load.sockets import Address, Link, Origin, PlainLink, Receiver, TlsLink, origin_of, resolve, tls_context
 from tui.load.stamps import ArrivalClock
 from tui.load.tally import Tally
@@ -36,6 +37,7 @@ class Desk:
         self.timeout_ns = round(begin.target.request_timeout_s * NS_PER_S)
         self.origin: Origin = origin_of(begin.target.base_url)
         self.clock = ArrivalClock()
+        self.readers = readers_for(loop, self.clock)
         self.tally = Tally()
         self.in_flight = 0
         self.records: list[RequestRecord] = []
@@ -103,7 +105,7 @@ class Desk:
         """Open a connection; `receiver` is told how that ended, never within this call."""
         if self._tls is not None:
             return TlsLink(self.loop, self.origin, self._tls, receiver, self.clock)
-        return PlainLink(self.loop, self._addresses, self._unresolved, receiver, self.clock)
+        return PlainLink(self.loop, self.readers, self._addresses, self._unresolved, receiver, self.clock)
 
     async def resolve(self) -> None:
         """Look the host up; when that fails, connections fail with the reason."""

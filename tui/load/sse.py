@@ -36,7 +36,8 @@ class EventSplitter:
             and body[-1] == _LF
             and _CR not in body
         ):
-            self._emit(body[6:-2])
+            emit = self._emit
+            emit(body[6:-2])
             return
         self._pending += body
         if b"\n" in body or b"\r" in body or self._pending.startswith(b"\r"):

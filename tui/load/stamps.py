@@ -26,12 +26,14 @@ Ancillary = list[tuple[int, int, bytes]]
 class ArrivalClock:
     """The clock of one worker; one thread."""
 
-    __slots__ = ("_held", "_kernel_stamps", "_offset_ns", "_source", "lags_ns", "own_stamps")
+    __slots__ = ("_held", "_kernel_stamps", "_offset_ns", "_source", "found_ns", "lags_ns", "own_stamps")
 
     def __init__(self) -> None:
         self._offset_ns = _sample_offset_ns()
         self.lags_ns: list[int] = []
         """Distance from arrival to processing, one per read with a kernel stamp, since `take_lags`."""
+        self.found_ns = 0
+        """When what is read now was found to be there: our own stamp of all that is read in one round."""
         self._kernel_stamps = 0
         self.own_stamps = 0
         self._source = ""
@@ -67,7 +69,7 @@ class ArrivalClock:
         """Return when the bytes that came with `ancillary` arrived, CLOCK_MONOTONIC in ns."""
         if not ancillary:
             self.own_stamps += 1
-            return time.monotonic_ns()
+            return self.found_ns
         seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
         stamp_ns: int = seconds * _NS_PER_S + nanoseconds
         lag_ns = time.time_ns() - stamp_ns

@@ -15,6 +15,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 
 import uvloop
 
@@ -59,6 +60,7 @@ class Worker:
         self._plan: Plan | None = None
         self._memory = _Memory()
         self._ticks = 0
+        self._next_deadline_ns = 0
         self._resolving: asyncio.Task[None] | None = None
         self._cpu_marks: deque[tuple[int, int]] = deque(maxlen=TICKS_PER_S + 1)
         self._lags: deque[list[int]] = deque(maxlen=TICKS_PER_S)
@@ -76,6 +78,7 @@ class Worker:
         self._cut()
         self._timer.cancel()
         self._memory.close()
+        self._desk.readers.close()
         self._desk.clock.close()
 
     def obey(self, command: Command) -> None:
@@ -163,19 +166,26 @@ class Worker:
             # Without kernel stamps, how late the event loop is tells how late our own stamps may be.
             lags_ns.append(max(0, round((now_s - self._next_tick_s) * NS_PER_S)))
         self._lags.append(_thinned(lags_ns))
+        self._desk.readers.judge()
         self._ticks += 1
         if self._ticks % TICKS_PER_S == 0:
             clock.resync()
-        now = now_ns()
-        for asker in self._askers():
-            if asker.deadline_ns is not None and now > asker.deadline_ns:
-                limit_s = self._desk.target.request_timeout_s
-                asker.end(Outcome.TIMEOUT, f"no complete answer within {limit_s:g} s")
+        if now_ns() > self._next_deadline_ns:
+            self._end_overdue(now_ns())
         if self._desk.wants_resolving:
             self._resolving = self._loop.create_task(self._desk.resolve())
         self._report(tick=True)
         self._next_tick_s = max(self._next_tick_s + REPORT_PERIOD_S, now_s)
         self._timer = self._loop.call_at(self._next_tick_s, self._tick)
+
+    def _end_overdue(self, now: int) -> None:
+        desk = self._desk
+        for asker in self._askers():
+            if asker.deadline_ns is not None and now > asker.deadline_ns:
+                asker.end(Outcome.TIMEOUT, f"no complete answer within {desk.target.request_timeout_s:g} s")
+        left = [asker.deadline_ns for asker in self._askers() if asker.deadline_ns is not None]
+        # All last equally long: what begins later is due later than what is under way.
+        self._next_deadline_ns = min(left, default=now + desk.timeout_ns)
 
     def _report(
         self,
@@ -222,12 +232,13 @@ class Worker:
         return min(1.0, cpu_ns / wall_ns) if wall_ns > 0 else 0.0
 
     def _lag_p99_s(self) -> float | None:
-        lags = sorted(lag for tick in self._lags for lag in tick)
+        lags = sorted(chain.from_iterable(self._lags))
         return lags[min(len(lags) - 1, len(lags) * 99 // 100)] / NS_PER_S if lags else None
 
 
 def _thinned(lags_ns: list[int]) -> list[int]:
-    return lags_ns[:: len(lags_ns) // LAGS_PER_TICK + 1]
+    # In order, for a list of sorted runs is sorted in a third of the time.
+    return sorted(lags_ns[:: len(lags_ns) // LAGS_PER_TICK + 1])
 
 
 class _Memory:

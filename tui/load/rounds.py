@@ -1,0 +1,118 @@
+"""When the plain connections of a worker are read: at once, or many in one round.
+
+A wake-up costs more than the read that follows it. Where the kernel stamps what arrives, a token's time does not depend
+on when it is read: so when thousands of events come in a second, they are left to gather for a millisecond.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import sys
+import time
+from collections.abc import Callable
+
+from tui.load.stamps import ArrivalClock
+
+REST_S = 0.001
+# Below it a rest would gather two events or fewer.
+MANY_READS_PER_S = 2000
+
+
+class Rounds:
+    """Calls the reader of each connection that has something to be read, by an epoll of its own.
+
+    One per worker; one thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: ArrivalClock) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._reads = 0
+        self._judged_s = loop.time()
+        self._rest_wanted = False
+        self._rest: asyncio.TimerHandle | None = None
+        self._epoll = select.epoll()
+        loop.add_reader(self._epoll.fileno(), self._read_ready)
+
+    def add(self, fd: int, read: Callable[[], None]) -> None:
+        """Call `read` whenever there is something to be read from `fd`."""
+        self._readers[fd] = read
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def remove(self, fd: int) -> None:
+        """Call it no more; to be done before `fd` is closed."""
+        if self._readers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def judge(self) -> None:
+        """Decide by the reads since the last call whether to let them gather from now on."""
+        now_s = self._loop.time()
+        many = self._reads > MANY_READS_PER_S * (now_s - self._judged_s)
+        self._reads, self._judged_s = 0, now_s
+        self._rest_wanted = many and self._clock.source == "kernel"
+        if self._rest_wanted and self._rest is None:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._rest = self._loop.call_later(REST_S, self._after_rest)
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._rest is not None:
+            self._rest.cancel()
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _after_rest(self) -> None:
+        try:
+            self._read_ready()
+        finally:  # whatever a reader did, the others are read
+            if self._rest_wanted:
+                self._rest = self._loop.call_later(REST_S, self._after_rest)
+            else:
+                self._rest = None
+                self._loop.add_reader(self._epoll.fileno(), self._read_ready)
+
+    def _read_ready(self) -> None:
+        readers = self._readers
+        ready = self._epoll.poll(0)
+        self._clock.found_ns = time.monotonic_ns()
+        self._reads += len(ready)
+        for fd, _ in ready:
+            read = readers.get(fd)
+            if read is not None:  # else closed by one that was read before it
+                read()
+
+
+class LoopReaders:
+    """The same by the event loop, a wake-up for each: where there is no epoll there are no kernel stamps either."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: ArrivalClock) -> None:
+        self._loop = loop
+        self._clock = clock
+
+    def add(self, fd: int, read: Callable[[], None]) -> None:
+        """Call `read` whenever there is something to be read from `fd`."""
+        self._loop.add_reader(fd, self._read, read)
+
+    def remove(self, fd: int) -> None:
+        """Call it no more; to be done before `fd` is closed."""
+        self._loop.remove_reader(fd)
+
+    def judge(self) -> None:
+        """Do nothing: it never rests."""
+
+    def close(self) -> None:
+        """Do nothing: each connection is removed as it closes."""
+
+    def _read(self, read: Callable[[], None]) -> None:
+        self._clock.found_ns = time.monotonic_ns()
+        read()
+
+
+Readers = Rounds | LoopReaders
+
+
+def readers_for(loop: asyncio.AbstractEventLoop, clock: ArrivalClock) -> Readers:
+    """Return what calls the readers of a worker's connections on this system."""
+    return Rounds(loop, clock) if sys.platform == "linux" else LoopReaders(loop, clock)
