@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_LF, _CR = b"\n\r"
+_CR = ord("\r")
 MAX_EVENT_BYTES = 1024 * 1024
 
 
@@ -27,17 +27,12 @@ class EventSplitter:
 
     def feed(self, body: bytes) -> None:
         """Take the next bytes of the body. Raises EventTooLong."""
-        # Nearly always one read holds one event of one line: no copy into the buffer, no search for lines. Slices and
-        # searches for a byte by its number take a third of the time of startswith, endswith and `b"\r" in`.
-        if (
-            self._between
-            and body[:6] == b"data: "
-            and body.find(_LF) == len(body) - 2
-            and body[-1] == _LF
-            and _CR not in body
-        ):
+        # Nearly always one read holds one event of one line: no copy into the buffer, no search for lines. A slice, and
+        # a search for a byte by its number, take a third of the time of startswith and `b"\r" in`.
+        line, _, rest = body.partition(b"\n")
+        if rest == b"\n" and self._between and line[:6] == b"data: " and _CR not in line:
             emit = self._emit
-            emit(body[6:-2])
+            emit(line[6:])
             return
         self._pending += body
         if b"\n" in body or b"\r" in body or self._pending.startswith(b"\r"):
