@@ -13,7 +13,7 @@ import psutil
 import pytest
 import uvloop
 
-from tui.load.rounds import MANY_READS_PER_S, REST_S, LoopReaders, Rounds
+from tui.load.rounds import ENOUGH_READS, MANY_READS_PER_S, REST_S, LoopReaders, Rounds
 from tui.load.stamps import SO_TIMESTAMPNS, ArrivalClock
 
 JUDGED_EVERY_S = 0.1
@@ -22,39 +22,24 @@ MANY = round(MANY_READS_PER_S * JUDGED_EVERY_S) + 1
 
 @dataclass
 class ByHand:
-    """A loop whose readers and timers a test calls itself."""
+    """A loop whose readers a test calls itself."""
 
     now_s: float = 0.0
     readers: dict[int, Callable[[], None]] = field(default_factory=dict)
-    timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
-    cancelled: int = 0
 
     def time(self) -> float:
         return self.now_s
 
-    def add_reader(self, fd: int, read: Callable[..., None], *args: Any) -> None:
-        self.readers[fd] = lambda: read(*args)
+    def add_reader(self, fd: int, read: Callable[[], None]) -> None:
+        self.readers[fd] = read
 
     def remove_reader(self, fd: int) -> bool:
         return self.readers.pop(fd, None) is not None
-
-    def call_later(self, delay_s: float, call: Callable[[], None]) -> ByHand:
-        self.timers.append((delay_s, call))
-        return self
-
-    def cancel(self) -> None:
-        self.cancelled += 1
 
     def turn(self) -> None:
         """Call what waits for readiness: all is ready here."""
         for read in list(self.readers.values()):
             read()
-
-    def fire(self) -> None:
-        """Call the timers that were set."""
-        timers, self.timers = self.timers, []
-        for _, call in timers:
-            call()
 
 
 class Connection:
@@ -114,52 +99,75 @@ def read_often(loop: ByHand, connection: Connection, times: int) -> None:
         loop.turn()
 
 
-def test_few_are_read_at_once(loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]) -> None:
-    stamp(clock)
-    read_often(loop, connections[0], MANY - 1)
+def judge(loop: ByHand, rounds: Rounds) -> None:
     loop.now_s += JUDGED_EVERY_S
     rounds.judge()
-    assert not loop.timers
-    connections[1].there.send(b"y")
-    loop.turn()
-    assert connections[1].seen == [b"y"]
-    assert len(connections[0].seen) == MANY - 1
-    assert not connections[2].seen
 
 
-def test_many_gather_and_few_are_read_at_once_again(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it slept, each time, in seconds."""
+    slept: list[float] = []
+    monkeypatch.setattr("tui.load.rounds.time.sleep", slept.append)
+    return slept
+
+
+def test_few_are_read_at_once(
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: list[float]
+) -> None:
+    stamp(clock)
+    read_often(loop, connections[0], MANY - 1)
+    judge(loop, rounds)
+    read_often(loop, connections[1], 1)
+    assert [len(each.seen) for each in connections] == [MANY - 1, 1, 0]
+    assert not rests
+
+
+def test_many_are_left_to_gather_until_they_are_few_again(
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamp(clock)
     read_often(loop, connections[0], MANY)
-    loop.now_s += JUDGED_EVERY_S
-    rounds.judge()
-    assert [delay_s for delay_s, _ in loop.timers] == [REST_S]
-    for connection in connections[1:]:
-        connection.there.send(b"y")
-    loop.turn()
-    assert not connections[1].seen  # it waits for the others
-    rounds.judge()
-    assert len(loop.timers) == 1  # resting already, and no second timer
-    loop.fire()
-    assert [connection.seen for connection in connections[1:]] == [[b"y"], [b"y"]]
-    loop.now_s += JUDGED_EVERY_S
-    rounds.judge()
-    loop.fire()
-    assert not loop.timers
-    connections[1].there.send(b"z")
-    loop.turn()
-    assert connections[1].seen == [b"y", b"z"]
+    judge(loop, rounds)
+    came = iter(connections[1:])
+    # While it rests, another one comes.
+    monkeypatch.setattr(
+        "tui.load.rounds.time.sleep", lambda rest_s: next(came).there.send(b"y" if rest_s == REST_S else b"")
+    )
+    read_often(loop, connections[0], 1)
+    assert [len(each.seen) for each in connections] == [MANY + 1, 1, 0]
+    judge(loop, rounds)
+    read_often(loop, connections[0], 1)
+    assert [len(each.seen) for each in connections] == [MANY + 2, 1, 0]
+
+
+def test_what_gathers_by_itself_is_read_at_once(
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, rests: list[float]
+) -> None:
+    many = [Connection() for _ in range(ENOUGH_READS)]
+    for connection in many:
+        rounds.add(connection.fd, connection.read)
+    stamp(clock)
+    read_often(loop, many[0], MANY)
+    judge(loop, rounds)
+    for number in range(3):
+        for connection in many:
+            connection.there.send(b"x")
+        loop.turn()
+        assert len(rests) == 1, number  # before the first round only: the one before it had found one
+    for connection in many:
+        rounds.remove(connection.fd)
+        connection.close()
 
 
 def test_without_kernel_stamps_it_never_rests(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: list[float]
 ) -> None:
     clock.arrival_ns([])
     read_often(loop, connections[0], 2 * MANY)
-    loop.now_s += JUDGED_EVERY_S
-    rounds.judge()
-    assert not loop.timers
+    judge(loop, rounds)
+    read_often(loop, connections[0], 1)
+    assert not rests
 
 
 def test_what_one_reader_closes_is_not_read(loop: ByHand, rounds: Rounds) -> None:
@@ -182,28 +190,6 @@ def test_what_one_reader_closes_is_not_read(loop: ByHand, rounds: Rounds) -> Non
     for connection in (first, second):
         rounds.remove(connection.fd)
         connection.close()
-
-
-def test_a_reader_that_raises_stops_no_other(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]
-) -> None:
-    stamp(clock)
-    read_often(loop, connections[0], MANY)
-    loop.now_s += JUDGED_EVERY_S
-    rounds.judge()
-
-    def fail() -> None:
-        connections[2].read()
-        raise RuntimeError("a defect")
-
-    rounds.remove(connections[2].fd)
-    rounds.add(connections[2].fd, fail)
-    connections[1].there.send(b"y")
-    connections[2].there.send(b"y")
-    with pytest.raises(RuntimeError, match="a defect"):
-        loop.fire()
-    loop.fire()
-    assert connections[1].seen == [b"y"]
 
 
 def test_our_own_stamp_is_when_all_of_a_round_were_found(
@@ -229,19 +215,14 @@ def test_our_own_stamp_is_when_all_of_a_round_were_found(
     assert before <= stamps[0] <= time.monotonic_ns()
 
 
-def test_closed_it_leaves_neither_timer_nor_descriptor(clock: ArrivalClock) -> None:
+def test_closed_it_leaves_no_descriptor(clock: ArrivalClock) -> None:
     loop = ByHand()
     before = psutil.Process().num_fds()
     rounds = Rounds(cast("Any", loop), clock)
     connection = Connection()
     rounds.add(connection.fd, connection.read)
-    stamp(clock)
-    read_often(loop, connection, MANY)
-    loop.now_s += JUDGED_EVERY_S
-    rounds.judge()
     rounds.close()
     connection.close()
-    assert loop.cancelled == 1
     assert not loop.readers
     assert psutil.Process().num_fds() == before
 
