@@ -1,7 +1,7 @@
 """When the plain connections of a worker are read: at once, or many in one round.
 
 A wake-up costs more than the read that follows it. Where the kernel stamps what arrives, a token's time does not depend
-on when it is read: so when thousands of events come in a second, they are left to gather for half a millisecond.
+on when it is read: so when thousands of events come in a second, they are left to gather for most of a millisecond.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from tui.load.stamps import ArrivalClock
 
-REST_S = 0.0005
+REST_S = 0.0008
 # Below it a rest would gather one event or none.
 MANY_READS_PER_S = 2000
 # Found in the last round: they gather by themselves.
