@@ -14,9 +14,10 @@ from tui.engines.base import RequestShape
 from tui.engines.streams import DECODERS, Decoder
 from tui.load.prompts import PromptMaker
 from tui.load.rounds import readers_for
-from tui.load.sockets import Address, Link, Origin, PlainLink, Receiver, TlsLink, origin_of, resolve, tls_context
+from tui.load.sockets import Address, Link, Origin, PlainLink, Receiver, origin_of, resolve
 from tui.load.stamps import ArrivalClock
 from tui.load.tally import Tally
+from tui.load.tls import TlsLink, tls_context
 from tui.load.wire import Begin, Configure, LoadTarget, StartedRequest
 from tui.metrics.record import RequestRecord
 
@@ -104,7 +105,10 @@ class Desk:
     def open_link(self, receiver: Receiver) -> Link:
         """Open a connection; `receiver` is told how that ended, never within this call."""
         if self._tls is not None:
-            return TlsLink(self.loop, self.origin, self._tls, receiver, self.clock)
+            return TlsLink(self.loop, self._tls, self.origin.host, receiver, self._open_plain)
+        return self._open_plain(receiver)
+
+    def _open_plain(self, receiver: Receiver) -> PlainLink:
         return PlainLink(self.loop, self.readers, self._addresses, self._unresolved, receiver, self.clock)
 
     async def resolve(self) -> None:

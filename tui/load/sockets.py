@@ -1,4 +1,4 @@
-"""Connections to the server: plain TCP with kernel receive stamps, or TLS with our own. By callbacks."""
+"""Connections to the server: plain TCP with kernel receive stamps. By callbacks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
-import time
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
@@ -76,18 +74,11 @@ def origin_of(base_url: str) -> Origin:
 
 async def resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[Address]:
     """Return the addresses of a host, best first. Raises OSError when there are none."""
-    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except ValueError as error:  # a part of the name is empty or too long
+        raise OSError("it is none that DNS can hold") from error
     return [(family, cast("tuple[str, int]", address)) for family, _, _, _, address in found]
-
-
-def tls_context(verify: bool) -> ssl.SSLContext:
-    """Return the rules of TLS; without `verify` any certificate will do, which only a profile may say."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class PlainLink:
@@ -141,7 +132,7 @@ class PlainLink:
         self._on_connect_result(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
     def _on_connect_result(self, result: int) -> None:
-        if self._receiver is _NOBODY:
+        if self._receiver is NOBODY:
             return  # closed in the meantime
         if result == 0 and self._sock is not None:
             self._recvmsg = self._sock.recvmsg
@@ -172,6 +163,9 @@ class PlainLink:
     def send(self, buffers: list[bytes]) -> None:
         """Send all bytes, in order; the rest of a large request goes as the kernel takes it."""
         if self._sock is None:
+            return
+        if self._out:
+            self._out += map(memoryview, buffers)
             return
         try:
             sent = self._sock.sendmsg(buffers)
@@ -211,7 +205,7 @@ class PlainLink:
 
     def close(self) -> None:
         """Close at once."""
-        self._receiver = _NOBODY
+        self._receiver = NOBODY
         self._addresses.clear()
         self._out.clear()
         self._close_socket()
@@ -223,64 +217,6 @@ class PlainLink:
             self._loop.remove_writer(self._sock.fileno())
             self._sock.close()
             self._sock = None
-
-
-class TlsLink(asyncio.Protocol):
-    """TLS, by the event loop. The kernel's stamps are of no use here: they tell of records, not of what is in them."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        origin: Origin,
-        context: ssl.SSLContext,
-        receiver: Receiver,
-        clock: ArrivalClock,
-    ) -> None:
-        self._receiver = receiver
-        self._clock = clock
-        self._transport: asyncio.Transport | None = None
-        self.is_open = False
-        self._opening = loop.create_task(self._open(loop, origin, context))
-
-    async def _open(self, loop: asyncio.AbstractEventLoop, origin: Origin, context: ssl.SSLContext) -> None:
-        try:
-            await loop.create_connection(lambda: self, origin.host, origin.port, ssl=context)
-        except (OSError, ssl.SSLError) as error:
-            self._end(error)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take it that TLS is agreed."""
-        self._transport = cast("asyncio.Transport", transport)
-        self.is_open = True
-        self._receiver.on_open()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes."""
-        self._clock.own_stamps += 1
-        self._receiver.on_bytes(data, time.monotonic_ns())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take it that the connection has ended."""
-        self._end(exc)
-
-    def send(self, buffers: list[bytes]) -> None:
-        """Send all bytes, in order."""
-        if self._transport is not None:
-            self._transport.writelines(buffers)
-
-    def _end(self, error: Exception | None) -> None:
-        receiver = self._receiver
-        self.close()
-        receiver.on_closed(error)
-
-    def close(self) -> None:
-        """Close at once."""
-        self._receiver = _NOBODY
-        self.is_open = False
-        if self._transport is not None:
-            self._transport.abort()
-        elif not self._opening.done():
-            self._opening.cancel()
 
 
 class _Nobody:
@@ -296,4 +232,4 @@ class _Nobody:
         pass
 
 
-_NOBODY = _Nobody()
+NOBODY = _Nobody()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import ssl
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -108,11 +104,13 @@ async def test_refused() -> None:
     assert record.first_token_ns is None
 
 
-async def test_a_name_without_address() -> None:
-    async with in_process_worker("http://no-such-host.invalid:80") as load:
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 70, "a..b"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_name_without_address(name: str, scheme: str) -> None:
+    async with in_process_worker(f"{scheme}://{name}:80") as load:
         (record,) = await load.burst(1, now_ns())
     assert record.outcome is Outcome.DISCONNECTED
-    assert "no-such-host.invalid has no address" in record.error
+    assert f"{name} has no address: " in record.error
 
 
 async def test_a_connection_that_was_closed_between_requests_is_opened_again_without_a_failure() -> None:
@@ -176,67 +174,3 @@ async def test_a_large_request_goes_out_whole() -> None:
     assert record.outcome is Outcome.OK, record.error
     assert server.requests[0].endswith(b"]}")
     assert server.requests[0].count(b",") == 2_000_000
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    made = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-            f"{made}.key",
-            "-out",
-            str(made),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    made.write_text(made.read_text() + Path(f"{made}.key").read_text())
-    return made
-
-
-def server_context(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-async def test_a_certificate_that_does_not_hold(certificate: Path) -> None:
-    async with (
-        scripted_server(GOOD_SCRIPT, tls=server_context(certificate)) as (base_url, _),
-        in_process_worker(base_url) as load,
-    ):
-        (record,) = await load.burst(1, now_ns())
-    assert record.outcome is Outcome.DISCONNECTED
-    assert "certificate does not hold" in record.error
-
-
-async def test_tls_without_verifying_and_with_own_stamps(certificate: Path) -> None:
-    async with (
-        scripted_server(GOOD_SCRIPT, tls=server_context(certificate)) as (base_url, _),
-        in_process_worker(base_url, verify=False) as load,
-    ):
-        records = await load.burst(3, now_ns())
-        assert load.reports[-1].stamps == "client"
-    assert [record.outcome for record in records] == [Outcome.OK] * 3
-
-
-async def test_plain_http_where_tls_is_expected() -> None:
-    async with (
-        scripted_server([READ, GOOD]) as (base_url, _),
-        in_process_worker(base_url.replace("http:", "https:"), request_timeout_s=2) as load,
-    ):
-        (record,) = await load.burst(1, now_ns())
-    assert record.outcome in (Outcome.DISCONNECTED, Outcome.TIMEOUT)

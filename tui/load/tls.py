@@ -1,0 +1,130 @@
+"""TLS over a plain connection, so that what it bears has the kernel's arrival times too."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from tui.load.sockets import NOBODY, READ_BYTES, Link, Receiver
+
+
+def tls_context(verify: bool) -> ssl.SSLContext:
+    """Return the rules of TLS; without `verify` any certificate will do, which only a profile may say."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TlsLink:
+    """A link to its owner, and to the plain link below it the receiver.
+
+    A server sends each event as a record of its own, and a record can be read when its last segment has come: the stamp
+    of that segment is the time of the event.
+    """
+
+    __slots__ = ("_arrived", "_context", "_host", "_loop", "_plain", "_receiver", "_tls", "_to_send", "is_open")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: ssl.SSLContext,
+        host: str,
+        receiver: Receiver,
+        open_plain: Callable[[Receiver], Link],
+    ) -> None:
+        """Connect by `open_plain`, then agree on TLS with a server that must prove to be `host`."""
+        self._loop = loop
+        self._context = context
+        self._host = host
+        self._receiver = receiver
+        self._arrived = ssl.MemoryBIO()
+        self._to_send = ssl.MemoryBIO()
+        self._tls: ssl.SSLObject | None = None
+        self.is_open = False
+        self._plain = open_plain(self)
+
+    # What the plain link tells.
+
+    def on_open(self) -> None:
+        """TCP is connected."""
+        try:
+            self._tls = self._context.wrap_bio(self._arrived, self._to_send, server_hostname=self._host)
+        except ValueError as error:  # a name that no certificate can hold
+            self._end(error)
+        else:
+            self._shake_hands(self._tls)
+
+    def on_bytes(self, data: bytes, at_ns: int) -> None:
+        """Encrypted bytes arrived."""
+        tls = self._tls
+        if tls is None:
+            return
+        self._arrived.write(data)
+        if not self.is_open:
+            self._shake_hands(tls)
+        if self.is_open:
+            self._decrypt(tls, at_ns)
+
+    def on_closed(self, error: Exception | None) -> None:
+        """TCP could not be connected, or has ended; that many servers end so, without a word of TLS, is no error."""
+        self._end(error)
+
+    def _shake_hands(self, tls: ssl.SSLObject) -> None:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._flush()  # the alert that tells the server why
+            self._end(error)
+        else:
+            self._flush()
+            self.is_open = True
+            self._receiver.on_open()
+
+    def _decrypt(self, tls: ssl.SSLObject, at_ns: int) -> None:
+        try:
+            while data := tls.read(READ_BYTES):
+                self._receiver.on_bytes(data, at_ns)
+        except ssl.SSLWantReadError:
+            self._flush()  # the answer to a change of keys, if that was what came
+        except ssl.SSLError as error:
+            self._end(error)
+        else:
+            self._end(None)
+
+    # What the owner asks.
+
+    def send(self, buffers: list[bytes]) -> None:
+        """Send all bytes, in order."""
+        tls = self._tls
+        if tls is None or not self.is_open:
+            return
+        try:
+            for buffer in buffers:
+                rest = memoryview(buffer)
+                while rest:
+                    rest = rest[tls.write(rest) :]
+        except ssl.SSLError as error:
+            self._loop.call_soon(self._end, error)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._to_send.pending:
+            self._plain.send([self._to_send.read()])
+
+    def _end(self, error: Exception | None) -> None:
+        receiver = self._receiver
+        self.close()
+        receiver.on_closed(error)
+
+    def close(self) -> None:
+        """Close at once."""
+        self._receiver = NOBODY
+        self.is_open = False
+        self._plain.close()
