@@ -32,7 +32,7 @@ MEMORY_EVERY = 4  # samples; it walks the tables of every process
 def compiled(name: str, folder: Path, *options: str) -> Path:
     program = folder / name
     if not program.exists():
-        subprocess.run(["cc", "-O2", *options, "-o", str(program), str(HERE / f"{name}.c")], check=True)
+        subprocess.run(["cc", "-O2", "-o", str(program), str(HERE / f"{name}.c"), *options], check=True)
     return program
 
 
@@ -69,18 +69,39 @@ def ttft_excess_ms(record: RequestRecord, sent: list[int]) -> float:
 
 
 @contextmanager
-def paced_server(folder: Path, gap_us: int, mode: str) -> Iterator[tuple[int, Path]]:
-    """Run the C server; its log is complete when the block has ended."""
+def paced_server(folder: Path, gap_us: int, mode: str, *, tls: bool = False) -> Iterator[tuple[int, Path]]:
+    """Run the C server; its log is complete when the block has ended. `tls` needs OpenSSL and its headers."""
     log = folder / "sends.log"
-    process = subprocess.Popen(
-        [compiled("paced_server", folder), "0", log, str(gap_us), mode], stdout=subprocess.PIPE, text=True
-    )
+    program = compiled("paced_server", folder, *(["-DTLS", "-lssl"] if tls else []))
+    certificate = [_certificate(folder)] if tls else []
+    process = subprocess.Popen([program, "0", log, str(gap_us), mode, *certificate], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline()), log
     finally:
         process.terminate()
         process.wait()
+
+
+def _certificate(folder: Path) -> Path:
+    made = folder / "certificate.pem"
+    # Elliptic: with RSA the server would shake hands with a thousand streams for a second.
+    what = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        str(made),
+        "-out",
+        f"{made}.cert",
+    ]
+    subprocess.run(["openssl", "req", "-x509", *what], check=True, capture_output=True)
+    made.write_text(made.read_text() + Path(f"{made}.cert").read_text())
+    return made
 
 
 def sends(log: Path) -> dict[int, list[int]]:

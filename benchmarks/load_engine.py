@@ -39,6 +39,7 @@ class Settings:
     prompt_tokens: int
     burst: bool
     spread_s: float
+    tls: bool
 
 
 def cpu_s(pids: list[int]) -> float:
@@ -55,7 +56,7 @@ class Run:
         self.progress: list[LoadProgress] = []
         self.events = 0
         self.pool = LoadPool(
-            LoadTarget(f"http://127.0.0.1:{port}"),
+            LoadTarget(f"{'https' if settings.tls else 'http'}://127.0.0.1:{port}", verify=False),
             on_records=self.records.extend,
             on_progress=self._take,
             on_event=print,
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--prompt-tokens", type=int, default=50)
     parser.add_argument("--spread-s", type=float, default=1.0)
     parser.add_argument("--burst", action="store_true")
+    parser.add_argument("--tls", action="store_true", help="needs OpenSSL and its headers")
     parser.add_argument("--c-client", action="store_true", help="the C client in place of the load engine")
     parser.add_argument("--own-stamps", action="store_true", help="without the kernel's time stamps")
     options = vars(parser.parse_args())
@@ -165,7 +167,7 @@ def main() -> None:
         folder = Path(name)
         if own_stamps:  # in the load workers, which inherit it
             os.environ["LD_PRELOAD"] = str(compiled("no_stamps", folder, "-shared", "-fPIC"))
-        with paced_server(folder, round(1e6 / settings.per_second), settings.mode) as (port, log):
+        with paced_server(folder, round(1e6 / settings.per_second), settings.mode, tls=settings.tls) as (port, log):
             if use_c:
                 print("C client:", c_client(folder, port, settings))
                 return

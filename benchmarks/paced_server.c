@@ -1,6 +1,6 @@
 /* A paced completions server that writes down when it sent what: the truth that load clients are held against.
  *
- * paced_server PORT LOG GAP_US MODE
+ * paced_server PORT LOG GAP_US MODE [PEM]
  *   MODE own:   each stream on its own schedule, from its request on
  *        step:  all streams get their token back to back at each multiple of GAP_US, as a batching engine does
  *        flood: everything at once, as fast as the sockets take it
@@ -8,6 +8,7 @@
  * Streams `max_tokens` events of vLLM's shape (about 260 bytes, one write each). The usage's prompt_tokens is a serial
  * number, so that a client's record can be laid beside the log. LOG, written at SIGTERM, holds records of 16 bytes:
  * uint32 serial, uint32 token (0 = the request had arrived), int64 CLOCK_MONOTONIC ns taken right before the write.
+ * PEM: key and certificate, where it was compiled with -DTLS -lssl: it then speaks TLS and nothing else.
  * One thread, epoll, a timerfd and a heap of due times.
  */
 #define _GNU_SOURCE
@@ -25,6 +26,9 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+#endif
 
 #define MAX_FD 65536
 #define REQUEST_BYTES (4 << 20)
@@ -38,6 +42,9 @@ struct conn {
     int heap_at; /* -1 = not due */
     char *out;
     size_t out_len;
+#ifdef TLS
+    SSL *ssl;
+#endif
 };
 
 static struct conn *conns[MAX_FD];
@@ -64,6 +71,21 @@ static void note(uint32_t serial, uint32_t token, int64_t at_ns) {
     }
     log_[log_len++] = (struct record){serial, token, at_ns};
 }
+#ifdef TLS
+static SSL_CTX *ssl_context;
+/* As recv and send return it; SSL_read shakes hands first. */
+static ssize_t as_errno(SSL *ssl, int done) {
+    if (done > 0) return done;
+    int why = SSL_get_error(ssl, done);
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    return why == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+static ssize_t take(int fd, void *data, size_t len) { SSL *s = conns[fd]->ssl; return as_errno(s, SSL_read(s, data, len)); }
+static ssize_t give(int fd, const void *data, size_t len) { SSL *s = conns[fd]->ssl; return as_errno(s, SSL_write(s, data, len)); }
+#else
+static ssize_t take(int fd, void *data, size_t len) { return recv(fd, data, len, 0); }
+static ssize_t give(int fd, const void *data, size_t len) { return send(fd, data, len, MSG_NOSIGNAL); }
+#endif
 static void put(int at, int fd) { heap[at] = fd; conns[fd]->heap_at = at; }
 static void up(int at) {
     int fd = heap[at];
@@ -94,6 +116,9 @@ static void drop(int fd) {
 }
 static void finish(int fd) {
     drop(fd);
+#ifdef TLS
+    SSL_free(conns[fd]->ssl);
+#endif
     free(conns[fd]->in);
     free(conns[fd]->out);
     free(conns[fd]);
@@ -104,7 +129,7 @@ static void finish(int fd) {
 static int send_all(int fd, const char *data, size_t len) {
     struct conn *c = conns[fd];
     if (!c->out_len) {
-        ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
+        ssize_t sent = give(fd, data, len);
         if (sent < 0 && errno != EAGAIN) return 0;
         if (sent < 0) sent = 0;
         data += sent;
@@ -120,7 +145,7 @@ static int send_all(int fd, const char *data, size_t len) {
 }
 static int flush(int fd) {
     struct conn *c = conns[fd];
-    ssize_t sent = send(fd, c->out, c->out_len, MSG_NOSIGNAL);
+    ssize_t sent = give(fd, c->out, c->out_len);
     if (sent < 0) return errno == EAGAIN;
     memmove(c->out, c->out + sent, c->out_len - sent);
     c->out_len -= sent;
@@ -190,7 +215,7 @@ static int begin_stream(int fd) {
 }
 static int on_readable(int fd) {
     struct conn *c = conns[fd];
-    ssize_t n = recv(fd, c->in + c->in_len, REQUEST_BYTES - c->in_len, 0);
+    ssize_t n = take(fd, c->in + c->in_len, REQUEST_BYTES - c->in_len);
     if (n <= 0) return n < 0 && errno == EAGAIN;
     c->in_len += n;
     if (!c->need) {
@@ -206,7 +231,13 @@ static int on_readable(int fd) {
 static void on_stop(int signal_) { (void)signal_; stop = 1; }
 
 int main(int argc, char **argv) {
-    if (argc != 5) return 2;
+    if (argc < 5) return 2;
+#ifdef TLS
+    ssl_context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_mode(ssl_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    if (argc != 6 || SSL_CTX_use_certificate_file(ssl_context, argv[5], SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ssl_context, argv[5], SSL_FILETYPE_PEM) != 1) return 2;
+#endif
     gap_ns = atoll(argv[3]) * 1000;
     no_log = !strcmp(argv[2], "-");
     mode_step = !strcmp(argv[4], "step");
@@ -215,6 +246,7 @@ int main(int argc, char **argv) {
     getrlimit(RLIMIT_NOFILE, &r);
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
+    signal(SIGPIPE, SIG_IGN);
     struct sigaction action = {.sa_handler = on_stop};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -260,6 +292,11 @@ int main(int argc, char **argv) {
                     conns[made] = calloc(1, sizeof **conns);
                     conns[made]->in = malloc(REQUEST_BYTES);
                     conns[made]->heap_at = -1;
+#ifdef TLS
+                    conns[made]->ssl = SSL_new(ssl_context);
+                    SSL_set_fd(conns[made]->ssl, made);
+                    SSL_set_accept_state(conns[made]->ssl);
+#endif
                     struct epoll_event added = {EPOLLIN, {.fd = made}};
                     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, made, &added);
                 }
