@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from tui.load.stamps import ArrivalClock
 
-REST_S = 0.0008
 # Below it a rest would gather one event or none.
 MANY_READS_PER_S = 2000
-# Found in the last round: they gather by themselves.
-ENOUGH_READS = 16
+# A rest is to gather as many reads as this: more save little, and it delays the requests that follow an answer.
+GATHERED_READS = 8
+LONGEST_REST_S = 0.0008
 
 
 class Rounds:
@@ -31,8 +31,7 @@ class Rounds:
         self._loop = loop
         self._clock = clock
         self._readers: dict[int, Callable[[], None]] = {}
-        self._rests = False
-        self._found = 0
+        self._rest_s = 0.0
         self._reads = 0
         self._judged_s = loop.time()
         self._epoll = select.epoll()
@@ -51,9 +50,10 @@ class Rounds:
     def judge(self) -> None:
         """Decide by the reads since the last call whether to let them gather from now on."""
         now_s = self._loop.time()
-        many = self._reads > MANY_READS_PER_S * (now_s - self._judged_s)
+        reads_per_s = self._reads / max(now_s - self._judged_s, 0.001)
         self._reads, self._judged_s = 0, now_s
-        self._rests = many and self._clock.source == "kernel"
+        many = reads_per_s > MANY_READS_PER_S and self._clock.source == "kernel"
+        self._rest_s = min(GATHERED_READS / reads_per_s, LONGEST_REST_S) if many else 0.0
 
     def close(self) -> None:
         """Read no more."""
@@ -61,14 +61,13 @@ class Rounds:
         self._epoll.close()
 
     def _read_ready(self) -> None:
-        if self._rests and self._found < ENOUGH_READS:
+        if self._rest_s:
             # It holds up the whole loop, and may: no timer of the loop is finer than a millisecond, and a timer for
             # each round would cost a third of what the rest saves.
-            time.sleep(REST_S)
+            time.sleep(self._rest_s)
         readers = self._readers
         ready = self._epoll.poll(0)
         self._clock.found_ns = time.monotonic_ns()
-        self._found = len(ready)
         self._reads += len(ready)
         for fd, _ in ready:
             read = readers.get(fd)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import uvloop
 
-from tui.load.rounds import ENOUGH_READS, MANY_READS_PER_S, REST_S, LoopReaders, Rounds
+from tui.load.rounds import GATHERED_READS, LONGEST_REST_S, MANY_READS_PER_S, LoopReaders, Rounds
 from tui.load.stamps import SO_TIMESTAMPNS, ArrivalClock
 
 JUDGED_EVERY_S = 0.1
@@ -131,9 +131,7 @@ def test_many_are_left_to_gather_until_they_are_few_again(
     judge(loop, rounds)
     came = iter(connections[1:])
     # While it rests, another one comes.
-    monkeypatch.setattr(
-        "tui.load.rounds.time.sleep", lambda rest_s: next(came).there.send(b"y" if rest_s == REST_S else b"")
-    )
+    monkeypatch.setattr("tui.load.rounds.time.sleep", lambda _: next(came).there.send(b"y"))
     read_often(loop, connections[0], 1)
     assert [len(each.seen) for each in connections] == [MANY + 1, 1, 0]
     judge(loop, rounds)
@@ -141,23 +139,16 @@ def test_many_are_left_to_gather_until_they_are_few_again(
     assert [len(each.seen) for each in connections] == [MANY + 2, 1, 0]
 
 
-def test_what_gathers_by_itself_is_read_at_once(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, rests: list[float]
+def test_the_more_come_the_shorter_the_rest(
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: list[float]
 ) -> None:
-    many = [Connection() for _ in range(ENOUGH_READS)]
-    for connection in many:
-        rounds.add(connection.fd, connection.read)
     stamp(clock)
-    read_often(loop, many[0], MANY)
-    judge(loop, rounds)
-    for number in range(3):
-        for connection in many:
-            connection.there.send(b"x")
-        loop.turn()
-        assert len(rests) == 1, number  # before the first round only: the one before it had found one
-    for connection in many:
-        rounds.remove(connection.fd)
-        connection.close()
+    for times in (MANY, 10 * MANY):
+        read_often(loop, connections[0], times)
+        rests.clear()
+        judge(loop, rounds)
+        read_often(loop, connections[0], 1)
+        assert rests == [pytest.approx(min(GATHERED_READS * JUDGED_EVERY_S / times, LONGEST_REST_S), rel=0.01)]
 
 
 def test_without_kernel_stamps_it_never_rests(
