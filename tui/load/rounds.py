@@ -62,8 +62,8 @@ class Rounds:
 
     def _read_ready(self) -> None:
         if self._rest_s:
-            # It holds up the whole loop, and may: no timer of the loop is finer than a millisecond, and a timer for
-            # each round would cost a third of what the rest saves.
+            # It holds up the whole loop, and may: what else is due waits for less than a millisecond, and no timer of
+            # the loop is finer than that.
             time.sleep(self._rest_s)
         readers = self._readers
         ready = self._epoll.poll(0)

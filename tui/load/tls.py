@@ -70,7 +70,7 @@ class TlsLink:
             self._decrypt(tls, at_ns)
 
     def on_closed(self, error: Exception | None) -> None:
-        """TCP could not be connected, or has ended; that many servers end so, without a word of TLS, is no error."""
+        """TCP could not be connected, or has ended; without a word of TLS, as many servers do, is no error."""
         self._end(error)
 
     def _shake_hands(self, tls: ssl.SSLObject) -> None:

@@ -171,15 +171,15 @@ class Worker:
         if self._ticks % TICKS_PER_S == 0:
             clock.resync()
         if now_ns() > self._next_deadline_ns:
-            self._end_overdue(now_ns())
+            self._end_overdue()
         if self._desk.wants_resolving:
             self._resolving = self._loop.create_task(self._desk.resolve())
         self._report(tick=True)
         self._next_tick_s = max(self._next_tick_s + REPORT_PERIOD_S, now_s)
         self._timer = self._loop.call_at(self._next_tick_s, self._tick)
 
-    def _end_overdue(self, now: int) -> None:
-        desk = self._desk
+    def _end_overdue(self) -> None:
+        desk, now = self._desk, now_ns()
         for asker in self._askers():
             if asker.deadline_ns is not None and now > asker.deadline_ns:
                 asker.end(Outcome.TIMEOUT, f"no complete answer within {desk.target.request_timeout_s:g} s")
