@@ -42,11 +42,6 @@ def test_a_signal_puts_the_terminal_back(terminal: Terminal, number: signal.Sign
     assert MOUSE_OFF in terminal.raw
 
 
-def test_a_dropped_line_ends_the_view(world: World, terminal: Terminal) -> None:
-    terminal.hang_up()
-    world.wait_until_empty()
-
-
 def test_a_shrunk_terminal_gets_a_sentence_and_a_widened_one_its_list_back(terminal: Terminal) -> None:
     terminal.resize(50, 12)
     terminal.wait_for("vramp needs 60 x 16 cells")
@@ -68,6 +63,16 @@ def test_edit_gives_the_terminal_to_the_editor_and_reads_the_profile_again(world
         terminal.send("q")
         assert terminal.wait_exit() == 0
     assert [path.name for path in Path(world.root, "config", "vramp", "profiles").iterdir()] == ["demo.toml"]
+
+
+def test_an_editor_that_is_not_there_is_told_and_the_list_comes_back(world: World) -> None:
+    env = world.env | {"VISUAL": "/nowhere/an-editor"}
+    with Terminal(world.command(), env=env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("simulated")
+        terminal.send("e")
+        terminal.wait_for("cannot be started")
+        terminal.send("q")
+        assert terminal.wait_exit() == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["demo"]])

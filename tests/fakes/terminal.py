@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pexpect
 import pyte
@@ -107,7 +107,9 @@ class Terminal:
 
     def hang_up(self) -> None:
         """Take the terminal away, as a dropped SSH line does; the kernel sends SIGHUP."""
-        os.close(self.process.child_fd)
+        owner: Any = vars(self.process)["ptyproc"]  # closes its descriptor's number again, whoever has it then
+        owner.fileobj.close()
+        owner.closed = True
         self.process.child_fd = -1
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from tui.profile.settings import Settings, settings_file
 from tui.view.ascii_filter import AsciiFilter
 from tui.view.keys import binding_ids
 from tui.view.screens.help import HelpScreen, help_facts
+from tui.view.terminal import TerminalDriver
 from tui.view.themes import DARK, LIGHT, THEMES
 
 
@@ -42,7 +43,7 @@ class Chrome(App[int]):
 
     def __init__(self, settings: Settings, owners: Sequence[type[DOMNode]]) -> None:
         """`owners`: the classes whose bindings the settings may give other keys to."""
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self.settings = settings
         self.ascii_only = settings.ascii
         self.animation_level = "none"

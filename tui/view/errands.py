@@ -56,13 +56,17 @@ async def edit_profile(app: App[int], entry: ProfileEntry) -> Path:
 async def open_editor(app: App[int], path: Path) -> Path:
     """Give the terminal to the user's editor ($VISUAL, $EDITOR, else vi) until it is left."""
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    problem: OSError | None = None
     try:
         with app.suspend():
-            subprocess.run([*command, str(path)], check=False)  # noqa: ASYNC221 - the terminal is the editor's now
+            try:
+                subprocess.run([*command, str(path)], check=False)  # noqa: ASYNC221 - the terminal is the editor's now
+            except OSError as error:  # kept until the terminal is ours again: it is not given back for an exception
+                problem = error
     except SuspendNotSupported:
         raise UsageError(f"this terminal cannot be lent to an editor; edit {path} elsewhere") from None
-    except OSError as error:
-        raise UsageError(f"{command[0]}: cannot be started: {error.strerror}; set $EDITOR") from None
+    if problem is not None:
+        raise UsageError(f"{command[0]}: cannot be started: {problem.strerror}; set $EDITOR")
     return path
 
 

@@ -1,0 +1,100 @@
+"""The terminal stops, stalls or goes away: the app comes back or ends, and never stays behind."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import World
+from tests.fakes.terminal import Terminal
+
+PATIENCE_S = 30.0
+LOOK_EVERY_S = 1.0
+
+
+def view_of(terminal: Terminal) -> psutil.Process:
+    """The app in a terminal, whether it was started directly or by something that waits for it."""
+    first = psutil.Process(terminal.process.pid)
+    return next((child for child in first.children() if "tui" in child.cmdline()), first)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until, f"waited for {what}"
+        time.sleep(0.05)
+
+
+def taken_times(terminal: Terminal, times: int) -> Callable[[str], bool]:
+    return lambda _: terminal.raw.count(b"\x1b[?1049h") == times
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_a_dropped_line_ends_the_view(world: World, again: int) -> None:
+    """The kernel's SIGCONT comes with its SIGHUP, in any order: hence more than once."""
+    with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("simulated")
+        terminal.hang_up()
+        world.wait_until_empty()
+
+
+def test_a_line_that_goes_in_silence_ends_the_view(world: World) -> None:
+    """Only a session of the terminal's own is told by the kernel."""
+    setsid = shutil.which("setsid")
+    assert setsid is not None
+    with Terminal([setsid, "--wait", *world.command()], env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("simulated")
+        view = view_of(terminal)
+        assert view.pid != terminal.process.pid
+        terminal.hang_up()
+        assert not psutil.wait_procs([view], PATIENCE_S)[1]
+
+
+def test_a_line_that_stalls_and_then_drops_ends_the_view(world: World) -> None:
+    with Terminal(world.command("demo"), columns=200, rows=60, env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("READY")
+        view = view_of(terminal)
+        # Nobody reads any more: the line fills up, then what waits to be drawn, and the app stands still.
+        used_s = [-1.0, view.cpu_times().user]
+        while used_s[-1] > used_s[-2]:
+            time.sleep(LOOK_EVERY_S)
+            used_s.append(view.cpu_times().user)
+        terminal.hang_up()
+        assert not psutil.wait_procs([view], PATIENCE_S)[1]
+        for bench in world.running("tui.bench"):
+            bench.terminate()
+        world.wait_until_empty()
+
+
+def test_a_stop_from_outside_is_come_back_from_with_the_same_threads(world: World) -> None:
+    with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("simulated")
+        view = view_of(terminal)
+        before = view.num_threads()
+        for taken in (1, 2, 3):
+            terminal.kill(signal.SIGSTOP)
+            wait_until(lambda: view.status() == psutil.STATUS_STOPPED, "the stop")
+            terminal.kill(signal.SIGCONT)
+            terminal.wait_until(taken_times(terminal, taken + 1), "the screen again")
+        wait_until(lambda: view.num_threads() == before, f"{before} threads, found {view.num_threads()}")
+        terminal.send("q")
+        assert terminal.wait_exit() == 0
+
+
+def test_a_stop_that_was_asked_for_gives_the_terminal_back_meanwhile(world: World) -> None:
+    with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("simulated")
+        view = view_of(terminal)
+        terminal.kill(signal.SIGTSTP)
+        wait_until(lambda: view.status() == psutil.STATUS_STOPPED, "the stop")
+        terminal.wait_until(lambda _: b"\x1b[?1049l" in terminal.raw, "the terminal given back")
+        terminal.kill(signal.SIGCONT)
+        terminal.wait_until(taken_times(terminal, 2), "the screen again")
+        terminal.wait_for("simulated")
+        terminal.send("q")
+        assert terminal.wait_exit() == 0

@@ -1,0 +1,86 @@
+"""The terminal, which may stop, stall or go away at any moment: none of it leaves an app behind that cannot end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import threading
+from typing import Any, TextIO
+
+from textual.drivers.linux_driver import LinuxDriver
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's driver, and what it leaves open.
+
+    What is drawn goes through a bounded queue to a thread. Where the terminal hangs up, that thread would end at its
+    first write, and the app wait for ever for room in the queue. The kernel sends SIGCONT along with the SIGHUP of a
+    hang-up, and after a SIGSTOP; Textual would start its threads a second time, in the middle of whatever runs.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._file: Any = _Output(self._file)
+        self._drawing = False
+        if self.input_tty:
+            threading.Thread(target=_hang_up_when_gone, args=(self.fileno,), name="hang-up", daemon=True).start()
+
+    def start_application_mode(self) -> None:
+        """Take the terminal."""
+        self._drawing = True
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back as it was."""
+        self._drawing = False
+        super().stop_application_mode()
+
+    def _sigcont_application(self, *_: object) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # at the very end, or the very beginning
+        loop.call_soon_threadsafe(self._come_back)
+
+    def _come_back(self) -> None:
+        """Take the terminal again after a stop, whether the stop was asked for or not."""
+        if not self._auto_restart or not os.isatty(self.fileno):
+            return
+        if self._drawing:
+            self.suspend_application_mode()
+        elif not self._must_signal_resume:
+            return
+        self.resume_application_mode()
+
+
+class _Output:
+    """What is drawn, as long as there is somebody to see it."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.fileno = file.fileno
+
+    def write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+        except OSError:
+            pass  # the hang-up is told of by the watch
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError:
+            pass
+
+
+def _hang_up_when_gone(fileno: int) -> None:
+    """Wait for the terminal to go, and tell this process as the kernel tells those in its foreground.
+
+    Without it a terminal that goes in silence would be read in vain, over and over.
+    """
+    poll = select.poll()
+    poll.register(fileno, 0)  # a hang-up and an error are always told
+    poll.poll()
+    os.kill(os.getpid(), signal.SIGHUP)
