@@ -22,6 +22,9 @@ MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_ERROR_CHARS = 2000
 # A stream may hold a few events without a token that look as if they bore one (a closing event with an empty text).
 EVENT_SLACK = 8
+# How the size of a chunk is written; what is longer is no event of one token.
+_SIZES = {text % size: size for size in range(4096) for text in (b"%x", b"%X")}
+_CR = ord("\r")
 _DEAD_ENGINE = ("EngineCore", "EngineDead")
 
 
@@ -31,8 +34,10 @@ class Answer:
     __slots__ = (
         "_asked",
         "_at_ns",
+        "_between_chunks",
         "_beyond",
         "_body",
+        "_chunk_complete",
         "_content_type",
         "_decode",
         "_done",
@@ -82,6 +87,8 @@ class Answer:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._header_bytes = 0
         self._in_body = False
+        self._chunk_complete = False
+        self._between_chunks = False
         self._is_stream = False
         self._framed = False
         self._done = False
@@ -103,6 +110,17 @@ class Answer:
     def feed(self, data: bytes, at_ns: int) -> None:
         """Take bytes that arrived at `at_ns`."""
         self._at_ns = at_ns
+        if self._between_chunks:
+            # Nearly every read is one chunk of one event of one line: such a one leaves parser and splitter as they
+            # are, so they need not see it. They would have to be fetched into a cache for each token of each stream.
+            size, _, event = data.partition(b"\r\ndata: ")
+            payload, _, end = event.partition(b"\n")
+            if end == b"\n\r\n" and _SIZES.get(size) == len(payload) + 8 and _CR not in payload:
+                self._on_event(payload)
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         parser = self._parser
         if parser is None:
             return
@@ -116,6 +134,9 @@ class Answer:
             self._fail(Outcome.MALFORMED, "the server switched to another protocol")
         if not self._in_body and self._header_bytes > MAX_HEADER_BYTES:
             self._fail(Outcome.MALFORMED, f"a header of more than {MAX_HEADER_BYTES} bytes")
+        # The last line break is the chunk's own: had another size begun after it, the parser would have told of that.
+        at_end = self._chunk_complete and data.endswith(b"\r\n")
+        self._between_chunks = at_end and self._is_stream and not self.over and self._splitter.between
 
     def end_of_stream(self, at_ns: int, why: str = "") -> None:
         """Take it that the connection has ended; `why` is empty for a plain end of file."""
@@ -162,6 +183,14 @@ class Answer:
         elif self.status == 200:
             self._is_stream = self._content_type == b"text/event-stream"
 
+    def on_chunk_header(self) -> None:
+        """Take it that a chunk begins."""
+        self._chunk_complete = False
+
+    def on_chunk_complete(self) -> None:
+        """Take it that a chunk, and the line break behind it, are over."""
+        self._chunk_complete = True
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         if self.over:
@@ -192,9 +221,8 @@ class Answer:
             self._judge_plain_body()
 
     def _on_event(self, payload: bytes) -> None:
-        decode = self._decode
         try:
-            event = decode(payload)
+            event = self._decode(payload)
         except ValueError as error:
             self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
             return
@@ -284,6 +312,7 @@ class Answer:
 
     def _finish(self, outcome: Outcome, error: str) -> None:
         self.over = True
+        self._between_chunks = False
         self.outcome = outcome
         self.error = safe_line(error, limit=MAX_ERROR_CHARS)
         self._body = bytearray()

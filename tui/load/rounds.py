@@ -1,7 +1,7 @@
 """When the plain connections of a worker are read: at once, or many in one round.
 
 A wake-up costs more than the read that follows it. Where the kernel stamps what arrives, a token's time does not depend
-on when it is read: so when thousands of events come in a second, they are left to gather for most of a millisecond.
+on when it is read: so when thousands of events come in a second, they are left to gather for about a millisecond.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tui.load.stamps import ArrivalClock
 # Below it a rest would gather one event or none.
 MANY_READS_PER_S = 2000
 # A rest is to gather as many reads as this: more save little, and it delays the requests that follow an answer.
-GATHERED_READS = 8
-LONGEST_REST_S = 0.0008
+GATHERED_READS = 16
+LONGEST_REST_S = 0.0012
 
 
 class Rounds:
@@ -62,7 +62,7 @@ class Rounds:
 
     def _read_ready(self) -> None:
         if self._rest_s:
-            # It holds up the whole loop, and may: what else is due waits for less than a millisecond, and no timer of
+            # It holds up the whole loop, and may: what else is due waits for about a millisecond, and no timer of
             # the loop is finer than that.
             time.sleep(self._rest_s)
         readers = self._readers

@@ -15,14 +15,14 @@ class EventTooLong(ValueError):
 class EventSplitter:
     """Cuts a body into events, however the network cut it; calls `emit` with the data of each as it completes."""
 
-    __slots__ = ("_between", "_data", "_data_bytes", "_emit", "_pending")
+    __slots__ = ("_data", "_data_bytes", "_emit", "_pending", "between")
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit
         self._pending = bytearray()
         self._data: list[bytes] = []
         self._data_bytes = 0
-        self._between = True
+        self.between = True
         """Whether no event has begun."""
 
     def feed(self, body: bytes) -> None:
@@ -30,7 +30,7 @@ class EventSplitter:
         # Nearly always one read holds one event of one line: no copy into the buffer, no search for lines. A slice, and
         # a search for a byte by its number, take a third of the time of startswith and `b"\r" in`.
         line, _, rest = body.partition(b"\n")
-        if rest == b"\n" and self._between and line[:6] == b"data: " and _CR not in line:
+        if rest == b"\n" and self.between and line[:6] == b"data: " and _CR not in line:
             emit = self._emit
             emit(line[6:])
             return
@@ -39,7 +39,7 @@ class EventSplitter:
             self._split_lines()
         if len(self._pending) + self._data_bytes > MAX_EVENT_BYTES:
             raise EventTooLong(f"an event of more than {MAX_EVENT_BYTES} bytes")
-        self._between = not self._pending and not self._data
+        self.between = not self._pending and not self._data
 
     @property
     def unfinished(self) -> bool:

@@ -11,10 +11,11 @@ import socket
 import struct
 import sys
 import time
+from time import monotonic_ns
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python 3.11 does not name it
 ANCILLARY_BYTES = 64
-_TIMESPEC = struct.Struct("@ll")
+_unpack_timespec = struct.Struct("@ll").unpack
 _NS_PER_S = 1_000_000_000
 # Further off than this a stamp says more of a stepped wall clock than of our lag, so the offset is sampled anew.
 _SUSPICIOUS_LAG_NS = 500_000_000
@@ -26,10 +27,23 @@ Ancillary = list[tuple[int, int, bytes]]
 class ArrivalClock:
     """The clock of one worker; one thread."""
 
-    __slots__ = ("_held", "_kernel_stamps", "_offset_ns", "_source", "found_ns", "lags_ns", "own_stamps")
+    __slots__ = (
+        "_held",
+        "_kernel_stamps",
+        "_offset_ns",
+        "_second",
+        "_second_ns",
+        "_source",
+        "found_ns",
+        "lags_ns",
+        "own_stamps",
+    )
 
     def __init__(self) -> None:
         self._offset_ns = _sample_offset_ns()
+        self._second = -1
+        self._second_ns = 0
+        """The last stamp's second of CLOCK_REALTIME, and when that began by CLOCK_MONOTONIC."""
         self.lags_ns: list[int] = []
         """Distance from arrival to processing, one per read with a kernel stamp, since `take_lags`."""
         self.found_ns = 0
@@ -50,7 +64,7 @@ class ArrivalClock:
 
     def resync(self) -> None:
         """Sample the offset of the two clocks, and begin a new second; the lags of the old one have been taken."""
-        self._offset_ns = _sample_offset_ns()
+        self._sample_offset()
         self._source = self.source
         self._kernel_stamps = 0
         self.own_stamps = 0
@@ -70,22 +84,29 @@ class ArrivalClock:
         if not ancillary:
             self.own_stamps += 1
             return self.found_ns
-        seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-        stamp_ns: int = seconds * _NS_PER_S + nanoseconds
-        lag_ns = time.time_ns() - stamp_ns
-        if lag_ns < 0 or lag_ns > _SUSPICIOUS_LAG_NS:
-            return self._doubtful_arrival_ns(stamp_ns)
-        self.lags_ns.append(lag_ns)
-        return stamp_ns + self._offset_ns
+        second, nanoseconds = _unpack_timespec(ancillary[0][2])
+        if second != self._second:
+            self._second = second
+            self._second_ns = second * _NS_PER_S + self._offset_ns
+        at_ns: int = self._second_ns + nanoseconds
+        lag_ns = monotonic_ns() - at_ns
+        if 0 <= lag_ns < _SUSPICIOUS_LAG_NS:
+            self.lags_ns.append(lag_ns)
+            return at_ns
+        return self._doubtful_arrival_ns(second * _NS_PER_S + nanoseconds)
 
     def _doubtful_arrival_ns(self, stamp_ns: int) -> int:
         before = self._offset_ns
-        self._offset_ns = _sample_offset_ns()
-        now = time.monotonic_ns()
+        self._sample_offset()
+        now = monotonic_ns()
         if abs(self._offset_ns - before) > _STEP_NS:
             return now  # the wall clock was set: this one stamp belongs to neither offset
         self.lags_ns.append(max(0, now - stamp_ns - self._offset_ns))
         return min(stamp_ns + self._offset_ns, now)
+
+    def _sample_offset(self) -> None:
+        self._offset_ns = _sample_offset_ns()
+        self._second = -1
 
 
 def ask_for_stamps(sock: socket.socket) -> bool:
@@ -103,9 +124,9 @@ def _sample_offset_ns() -> int:
     """Return CLOCK_MONOTONIC − CLOCK_REALTIME, by the tightest of a few readings."""
     best_width, best = None, 0
     for _ in range(5):
-        before = time.monotonic_ns()
+        before = monotonic_ns()
         wall = time.time_ns()
-        after = time.monotonic_ns()
+        after = monotonic_ns()
         if best_width is None or after - before < best_width:
             best_width, best = after - before, (before + after) // 2 - wall
     return best

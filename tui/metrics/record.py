@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from itertools import pairwise
+from operator import sub
 
 import msgspec
 
@@ -94,7 +94,7 @@ class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def pack_gaps(stamps_ns: list[int]) -> bytes:
     """Return the gaps between successive stamps (ns) as `RequestRecord.event_gaps_us` holds them."""
-    gaps_us = [(later - earlier) // NS_PER_US for earlier, later in pairwise(stamps_ns)]
+    gaps_us = [gap_ns // NS_PER_US for gap_ns in map(sub, stamps_ns[1:], stamps_ns)]
     if gaps_us and not 0 <= min(gaps_us) <= max(gaps_us) <= 0xFFFFFFFF:
         gaps_us = [min(max(gap, 0), 0xFFFFFFFF) for gap in gaps_us]
     gaps = array("I", gaps_us)

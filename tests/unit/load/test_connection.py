@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui.engines.streams import decode_openai
@@ -114,6 +114,67 @@ def test_a_killed_engine_is_never_a_success_cut_at_every_byte(number: int) -> No
         answer = answer_to(stream[:at], stream[at:], asked=400)
         assert answer.outcome is Outcome.ENGINE_DEAD
         assert answer.error.startswith("EngineCore encountered an issue")
+
+
+SAID = b'{"choices": [{"text": "a"}]}'
+ODD = [
+    token(),
+    token(),
+    token(usage={"prompt_tokens": 7, "completion_tokens": 2}),
+    usage(3),
+    DONE,
+    END,
+    chunk(b"data: %b\n\ndata: %b\n\n" % (SAID, SAID)),
+    chunk(b"data: %b" % SAID[:9]),
+    chunk(SAID[9:] + b"\n\n"),
+    chunk(b"data: %b\r\n\r\n" % SAID),
+    chunk(b"data: %b\r\r" % SAID),
+    chunk(b"data: %b\n" % SAID),
+    chunk(b"\n"),
+    chunk(b"\r\n"),
+    chunk(b": a comment\n\n"),
+    chunk(b"id: 1\ndata: %b\n\n" % SAID),
+    chunk(b"data: \n\n"),
+    chunk(b"data: %b\n\n" % SAID.replace(b" ", b"\n")),
+    chunk(b"data: %b\n\n" % SAID.replace(b" ", b"\r")),
+    chunk(b"data: a\r\ndata: %b\n\n" % SAID),
+    chunk(b"data: %b\n\n" % SAID.replace(b"a", b"a" * 5000)),
+    token().upper().replace(b"DATA", b"data"),
+    token().replace(b"\r\n", b";name=value\r\n", 1),
+    b"0" + token(),
+    b"+" + token(),
+    b" " + token(),
+    token().replace(b"a", b"aa", 1),
+    token()[:-2],
+    b"\r\n",
+    event({"error": {"message": "no", "code": 400}}),
+]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from(ODD), max_size=8), st.lists(st.integers(0, 1000), max_size=6))
+def test_how_a_stream_is_cut_into_reads_says_nothing(pieces: list[bytes], cuts: list[int]) -> None:
+    stream = HEAD + b"".join(pieces)
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    cut_so = [
+        [HEAD, *pieces],
+        [stream[a:b] for a, b in pairwise(edges)],
+        [stream[at : at + 1] for at in range(len(stream))],
+    ]
+    seen = []
+    for reads in cut_so:
+        answer = answer_to(*reads)
+        seen.append(
+            (answer.over, answer.outcome, answer.usage, answer.counted, answer.keep_alive, answer.prompt_tokens)
+        )
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_what_looks_like_a_chunk_within_a_chunk_is_none() -> None:
+    comment = b":c\r\n"
+    size = b"%x\r\n" % len(comment + token())
+    pieces = [HEAD, token(), size + comment, token(), b"\r\n", token(), usage(3), DONE, END]
+    assert answer_to(*pieces).outcome is answer_to(b"".join(pieces)).outcome is Outcome.OK
 
 
 def test_the_time_of_a_token_is_that_of_the_read_that_completed_it() -> None:
