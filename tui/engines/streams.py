@@ -28,7 +28,7 @@ Decoder = Callable[[bytes], StreamEvent]
 
 TOKEN = StreamEvent(bears_tokens=True)
 """What nearly every event says: a decoder that returns this very object spares a look at its fields."""
-_NOTHING = StreamEvent()
+NOTHING = StreamEvent()
 _DONE = StreamEvent(done=True)
 _ABSENT = msgspec.Raw()
 # What stands in a delta that bears nothing: the key is absent, null, or an empty text or list.
@@ -95,7 +95,7 @@ def decode_openai(payload: bytes) -> StreamEvent:
     usage = chunk.usage
     bears = bool(choices) and (choices[0].delta is None or _bears_tokens(choices[0].delta))  # type: ignore[index]
     if usage is None or usage.completion_tokens is None:
-        return TOKEN if bears else _NOTHING
+        return TOKEN if bears else NOTHING
     return StreamEvent(
         bears_tokens=bears,
         output_tokens=usage.completion_tokens,

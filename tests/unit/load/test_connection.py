@@ -151,7 +151,7 @@ ODD = [
 ]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(st.lists(st.sampled_from(ODD), max_size=8), st.lists(st.integers(0, 1000), max_size=6))
 def test_how_a_stream_is_cut_into_reads_says_nothing(pieces: list[bytes], cuts: list[int]) -> None:
     stream = HEAD + b"".join(pieces)
