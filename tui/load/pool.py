@@ -1,6 +1,6 @@
 """The load: users spread over worker processes, as one. asyncio, runs in the bench; no request passes through here.
 
-Workers are told what to do and tell ten times a second what they did. One that dies takes nothing with it but the
+Workers are told what to do and tell five times a second what they did. One that dies takes nothing with it but the
 requests it had under way: these are recorded as lost, and its users go on elsewhere.
 """
 
@@ -47,7 +47,7 @@ __all__ = ["LoadPool", "LoadProgress", "LoadTarget", "PromptSource"]
 
 USERS_PER_WORKER = 1500
 BUSY_CPU_SHARE = 0.7
-BUSY_TICKS = 10
+BUSY_TICKS = round(1 / REPORT_PERIOD_S)
 START_TIMEOUT_S = 30.0
 MAX_SPARE_CONNECTIONS = 256
 # A worker that dies again and again has a cause that one more will not remove.
@@ -92,7 +92,6 @@ class LoadPool:
         self._news = asyncio.Event()
         self._spawning = asyncio.Lock()
         self._growing: asyncio.Task[None] | None = None
-        self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def start(self) -> None:
@@ -100,15 +99,13 @@ class LoadPool:
         await self._grow(1)
         if not self._members:
             raise VrampError("no load worker could be started")
-        self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
         """End all workers at once and wait until they are gone."""
         self._stopping = True
-        tasks = [task for task in (self._ticking, self._growing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._growing is not None:
+            self._growing.cancel()
+            await asyncio.gather(self._growing, return_exceptions=True)
         await asyncio.gather(*(member.stop() for member in self._members))
         self._members.clear()
         if self._errand is not None:
@@ -324,6 +321,8 @@ class LoadPool:
         if member.busy_ticks >= BUSY_TICKS:
             member.busy_ticks = 0
             self._relieve(member)
+        if report.tick:
+            self._on_progress(self._progress())
         self._pulse()
 
     def _on_left(self, member: Member, users: list[int]) -> None:
@@ -347,6 +346,7 @@ class LoadPool:
             errand.on_over(member)
         for user in [user for user, where in self._placed.items() if where is member]:
             del self._placed[user]
+        self._on_progress(self._progress())
         self._pulse()
         self._deaths_ns = [at for at in self._deaths_ns if now_ns() - at < DEATHS_WITHIN_S * NS_PER_S] + [now_ns()]
         if len(self._deaths_ns) > DEATHS_BEFORE_GIVING_UP:
@@ -367,11 +367,6 @@ class LoadPool:
             self._on_records(
                 [msgspec.structs.replace(record, request_id=first + place) for place, record in enumerate(records)]
             )
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(REPORT_PERIOD_S)
-            self._on_progress(self._progress())
 
     def _progress(self) -> LoadProgress:
         reports = [member.latest for member in self._members if member.latest is not None]

@@ -13,7 +13,7 @@ import msgspec
 from tui.engines.base import RequestShape
 from tui.metrics.record import RequestRecord
 
-REPORT_PERIOD_S = 0.1
+REPORT_PERIOD_S = 0.2
 BUCKET_NS = 100_000_000
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -44,7 +44,7 @@ class PromptSource(msgspec.Struct, frozen=True):
 
 
 class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool tells ten times a second: the state now, and what arrived since it last told."""
+    """What a pool tells with each regular report of a worker: the state now, and what arrived since it last told."""
 
     at_ns: int
     users_active: int
@@ -136,6 +136,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What happened in a worker since its last report."""
 
     at_ns: int
+    tick: bool
+    """Whether it is a regular one; the others tell of something that will not wait."""
     users_active: int
     in_flight: int
     tokens: list[tuple[int, int]]

@@ -43,8 +43,8 @@ from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
 TICKS_PER_S = round(1 / REPORT_PERIOD_S)
-# Of the lags of a tenth of a second this many are kept: enough for a p99 over a second, little to sort each time.
-LAGS_PER_TICK = 50
+# Of the lags between two ticks this many are kept: enough for a p99 over a second, little to sort each time.
+LAGS_PER_TICK = 100
 SPARE_DESCRIPTORS = 64
 
 
@@ -201,6 +201,7 @@ class Worker:
         tokens, events = desk.tally.take()
         report = Report(
             at_ns=now_ns(),
+            tick=tick,
             users_active=len(self._users) + (len(self._burst.askers) if self._burst else 0),
             in_flight=desk.in_flight,
             tokens=tokens,
