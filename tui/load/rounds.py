@@ -16,8 +16,8 @@ from tui.load.stamps import ArrivalClock
 
 # Below it a rest would gather one event or none.
 MANY_READS_PER_S = 2000
-# A rest is to gather as many reads as this: more save little, and it delays the requests that follow an answer.
-GATHERED_READS = 16
+# A rest is to gather as many reads as this: more save little, and a rest delays the requests that follow an answer.
+GATHERED_READS = 12
 LONGEST_REST_S = 0.0012
 
 
