@@ -67,7 +67,7 @@ class Rounds:
             time.sleep(self._rest_s)
         readers = self._readers
         ready = self._epoll.poll(0)
-        self._clock.found_ns = time.monotonic_ns()
+        self._clock.begin_round()
         self._reads += len(ready)
         for fd, _ in ready:
             read = readers.get(fd)
@@ -97,7 +97,7 @@ class LoopReaders:
         """Do nothing: each connection is removed as it closes."""
 
     def _read(self, read: Callable[[], None]) -> None:
-        self._clock.found_ns = time.monotonic_ns()
+        self._clock.begin_round()
         read()
 
 

@@ -1,8 +1,8 @@
 """When bytes arrived: the kernel's receive timestamp where it is to be had, else our own.
 
 SO_TIMESTAMPNS (socket(7)) gives CLOCK_REALTIME of the last segment that a read returned; it is moved to the one axis
-of a session, CLOCK_MONOTONIC, by an offset that is sampled each second. So a token's time does not depend on how busy
-the worker is, and the distance to the present is the worker's own lag.
+of a session, CLOCK_MONOTONIC, by an offset that is sampled each second, and at once when the wall clock was set. So a
+token's time does not depend on how busy the worker is, and the distance to the present is the worker's own lag.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class ArrivalClock:
     __slots__ = (
         "_held",
         "_kernel_stamps",
+        "_longest_lag_ns",
         "_offset_ns",
         "_second",
         "_second_ns",
@@ -44,6 +45,8 @@ class ArrivalClock:
         self._second = -1
         self._second_ns = 0
         """The last stamp's second of CLOCK_REALTIME, and when that began by CLOCK_MONOTONIC."""
+        self._longest_lag_ns = _SUSPICIOUS_LAG_NS
+        """Beyond it a stamp is doubtful; 0 while what is read may be older than a new setting of the wall clock."""
         self.lags_ns: list[int] = []
         """Distance from arrival to processing, one per read with a kernel stamp, since `take_lags`."""
         self.found_ns = 0
@@ -69,6 +72,13 @@ class ArrivalClock:
         self._kernel_stamps = 0
         self.own_stamps = 0
 
+    def begin_round(self) -> None:
+        """Take it that what is there now is about to be read."""
+        found_ns = self.found_ns = monotonic_ns()
+        self._longest_lag_ns = _SUSPICIOUS_LAG_NS
+        if abs(found_ns - time.time_ns() - self._offset_ns) > _STEP_NS and self._is_stepped():
+            self._longest_lag_ns = 0
+
     def take_lags(self) -> list[int]:
         """Return the lags since the last call, ns."""
         lags_ns, self.lags_ns = self.lags_ns, []
@@ -90,19 +100,26 @@ class ArrivalClock:
             self._second_ns = second * _NS_PER_S + self._offset_ns
         at_ns: int = self._second_ns + nanoseconds
         lag_ns = monotonic_ns() - at_ns
-        if 0 <= lag_ns < _SUSPICIOUS_LAG_NS:
+        if 0 <= lag_ns < self._longest_lag_ns:
             self.lags_ns.append(lag_ns)
             return at_ns
         return self._doubtful_arrival_ns(second * _NS_PER_S + nanoseconds)
 
     def _doubtful_arrival_ns(self, stamp_ns: int) -> int:
-        before = self._offset_ns
-        self._sample_offset()
+        if not self._longest_lag_ns:
+            return self.found_ns
+        stepped = self._is_stepped()
         now = monotonic_ns()
-        if abs(self._offset_ns - before) > _STEP_NS:
-            return now  # the wall clock was set: this one stamp belongs to neither offset
+        if stepped:
+            return now  # this one stamp belongs to neither offset
         self.lags_ns.append(max(0, now - stamp_ns - self._offset_ns))
         return min(stamp_ns + self._offset_ns, now)
+
+    def _is_stepped(self) -> bool:
+        """Sample the offset, and say whether the wall clock was set since the last time."""
+        before = self._offset_ns
+        self._sample_offset()
+        return abs(self._offset_ns - before) > _STEP_NS
 
     def _sample_offset(self) -> None:
         self._offset_ns = _sample_offset_ns()

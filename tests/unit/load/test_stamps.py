@@ -33,7 +33,7 @@ def test_a_stamp_is_moved_to_the_monotonic_axis(clock: ArrivalClock) -> None:
 
 
 def test_without_a_stamp_it_is_our_own_and_says_so(clock: ArrivalClock) -> None:
-    clock.found_ns = time.monotonic_ns()
+    clock.begin_round()
     assert clock.arrival_ns([]) == clock.found_ns
     assert clock.source == "client"
     clock.arrival_ns(ancillary(time.time_ns()))
@@ -61,6 +61,21 @@ def test_a_stepped_wall_clock_moves_no_time(clock: ArrivalClock, step_ns: int, m
         arrival_ns = clock.arrival_ns(message)
         assert abs(arrival_ns - before) < 1_000_000_000
         assert arrival_ns <= time.monotonic_ns() + 1_000_000
+
+
+@pytest.mark.parametrize("step_ns", [-12_000_000, 12_000_000])
+def test_a_small_step_is_seen_by_the_round_after_it(
+    clock: ArrivalClock, step_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time_ns
+    before = ancillary(real())
+    monkeypatch.setattr(time, "time_ns", lambda: real() + step_ns)
+    clock.begin_round()
+    # Stamped before or after the step: nobody can tell, so both are our own.
+    assert clock.arrival_ns(before) == clock.arrival_ns(ancillary(real() + step_ns)) == clock.found_ns
+    clock.begin_round()
+    there_ns = time.monotonic_ns()
+    assert abs(clock.arrival_ns(ancillary(real() + step_ns)) - there_ns) < abs(step_ns) / 2
 
 
 def wait_for_stamping(sender: socket.socket, receiver: socket.socket) -> None:
