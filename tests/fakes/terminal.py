@@ -114,11 +114,16 @@ class Terminal:
 
     def close(self) -> None:
         """End the program if it still runs, and the pty."""
+        try:
+            alive = self.process.isalive()  # where it has ended, no zombie is left
+        except pexpect.ExceptionPexpect:
+            alive = False  # somebody else has waited for it
+        if alive:
+            self.process.kill(signal.SIGKILL)
+            self.process.wait()
         if self.process.child_fd == -1:
             self.process.closed = True
             return
-        if self.process.isalive():
-            self.process.kill(signal.SIGKILL)
         self.process.close(force=True)
 
 
