@@ -221,8 +221,9 @@ class Answer:
             self._judge_plain_body()
 
     def _on_event(self, payload: bytes) -> None:
+        decode = self._decode  # a callable in a slot is called faster by way of a local name
         try:
-            event = self._decode(payload)
+            event = decode(payload)
         except ValueError as error:
             self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
             return
