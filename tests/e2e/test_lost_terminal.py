@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,22 @@ from tests.fakes.terminal import Terminal
 
 PATIENCE_S = 30.0
 LOOK_EVERY_S = 1.0
+TAKEN, GIVEN_BACK = b"\x1b[?1049h", b"\x1b[?1049l"
+
+STOPPED_WHILE_IT_DRAWS = """
+import os, signal
+from textual.app import App
+from tui.view.terminal import TerminalDriver
+
+class Drawing(App):
+    BINDINGS = [("q", "quit", "quit")]
+
+    def on_ready(self):
+        with self._driver._writer_thread._queue.mutex:
+            os.kill(os.getpid(), signal.SIGTSTP)
+
+Drawing(driver_class=TerminalDriver).run()
+"""
 
 
 def view_of(terminal: Terminal) -> psutil.Process:
@@ -23,15 +40,13 @@ def view_of(terminal: Terminal) -> psutil.Process:
     return next((child for child in first.children() if "tui" in child.cmdline()), first)
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, f"waited for {what}"
-        time.sleep(0.05)
+def stopped(view: psutil.Process) -> Callable[[str], bool]:
+    """Whether the app stands still; to be asked while its terminal is read, for it draws to the last moment."""
+    return lambda _: bool(view.status() == psutil.STATUS_STOPPED)
 
 
-def taken_times(terminal: Terminal, times: int) -> Callable[[str], bool]:
-    return lambda _: terminal.raw.count(b"\x1b[?1049h") == times
+def sent(sequence: bytes, terminal: Terminal, times: int) -> Callable[[str], bool]:
+    return lambda _: terminal.raw.count(sequence) == times
 
 
 @pytest.mark.parametrize("again", range(3))
@@ -78,10 +93,10 @@ def test_a_stop_from_outside_is_come_back_from_with_the_same_threads(world: Worl
         before = view.num_threads()
         for taken in (1, 2, 3):
             terminal.kill(signal.SIGSTOP)
-            wait_until(lambda: view.status() == psutil.STATUS_STOPPED, "the stop")
+            terminal.wait_until(stopped(view), "the stop")
             terminal.kill(signal.SIGCONT)
-            terminal.wait_until(taken_times(terminal, taken + 1), "the screen again")
-        wait_until(lambda: view.num_threads() == before, f"{before} threads, found {view.num_threads()}")
+            terminal.wait_until(sent(TAKEN, terminal, taken + 1), "the screen again")
+        terminal.wait_until(lambda _: view.num_threads() == before, f"{before} threads, found {view.num_threads()}")
         terminal.send("q")
         assert terminal.wait_exit() == 0
 
@@ -90,11 +105,21 @@ def test_a_stop_that_was_asked_for_gives_the_terminal_back_meanwhile(world: Worl
     with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
         terminal.wait_for("simulated")
         view = view_of(terminal)
-        terminal.kill(signal.SIGTSTP)
-        wait_until(lambda: view.status() == psutil.STATUS_STOPPED, "the stop")
-        terminal.wait_until(lambda _: b"\x1b[?1049l" in terminal.raw, "the terminal given back")
+        for taken in (1, 2, 3):
+            terminal.kill(signal.SIGTSTP)
+            terminal.wait_until(stopped(view), "the stop")
+            terminal.wait_until(sent(GIVEN_BACK, terminal, taken), "the terminal back")
+            terminal.kill(signal.SIGCONT)
+            terminal.wait_until(sent(TAKEN, terminal, taken + 1), "the screen again")
+            terminal.wait_for("simulated")
+        terminal.send("q")
+        assert terminal.wait_exit() == 0
+
+
+def test_a_stop_in_the_middle_of_drawing_does_not_wait_for_itself() -> None:
+    with Terminal([sys.executable, "-c", STOPPED_WHILE_IT_DRAWS]) as terminal:
+        terminal.wait_until(stopped(view_of(terminal)), "the stop")
         terminal.kill(signal.SIGCONT)
-        terminal.wait_until(taken_times(terminal, 2), "the screen again")
-        terminal.wait_for("simulated")
+        terminal.wait_until(sent(TAKEN, terminal, 2), "the screen again")
         terminal.send("q")
         assert terminal.wait_exit() == 0

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -17,7 +18,8 @@ class TerminalDriver(LinuxDriver):
 
     What is drawn goes through a bounded queue to a thread. Where the terminal hangs up, that thread would end at its
     first write, and the app wait for ever for room in the queue. The kernel sends SIGCONT along with the SIGHUP of a
-    hang-up, and after a SIGSTOP; Textual would start its threads a second time, in the middle of whatever runs.
+    hang-up, and after a SIGSTOP; Textual would start its threads a second time. It would also give the terminal away
+    and take it in the middle of whatever runs, the queue's own lock held perhaps; here the loop does both.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -37,12 +39,19 @@ class TerminalDriver(LinuxDriver):
         self._drawing = False
         super().stop_application_mode()
 
+    def _sigtstp_application(self, *_: object) -> None:
+        if not (self._drawing and self._auto_restart and _soon(self._give_way)):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
     def _sigcont_application(self, *_: object) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # at the very end, or the very beginning
-        loop.call_soon_threadsafe(self._come_back)
+        _soon(self._come_back)
+
+    def _give_way(self) -> None:
+        """Give the terminal back, and stop."""
+        if self._drawing:
+            self.suspend_application_mode()
+            self._must_signal_resume = True
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def _come_back(self) -> None:
         """Take the terminal again after a stop, whether the stop was asked for or not."""
@@ -53,6 +62,15 @@ class TerminalDriver(LinuxDriver):
         elif not self._must_signal_resume:
             return
         self.resume_application_mode()
+
+
+def _soon(call: Callable[[], None]) -> bool:
+    """Have the loop make a call, and return whether there is one: not at the very beginning, nor at the very end."""
+    try:
+        asyncio.get_running_loop().call_soon_threadsafe(call)
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Output:
