@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 from tui.core.safe_text import safe_line
-from tui.engines.streams import NOTHING, TOKEN, Decoder, StreamEvent, read_error
+from tui.engines.streams import TOKEN, Decoder, StreamEvent, read_error
 from tui.load.sse import EventSplitter, EventTooLong
 from tui.metrics.outcome import Outcome
 
@@ -314,17 +314,16 @@ class Answer:
     def _finish(self, outcome: Outcome, error: str) -> None:
         self.over = True
         self._between_chunks = False
-        self._decode = _pass_over
         self.outcome = outcome
         self.error = safe_line(error, limit=MAX_ERROR_CHARS)
         self._body = bytearray()
-        # The parser holds our methods: without this each answer would wait for the garbage collector.
+        # Both hold our methods: each answer, with the time of each token, would wait for the garbage collector.
         self._parser = None
+        self._splitter.emit = _pass_over
 
 
-def _pass_over(_: bytes) -> StreamEvent:
-    """Read what the same read held behind the event that ended it."""
-    return NOTHING
+def _pass_over(_: bytes) -> None:
+    """Take what the same read held behind the event that ended an answer."""
 
 
 def _tells_of_dead_engine(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import re
 from itertools import pairwise
@@ -361,6 +362,31 @@ def test_an_error_event_outlives_the_reset_that_follows() -> None:
     answer = answer_to(HEAD, event({"error": {"message": "EngineCore encountered an issue", "code": 500}}))
     answer.end_of_stream(9, "Connection reset by peer")
     assert answer.outcome is Outcome.ENGINE_DEAD
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([HEAD, chunk(token()), chunk(usage(1)), chunk(DONE), END], id="whole"),
+        pytest.param([HEAD, chunk(token()), chunk(b"data: {\n\n")], id="malformed"),
+        pytest.param([HEAD, chunk(token() * 20)], id="too many"),
+        pytest.param([b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"], id="refused"),
+        pytest.param([b"nonsense\r\n"], id="not HTTP"),
+        pytest.param([HEAD, chunk(token())], id="cut off"),
+        pytest.param([], id="nothing"),
+    ],
+)
+def test_what_is_over_does_not_wait_for_the_garbage_collector(pieces: list[bytes]) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        answer = answer_to(*pieces, asked=1)
+        answer.end_of_stream(9)
+        assert answer.over
+        del answer
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_connection_close_is_heeded() -> None:
