@@ -142,7 +142,8 @@ class Asker:
         assert self._link is not None and self._pieces is not None and self._configured is not None
         desk = self._desk
         shape = self._configured.shape
-        self._answer = Answer(shape.output_tokens, desk.decoder, desk.tally)
+        self._answer = Answer(shape.output_tokens, desk.decoder, desk.tally, self._on_last_token)
+        self._link.set_urgent(shape.output_tokens == 1)
         if not self._retried:
             self._start_ns = now_ns()
         self._link.send(self._pieces)
@@ -198,6 +199,10 @@ class Asker:
             at_ns = now_ns()
             answer.end_of_stream(at_ns, "" if error is None else _error_text(error))
             self._over(answer, at_ns)
+
+    def _on_last_token(self) -> None:
+        if self._link is not None:
+            self._link.set_urgent(True)
 
     def _ready(self) -> None:
         on_ready, self._on_ready = self._on_ready, None

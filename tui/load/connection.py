@@ -5,6 +5,7 @@ Everything in here runs once per token, by callbacks: no task, no copy that can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import httptools
@@ -46,7 +47,8 @@ class Answer:
         "_header_bytes",
         "_in_body",
         "_is_stream",
-        "_most_events",
+        "_next_mark",
+        "_on_last_token",
         "_parser",
         "_splitter",
         "_tally",
@@ -62,9 +64,18 @@ class Answer:
         "usage",
     )
 
-    def __init__(self, output_tokens_asked: int, decode: Decoder, tally: Tally) -> None:
+    def __init__(
+        self,
+        output_tokens_asked: int,
+        decode: Decoder,
+        tally: Tally,
+        on_last_token: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_last_token` is called when all tokens that were asked for but one have come."""
         self._asked = output_tokens_asked
-        self._most_events = output_tokens_asked + EVENT_SLACK
+        self._on_last_token = on_last_token
+        self._next_mark = output_tokens_asked - 1
+        """So many events with tokens, and there is something to be done."""
         self._decode = decode
         self._tally = tally
         self._splitter = EventSplitter(self._on_event)
@@ -232,14 +243,25 @@ class Answer:
             stamps_ns = self.stamps_ns
             stamps_ns.append(at_ns)
             self._tally.arrivals_ns.append(at_ns)
-            if len(stamps_ns) > self._most_events:
-                self._too_many(f"{len(stamps_ns)} events with tokens")
+            if len(stamps_ns) >= self._next_mark:
+                self._on_mark()
         elif event.output_tokens is not None:
             self._on_usage(event)
         elif event.error is not None:
             self._on_error_event(event)
         elif event.done:
             self._done = True
+
+    def _on_mark(self) -> None:
+        if self._next_mark < self._asked:
+            self._on_nearly_over()
+        else:
+            self._too_many(f"{len(self.stamps_ns)} events with tokens")
+
+    def _on_nearly_over(self) -> None:
+        self._next_mark = self._asked + EVENT_SLACK + 1
+        if self._on_last_token is not None:
+            self._on_last_token()
 
     def _on_usage(self, event: StreamEvent) -> None:
         usage = event.output_tokens or 0
@@ -252,6 +274,8 @@ class Answer:
             if new:
                 self._beyond += new
                 self._tally.add_more(self._at_ns, new)
+        if self._next_mark < self._asked and self.counted >= self._next_mark:
+            self._on_nearly_over()
         if event.prompt_tokens is not None:
             self.prompt_tokens = event.prompt_tokens
         if event.final_usage:

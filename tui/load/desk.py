@@ -73,7 +73,7 @@ class Desk:
         """
         self._to_ask.append(ask)
         if not self._asking_soon:
-            self._asking_soon = True
+            self._asking_soon = self.readers.in_haste = True
             self.loop.call_soon(self._ask_some)
 
     def _ask_some(self) -> None:
@@ -82,7 +82,7 @@ class Desk:
             while self._to_ask and now_ns() < until_ns:
                 self._to_ask.popleft()()
         finally:
-            self._asking_soon = bool(self._to_ask)
+            self._asking_soon = self.readers.in_haste = bool(self._to_ask)
             if self._asking_soon:
                 self.loop.call_soon(self._ask_some)
 

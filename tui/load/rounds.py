@@ -1,7 +1,8 @@
 """When the plain connections of a worker are read: at once, or many in one round.
 
 A wake-up costs more than the read that follows it. Where the kernel stamps what arrives, a token's time does not depend
-on when it is read: so when thousands of events come in a second, they are left to gather for about a millisecond.
+on when it is read: so when thousands of events come in a second, they are left to gather for 2 ms. What a request
+follows is not left to wait: the end of an answer ends the rest.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import select
 import sys
-import time
 from collections.abc import Callable
+from time import monotonic_ns
 
+from tui.core.clock import NS_PER_S
 from tui.load.stamps import ArrivalClock
 
-# Below it a rest would gather one event or none.
+# Below it a rest would gather a few events.
 MANY_READS_PER_S = 2000
-# A rest is to gather as many reads as this: more save little, and a rest delays the requests that follow an answer.
-GATHERED_READS = 12
-LONGEST_REST_S = 0.0012
+REST_NS = 2_000_000
+# Two events of one stream that are read at once share a stamp, the latter's: faster streams than this are not left to
+# gather.
+FAST_STREAM_READS_PER_S = 100
+NEVER_NS = 1 << 63
 
 
 class Rounds:
@@ -31,10 +35,16 @@ class Rounds:
         self._loop = loop
         self._clock = clock
         self._readers: dict[int, Callable[[], None]] = {}
-        self._rest_s = 0.0
+        self._urgent_fds: set[int] = set()
+        self._rests = False
         self._reads = 0
         self._judged_s = loop.time()
+        self.in_haste = False
+        """Set while requests wait to be sent: it does not rest before they are."""
+        self.due_ns = NEVER_NS
+        """When the next request is planned, CLOCK_MONOTONIC: no rest may delay it."""
         self._epoll = select.epoll()
+        self._urgent = select.epoll()
         loop.add_reader(self._epoll.fileno(), self._read_ready)
 
     def add(self, fd: int, read: Callable[[], None]) -> None:
@@ -42,29 +52,39 @@ class Rounds:
         self._readers[fd] = read
         self._epoll.register(fd, select.EPOLLIN)
 
+    def set_urgent(self, fd: int, urgent: bool) -> None:
+        """Say whether what comes from `fd` next ends a rest."""
+        if urgent and fd not in self._urgent_fds:
+            self._urgent_fds.add(fd)
+            self._urgent.register(fd, select.EPOLLIN)
+        elif not urgent and fd in self._urgent_fds:
+            self._urgent_fds.remove(fd)
+            self._urgent.unregister(fd)
+
     def remove(self, fd: int) -> None:
         """Call it no more; to be done before `fd` is closed."""
         if self._readers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self.set_urgent(fd, False)
 
     def judge(self) -> None:
         """Decide by the reads since the last call whether to let them gather from now on."""
         now_s = self._loop.time()
         reads_per_s = self._reads / max(now_s - self._judged_s, 0.001)
         self._reads, self._judged_s = 0, now_s
-        many = reads_per_s > MANY_READS_PER_S and self._clock.source == "kernel"
-        self._rest_s = min(GATHERED_READS / reads_per_s, LONGEST_REST_S) if many else 0.0
+        many = MANY_READS_PER_S < reads_per_s < FAST_STREAM_READS_PER_S * len(self._readers)
+        self._rests = many and self._clock.source == "kernel"
 
     def close(self) -> None:
         """Read no more."""
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+        self._urgent.close()
 
     def _read_ready(self) -> None:
-        if self._rest_s:
-            # It holds up the whole loop, and may: what else is due waits for about a millisecond, and no timer of
-            # the loop is finer than that.
-            time.sleep(self._rest_s)
+        if self._rests and not self.in_haste and self.due_ns - monotonic_ns() > REST_NS:
+            # It holds up the whole loop, and may: what else is due can wait for so long.
+            self._urgent.poll(REST_NS / NS_PER_S)
         readers = self._readers
         ready = self._epoll.poll(0)
         self._clock.begin_round()
@@ -81,10 +101,15 @@ class LoopReaders:
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: ArrivalClock) -> None:
         self._loop = loop
         self._clock = clock
+        self.in_haste = False
+        self.due_ns = NEVER_NS
 
     def add(self, fd: int, read: Callable[[], None]) -> None:
         """Call `read` whenever there is something to be read from `fd`."""
         self._loop.add_reader(fd, self._read, read)
+
+    def set_urgent(self, fd: int, urgent: bool) -> None:
+        """Do nothing: it never rests."""
 
     def remove(self, fd: int) -> None:
         """Call it no more; to be done before `fd` is closed."""

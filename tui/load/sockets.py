@@ -43,6 +43,9 @@ class Link(Protocol):
     def send(self, buffers: list[bytes]) -> None:
         """Send all bytes, in order."""
 
+    def set_urgent(self, urgent: bool) -> None:
+        """Say whether what comes next is to be read at once: a request will follow it."""
+
     def close(self) -> None:
         """Close at once."""
 
@@ -197,6 +200,11 @@ class PlainLink:
             # The answer may be there all the same (a server that refuses a body before it has read it).
             self._out.clear()
         self._loop.remove_writer(self._sock.fileno())
+
+    def set_urgent(self, urgent: bool) -> None:
+        """Say whether what comes next is to be read at once."""
+        if self._sock is not None:
+            self._readers.set_urgent(self._sock.fileno(), urgent)
 
     def _end(self, error: OSError | None) -> None:
         receiver = self._receiver

@@ -114,6 +114,10 @@ class TlsLink:
         else:
             self._flush()
 
+    def set_urgent(self, urgent: bool) -> None:
+        """Say whether what comes next is to be read at once."""
+        self._plain.set_urgent(urgent)
+
     def _flush(self) -> None:
         if self._to_send.pending:
             self._plain.send([self._to_send.read()])

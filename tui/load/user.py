@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from tui.core.clock import NS_PER_S, now_ns
 from tui.load.asker import Asker
 from tui.load.desk import Desk
+from tui.load.rounds import NEVER_NS
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
@@ -183,6 +184,7 @@ class Plan:
         self._next = len(self._times_ns)
         if self._timer is not None:
             self._timer.cancel()
+        self._desk.readers.due_ns = NEVER_NS
         for asker in self.askers:
             asker.end(Outcome.CANCELLED, "the load was cut")
         self._judge()
@@ -201,10 +203,13 @@ class Plan:
 
     def _start_due(self) -> None:
         self._timer = None
+        readers = self._desk.readers
+        readers.due_ns = NEVER_NS
         while self._next < len(self._times_ns):
             planned_ns = self._times_ns[self._next]
             wait_ns = planned_ns - now_ns()
             if wait_ns > 0:
+                readers.due_ns = planned_ns
                 self._timer = self._desk.loop.call_later(wait_ns / NS_PER_S, self._start_due)
                 return
             self._next += 1

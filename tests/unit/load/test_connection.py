@@ -188,6 +188,24 @@ def test_the_time_of_a_token_is_that_of_the_read_that_completed_it() -> None:
     assert answer.stamps_ns == [20, 30, 30]
 
 
+@pytest.mark.parametrize("asked", [1, 2, 5])
+def test_the_last_token_is_announced_once(asked: int) -> None:
+    announced: list[int] = []
+    answer = Answer(asked, decode_openai, Tally(), lambda: announced.append(len(answer.stamps_ns)))
+    for piece in [HEAD, *[chunk(token())] * asked, chunk(usage(asked)), chunk(DONE), END]:
+        answer.feed(piece, 1)
+    assert answer.outcome is Outcome.OK
+    assert announced == [max(1, asked - 1)]
+
+
+def test_the_last_token_is_announced_by_running_usage_too() -> None:
+    announced: list[int] = []
+    answer = Answer(5, decode_openai, Tally(), lambda: announced.append(answer.counted))
+    for tokens in (2, 4, 5):
+        answer.feed((HEAD if tokens == 2 else b"") + chunk(token(usage={"completion_tokens": tokens})), 1)
+    assert announced == [4]
+
+
 def test_packed_events_are_counted_by_running_usage() -> None:
     tally = Tally()
     answer = Answer(10, decode_openai, tally)

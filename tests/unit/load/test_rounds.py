@@ -13,11 +13,14 @@ import psutil
 import pytest
 import uvloop
 
-from tui.load.rounds import GATHERED_READS, LONGEST_REST_S, MANY_READS_PER_S, LoopReaders, Rounds
+from tui.load.rounds import FAST_STREAM_READS_PER_S, MANY_READS_PER_S, REST_NS, LoopReaders, Rounds
 from tui.load.stamps import SO_TIMESTAMPNS, ArrivalClock
 
 JUDGED_EVERY_S = 0.1
 MANY = round(MANY_READS_PER_S * JUDGED_EVERY_S) + 1
+# So many connections that none of them is a fast stream when there are MANY reads.
+ENOUGH = round(MANY_READS_PER_S / FAST_STREAM_READS_PER_S) + 5
+LONG_NS = 60_000_000_000
 
 
 @dataclass
@@ -79,7 +82,7 @@ def rounds(loop: ByHand, clock: ArrivalClock) -> Iterator[Rounds]:
 
 @pytest.fixture
 def connections(rounds: Rounds) -> Iterator[list[Connection]]:
-    made = [Connection() for _ in range(3)]
+    made = [Connection() for _ in range(ENOUGH)]
     for connection in made:
         rounds.add(connection.fd, connection.read)
     yield made
@@ -104,61 +107,132 @@ def judge(loop: ByHand, rounds: Rounds) -> None:
     rounds.judge()
 
 
+class Rests:
+    """What a rest waits for, and how long each was, s; `meanwhile` is done in place of waiting."""
+
+    def __init__(self, urgent: Any) -> None:
+        self._urgent = urgent
+        self.lasted_s: list[float] = []
+        self.meanwhile: Callable[[], object] = list
+
+    def poll(self, longest_s: float) -> None:
+        self.lasted_s.append(longest_s)
+        self.meanwhile()
+
+    def close(self) -> None:
+        self._urgent.close()
+
+
 @pytest.fixture
-def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long it slept, each time, in seconds."""
-    slept: list[float] = []
-    monkeypatch.setattr("tui.load.rounds.time.sleep", slept.append)
-    return slept
+def rests(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rests:
+    made = Rests(rounds._urgent)
+    monkeypatch.setattr(rounds, "_urgent", made)
+    return made
+
+
+@pytest.fixture
+def busy(loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]) -> list[Connection]:
+    """Connections by which so much came that reads are left to gather from now on."""
+    stamp(clock)
+    read_often(loop, connections[0], MANY)
+    judge(loop, rounds)
+    connections[0].seen.clear()
+    return connections
 
 
 def test_few_are_read_at_once(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: list[float]
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: Rests
 ) -> None:
     stamp(clock)
     read_often(loop, connections[0], MANY - 1)
     judge(loop, rounds)
     read_often(loop, connections[1], 1)
-    assert [len(each.seen) for each in connections] == [MANY - 1, 1, 0]
-    assert not rests
+    assert [len(each.seen) for each in connections[:3]] == [MANY - 1, 1, 0]
+    assert not rests.lasted_s
 
 
 def test_many_are_left_to_gather_until_they_are_few_again(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], monkeypatch: pytest.MonkeyPatch
+    loop: ByHand, rounds: Rounds, busy: list[Connection], rests: Rests
 ) -> None:
+    rests.meanwhile = lambda: busy[1].there.send(b"y")
+    read_often(loop, busy[0], 1)
+    assert rests.lasted_s == [REST_NS / 1e9]
+    assert [len(each.seen) for each in busy[:3]] == [1, 1, 0]
+    judge(loop, rounds)
+    read_often(loop, busy[0], 1)
+    assert [len(each.seen) for each in busy[:3]] == [2, 1, 0]
+    assert len(rests.lasted_s) == 1
+
+
+def test_fast_streams_are_not_left_to_gather(
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: Rests
+) -> None:
+    """Two events of one would share a stamp."""
+    for connection in connections[1:]:
+        rounds.remove(connection.fd)
     stamp(clock)
     read_often(loop, connections[0], MANY)
     judge(loop, rounds)
-    came = iter(connections[1:])
-    # While it rests, another one comes.
-    monkeypatch.setattr("tui.load.rounds.time.sleep", lambda _: next(came).there.send(b"y"))
     read_often(loop, connections[0], 1)
-    assert [len(each.seen) for each in connections] == [MANY + 1, 1, 0]
-    judge(loop, rounds)
-    read_often(loop, connections[0], 1)
-    assert [len(each.seen) for each in connections] == [MANY + 2, 1, 0]
-
-
-def test_the_more_come_the_shorter_the_rest(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: list[float]
-) -> None:
-    stamp(clock)
-    for times in (MANY, 10 * MANY):
-        read_often(loop, connections[0], times)
-        rests.clear()
-        judge(loop, rounds)
-        read_often(loop, connections[0], 1)
-        assert rests == [pytest.approx(min(GATHERED_READS * JUDGED_EVERY_S / times, LONGEST_REST_S), rel=0.01)]
+    assert not rests.lasted_s
 
 
 def test_without_kernel_stamps_it_never_rests(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: list[float]
+    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: Rests
 ) -> None:
     clock.arrival_ns([])
     read_often(loop, connections[0], 2 * MANY)
     judge(loop, rounds)
     read_often(loop, connections[0], 1)
-    assert not rests
+    assert not rests.lasted_s
+
+
+def test_it_does_not_rest_while_requests_wait(
+    loop: ByHand, rounds: Rounds, busy: list[Connection], rests: Rests
+) -> None:
+    rounds.in_haste = True
+    read_often(loop, busy[0], 1)
+    assert not rests.lasted_s
+    rounds.in_haste = False
+    read_often(loop, busy[0], 1)
+    assert len(rests.lasted_s) == 1
+
+
+@pytest.mark.parametrize(("due_in_ns", "rests_once"), [(-5, False), (REST_NS // 2, False), (LONG_NS, True)])
+def test_no_rest_delays_a_planned_request(
+    loop: ByHand, rounds: Rounds, busy: list[Connection], rests: Rests, due_in_ns: int, rests_once: bool
+) -> None:
+    rounds.due_ns = time.monotonic_ns() + due_in_ns
+    read_often(loop, busy[0], 1)
+    assert len(rests.lasted_s) == rests_once
+
+
+def test_the_end_of_an_answer_ends_a_rest(
+    loop: ByHand, rounds: Rounds, busy: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.load.rounds.REST_NS", LONG_NS)
+    for _ in range(2):  # to say it twice does no harm
+        rounds.set_urgent(busy[1].fd, True)
+    began_ns = time.monotonic_ns()
+    busy[1].there.send(b"end")
+    read_often(loop, busy[0], 1)
+    assert time.monotonic_ns() - began_ns < LONG_NS
+    assert [each.seen for each in busy[:3]] == [[b"x"], [b"end"], []]
+
+
+def test_what_is_urgent_no_more_ends_no_rest(loop: ByHand, rounds: Rounds, busy: list[Connection]) -> None:
+    gone = busy.pop()
+    for connection in (busy[1], gone):
+        rounds.set_urgent(connection.fd, True)
+    rounds.remove(gone.fd)
+    gone.close()
+    for _ in range(2):
+        rounds.set_urgent(busy[1].fd, False)
+    busy[1].there.send(b"y")
+    began_ns = time.monotonic_ns()
+    read_often(loop, busy[0], 1)
+    assert time.monotonic_ns() - began_ns >= REST_NS
+    assert [len(each.seen) for each in busy[:3]] == [1, 1, 0]
 
 
 def test_what_one_reader_closes_is_not_read(loop: ByHand, rounds: Rounds) -> None:
@@ -201,7 +275,7 @@ def test_our_own_stamp_is_when_all_of_a_round_were_found(
         connection.there.send(b"x")
     before = time.monotonic_ns()
     loop.turn()
-    assert len(stamps) == 3
+    assert len(stamps) == ENOUGH
     assert len(set(stamps)) == 1
     assert before <= stamps[0] <= time.monotonic_ns()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 
-from tests.fakes.load_worker import in_process_worker
+import pytest
+
+from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.paced_server import paced_server
 from tui.core.clock import now_ns
-from tui.load.wire import Cut, RunPlan
+from tui.load.rounds import NEVER_NS
+from tui.load.wire import Cut, RunPlan, SetUsers
 from tui.metrics.outcome import Outcome
 
 
@@ -35,9 +38,28 @@ async def test_latency_counts_from_the_planned_time_however_late_the_client_is()
 
 async def test_a_plan_that_is_cut_is_over_and_what_was_still_to_come_is_not_dropped() -> None:
     async with paced_server(gap_s=30) as server, in_process_worker(server.base_url) as load:
-        load.worker.obey(RunPlan(now_ns(), array("q", [0, 0, 60_000_000_000]).tobytes(), 1))
+        start_ns = now_ns()
+        load.worker.obey(RunPlan(start_ns, array("q", [0, 0, 60_000_000_000]).tobytes(), 1))
         await server.until(2)
+        assert load.worker._desk.readers.due_ns == start_ns + 60_000_000_000
         load.worker.obey(Cut())
+        assert load.worker._desk.readers.due_ns == NEVER_NS
         assert [record.outcome for record in load.records] == [Outcome.CANCELLED] * 2
         assert any(report.plan_over for report in load.reports)
         assert sum(report.dropped for report in load.reports) == 0
+
+
+@pytest.mark.parametrize(("tokens", "each_request"), [(1, [True, True]), (2, [False, True]), (3, [False, True])])
+async def test_the_end_of_an_answer_is_urgent_for_a_request_follows_it(
+    monkeypatch: pytest.MonkeyPatch, tokens: int, each_request: list[bool]
+) -> None:
+    async with (
+        paced_server(gap_s=0.001) as server,
+        in_process_worker(server.base_url, of=shape(output_tokens=tokens)) as load,
+    ):
+        said: list[bool] = []
+        monkeypatch.setattr(load.worker._desk.readers, "set_urgent", lambda _, urgent: said.append(urgent))
+        load.worker.obey(SetUsers([1], cut=False))
+        await load.until_records(2)
+        assert said[:4] == each_request * 2
+        load.worker.obey(Cut())
