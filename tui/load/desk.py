@@ -23,7 +23,7 @@ from tui.metrics.record import RequestRecord
 
 # Shorter than any gap between tokens, for two of one stream that are read at once share a stamp; and no shorter, for a
 # round of reads in between takes as long when thousands stream.
-ASKING_SLICE_NS = 5_000_000
+SLICE_NS = 5_000_000
 RESOLVE_AGAIN_NS = 2 * NS_PER_S
 
 
@@ -46,8 +46,7 @@ class Desk:
         self.left: list[int] = []
         self.configured: Configure | None = None
         self._ids = count(1)
-        self._to_ask: deque[Callable[[], None]] = deque()
-        self._asking_soon = False
+        self._to_do: deque[Callable[[], None]] = deque()
         self._prompts: PromptMaker | None = None
         self._decoder: Decoder | None = None
         self._head_before_length = b""
@@ -65,26 +64,27 @@ class Desk:
         self._head_before_length = request_head(self.target, configure.shape)
         self.configured = configure
 
-    def ask_soon(self, ask: Callable[[], None]) -> None:
-        """Have a request sent after what is there to be read now was read.
+    def soon(self, work: Callable[[], None]) -> None:
+        """Have something dear done after what is there to be read now was read: a request, a connection, a handshake.
 
-        When a batching engine ends a thousand streams at once, a thousand requests follow, each as dear as five reads:
-        in slices between the reads, they delay no token until the next one covers its time.
+        When a batching engine ends a thousand streams at once, a thousand requests follow, each as dear as five reads;
+        to open a connection is dearer, and a TLS handshake takes a hundred. In slices between the reads, they delay no
+        token until the next one covers its time.
         """
-        self._to_ask.append(ask)
-        if not self._asking_soon:
-            self._asking_soon = self.readers.in_haste = True
-            self.loop.call_soon(self._ask_some)
+        self._to_do.append(work)
+        if not self.readers.in_haste:
+            self.readers.in_haste = True
+            self.loop.call_soon(self._do_some)
 
-    def _ask_some(self) -> None:
-        until_ns = now_ns() + ASKING_SLICE_NS
+    def _do_some(self) -> None:
+        until_ns = now_ns() + SLICE_NS
         try:
-            while self._to_ask and now_ns() < until_ns:
-                self._to_ask.popleft()()
+            while self._to_do and now_ns() < until_ns:
+                self._to_do.popleft()()
         finally:
-            self._asking_soon = self.readers.in_haste = bool(self._to_ask)
-            if self._asking_soon:
-                self.loop.call_soon(self._ask_some)
+            self.readers.in_haste = bool(self._to_do)
+            if self._to_do:
+                self.loop.call_soon(self._do_some)
 
     @property
     def decoder(self) -> Decoder:
@@ -105,7 +105,7 @@ class Desk:
     def open_link(self, receiver: Receiver) -> Link:
         """Open a connection; `receiver` is told how that ended, never within this call."""
         if self._tls is not None:
-            return TlsLink(self.loop, self._tls, self.origin.host, receiver, self._open_plain)
+            return TlsLink(self.loop, self._tls, self.origin.host, receiver, self._open_plain, self.soon)
         return self._open_plain(receiver)
 
     def _open_plain(self, receiver: Receiver) -> PlainLink:

@@ -40,7 +40,7 @@ class Rounds:
         self._reads = 0
         self._judged_s = loop.time()
         self.in_haste = False
-        """Set while requests wait to be sent: it does not rest before they are."""
+        """Set while there is something to be done that comes of what was read: it does not rest before that is done."""
         self.due_ns = NEVER_NS
         """When the next request is planned, CLOCK_MONOTONIC: no rest may delay it."""
         self._epoll = select.epoll()

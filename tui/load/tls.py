@@ -26,7 +26,20 @@ class TlsLink:
     of that segment is the time of the event.
     """
 
-    __slots__ = ("_arrived", "_context", "_host", "_loop", "_plain", "_receiver", "_tls", "_to_send", "is_open")
+    __slots__ = (
+        "_arrived",
+        "_at_ns",
+        "_context",
+        "_host",
+        "_loop",
+        "_plain",
+        "_receiver",
+        "_soon",
+        "_step_waits",
+        "_tls",
+        "_to_send",
+        "is_open",
+    )
 
     def __init__(
         self,
@@ -35,8 +48,12 @@ class TlsLink:
         host: str,
         receiver: Receiver,
         open_plain: Callable[[Receiver], Link],
+        soon: Callable[[Callable[[], None]], None],
     ) -> None:
-        """Connect by `open_plain`, then agree on TLS with a server that must prove to be `host`."""
+        """Connect by `open_plain`, then agree on TLS with a server that must prove to be `host`.
+
+        Each step of the handshake is done by `soon`, for it takes as long as a hundred reads.
+        """
         self._loop = loop
         self._context = context
         self._host = host
@@ -45,6 +62,10 @@ class TlsLink:
         self._to_send = ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         self.is_open = False
+        self._soon = soon
+        self._step_waits = False
+        self._at_ns = 0
+        """When the last bytes came."""
         self._plain = open_plain(self)
 
     # What the plain link tells.
@@ -56,7 +77,7 @@ class TlsLink:
         except ValueError as error:  # a name that no certificate can hold
             self._end(error)
         else:
-            self._shake_hands(self._tls)
+            self._step_soon()
 
     def on_bytes(self, data: bytes, at_ns: int) -> None:
         """Encrypted bytes arrived."""
@@ -64,16 +85,28 @@ class TlsLink:
         if tls is None:
             return
         self._arrived.write(data)
-        if not self.is_open:
-            self._shake_hands(tls)
+        self._at_ns = at_ns
         if self.is_open:
-            self._decrypt(tls, at_ns)
+            self._decrypt(tls)
+        else:
+            self._step_soon()
 
     def on_closed(self, error: Exception | None) -> None:
         """TCP could not be connected, or has ended; without a word of TLS, as many servers do, is no error."""
-        self._end(error)
+        self._shake_hands()  # what came last may tell why
+        if self._receiver is not NOBODY:
+            self._end(error)
 
-    def _shake_hands(self, tls: ssl.SSLObject) -> None:
+    def _step_soon(self) -> None:
+        if not self._step_waits:
+            self._step_waits = True
+            self._soon(self._shake_hands)
+
+    def _shake_hands(self) -> None:
+        tls = self._tls
+        if tls is None or not self._step_waits or self._receiver is NOBODY:
+            return
+        self._step_waits = False
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -85,11 +118,12 @@ class TlsLink:
             self._flush()
             self.is_open = True
             self._receiver.on_open()
+            self._decrypt(tls)  # what came along with the last step
 
-    def _decrypt(self, tls: ssl.SSLObject, at_ns: int) -> None:
+    def _decrypt(self, tls: ssl.SSLObject) -> None:
         try:
             while data := tls.read(READ_BYTES):
-                self._receiver.on_bytes(data, at_ns)
+                self._receiver.on_bytes(data, self._at_ns)
         except ssl.SSLWantReadError:
             self._flush()  # the answer to a change of keys, if that was what came
         except ssl.SSLError as error:

@@ -50,7 +50,11 @@ class ClosedLoopUser:
 
     def begin(self) -> None:
         """Open the connection, then ask without end."""
-        self._asker.prepare(self._ask_now)
+        self._desk.soon(self._prepare)
+
+    def _prepare(self) -> None:
+        if not self._gone:
+            self._asker.prepare(self._ask_now)
 
     def stay(self) -> None:
         """Do not leave after all."""
@@ -82,7 +86,7 @@ class ClosedLoopUser:
         elif record.outcome is Outcome.OK:
             self._back_off_s = BACK_OFF_FIRST_S
             self._free_since_ns = record.end_ns
-            self._desk.ask_soon(self._ask_again)
+            self._desk.soon(self._ask_again)
         else:
             # So that a dead server is not hammered. The wait is the user's own: the next intended start is after it.
             wait_s = max(self._back_off_s, min(retry_after_s or 0.0, RETRY_AFTER_LONGEST_S))

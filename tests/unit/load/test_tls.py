@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.scripted_server import CLOSE, GOOD, READ, STALL, Drip, Step, scripted_server
 from tests.unit.load.test_bad_servers import BAD, GOOD_SCRIPT
 from tui.core.clock import now_ns
+from tui.load.tls import TlsLink, tls_context
 from tui.load.wire import SetUsers
 from tui.metrics.outcome import Outcome
 
@@ -139,3 +141,55 @@ async def test_a_server_that_does_not_speak_tls(script: Sequence[Step], outcome:
     ):
         (record,) = await load.burst(1, now_ns())
     assert record.outcome is outcome, record.error
+
+
+class Plain:
+    """A connection that is open, and what was sent by it."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, buffers: list[bytes]) -> None:
+        self.sent += buffers
+
+    def close(self) -> None:
+        pass
+
+
+class Owner:
+    """What a link told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def on_open(self) -> None:
+        self.told.append("open")
+
+    def on_bytes(self, data: bytes, at_ns: int) -> None:
+        self.told.append(data)
+
+    def on_closed(self, error: Exception | None) -> None:
+        self.told.append(error)
+
+
+def test_no_step_of_a_handshake_is_taken_while_others_are_to_be_read() -> None:
+    plain, owner = Plain(), Owner()
+    steps: list[Any] = []
+    link = TlsLink(
+        cast("Any", None), tls_context(False), "localhost", owner, lambda _: cast("Any", plain), steps.append
+    )
+    link.on_open()
+    assert not plain.sent
+    steps.pop()()
+    assert len(plain.sent) == 1  # the client's first word
+    link.on_bytes(b"no", 1)
+    link.on_bytes(b" word of TLS", 2)
+    assert len(steps) == 1
+    assert owner.told == []
+    # The end does not hide what came before it, and the step that waited finds nothing left to do.
+    link.on_closed(None)
+    steps.pop()()
+    (error,) = owner.told
+    assert isinstance(error, ssl.SSLError)

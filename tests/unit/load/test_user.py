@@ -63,3 +63,15 @@ async def test_the_end_of_an_answer_is_urgent_for_a_request_follows_it(
         await load.until_records(2)
         assert said[:4] == each_request * 2
         load.worker.obey(Cut())
+
+
+async def test_who_leaves_before_the_connection_was_opened_opens_none() -> None:
+    async with paced_server() as server, in_process_worker(server.base_url) as load:
+        load.worker.obey(SetUsers([1], cut=False))
+        load.worker.obey(SetUsers([], cut=False))
+        load.worker.obey(SetUsers([2], cut=False))
+        await load.until_records(1)
+        assert {record.user for record in load.records} == {2}
+        assert server.connections == 1
+        assert [number for report in load.reports for number in report.left] == [1]
+        load.worker.obey(Cut())
