@@ -2,7 +2,7 @@
 
 A wake-up costs more than the read that follows it. Where the kernel stamps what arrives, a token's time does not depend
 on when it is read: so when thousands of events come in a second, they are left to gather for 2 ms. What a request
-follows is not left to wait: the end of an answer ends the rest.
+follows is not left to wait: the end of an answer is read at once, and before what has gathered.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from tui.load.stamps import ArrivalClock
 # Below it a rest would gather a few events.
 MANY_READS_PER_S = 2000
 REST_NS = 2_000_000
+# After so many of what has gathered it looks for what is urgent.
+READS_AT_ONCE = 16
 # Two events of one stream that are read at once share a stamp, the latter's: faster streams than this are not left to
 # gather.
 FAST_STREAM_READS_PER_S = 100
@@ -37,6 +39,12 @@ class Rounds:
         self._readers: dict[int, Callable[[], None]] = {}
         self._urgent_fds: set[int] = set()
         self._rests = False
+        self._has_more = False
+        """Whether some of what has gathered is still to be read."""
+        self._others_first = False
+        """Whether it is not to look for what is urgent: a server may send on what should have ended."""
+        self._rest_until_ns = 0
+        """When the rest is over that something urgent broke off, CLOCK_MONOTONIC; 0 = none was."""
         self._reads = 0
         self._judged_s = loop.time()
         self.in_haste = False
@@ -53,7 +61,7 @@ class Rounds:
         self._epoll.register(fd, select.EPOLLIN)
 
     def set_urgent(self, fd: int, urgent: bool) -> None:
-        """Say whether what comes from `fd` next ends a rest."""
+        """Say whether what comes from `fd` next is not to wait for the end of a rest."""
         if urgent and fd not in self._urgent_fds:
             self._urgent_fds.add(fd)
             self._urgent.register(fd, select.EPOLLIN)
@@ -82,17 +90,36 @@ class Rounds:
         self._urgent.close()
 
     def _read_ready(self) -> None:
-        if self._rests and not self.in_haste and self.due_ns - monotonic_ns() > REST_NS:
-            # It holds up the whole loop, and may: what else is due can wait for so long.
-            self._urgent.poll(REST_NS / NS_PER_S)
         readers = self._readers
-        ready = self._epoll.poll(0)
+        ready = self._urgent_ready()
+        if not ready:
+            ready = self._epoll.poll(0, READS_AT_ONCE if self._rests and not self.in_haste else -1)
+            self._has_more = len(ready) == READS_AT_ONCE
         self._clock.begin_round()
         self._reads += len(ready)
         for fd, _ in ready:
             read = readers.get(fd)
             if read is not None:  # else closed by one that was read before it
                 read()
+
+    def _urgent_ready(self) -> list[tuple[int, int]]:
+        """Let reads gather; return what is to be read before the others, if anything is."""
+        if not self._rests or self.in_haste or self._others_first:
+            self._others_first = False
+            return []
+        if self._has_more:
+            urgent = self._urgent.poll(0)
+            self._others_first = bool(urgent)
+            return urgent
+        now_ns = monotonic_ns()
+        until_ns, self._rest_until_ns = self._rest_until_ns or now_ns + REST_NS, 0
+        if not now_ns < until_ns < self.due_ns:
+            return []
+        # It holds up the whole loop, and may: what else is due can wait for so long.
+        urgent = self._urgent.poll((until_ns - now_ns) / NS_PER_S)
+        if urgent:
+            self._rest_until_ns = until_ns
+        return urgent
 
 
 class LoopReaders:

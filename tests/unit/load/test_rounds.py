@@ -13,7 +13,7 @@ import psutil
 import pytest
 import uvloop
 
-from tui.load.rounds import FAST_STREAM_READS_PER_S, MANY_READS_PER_S, REST_NS, LoopReaders, Rounds
+from tui.load.rounds import FAST_STREAM_READS_PER_S, MANY_READS_PER_S, READS_AT_ONCE, REST_NS, LoopReaders, Rounds
 from tui.load.stamps import SO_TIMESTAMPNS, ArrivalClock
 
 JUDGED_EVERY_S = 0.1
@@ -115,9 +115,10 @@ class Rests:
         self.lasted_s: list[float] = []
         self.meanwhile: Callable[[], object] = list
 
-    def poll(self, longest_s: float) -> None:
+    def poll(self, longest_s: float) -> list[tuple[int, int]]:
         self.lasted_s.append(longest_s)
         self.meanwhile()
+        return []
 
     def close(self) -> None:
         self._urgent.close()
@@ -207,7 +208,7 @@ def test_no_rest_delays_a_planned_request(
     assert len(rests.lasted_s) == rests_once
 
 
-def test_the_end_of_an_answer_ends_a_rest(
+def test_the_end_of_an_answer_is_read_at_once_and_the_others_gather_on(
     loop: ByHand, rounds: Rounds, busy: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.load.rounds.REST_NS", LONG_NS)
@@ -216,8 +217,53 @@ def test_the_end_of_an_answer_ends_a_rest(
     began_ns = time.monotonic_ns()
     busy[1].there.send(b"end")
     read_often(loop, busy[0], 1)
-    assert time.monotonic_ns() - began_ns < LONG_NS
+    assert [each.seen for each in busy[:3]] == [[], [b"end"], []]
+    rests = Rests(rounds._urgent)
+    monkeypatch.setattr(rounds, "_urgent", rests)
+    loop.turn()
+    spent_s = (time.monotonic_ns() - began_ns) / 1e9
+    assert LONG_NS / 1e9 - spent_s <= rests.lasted_s[0] < LONG_NS / 1e9, "not a rest of its own"
     assert [each.seen for each in busy[:3]] == [[b"x"], [b"end"], []]
+
+
+def test_what_is_urgent_again_and_again_keeps_none_waiting(
+    loop: ByHand, rounds: Rounds, busy: list[Connection]
+) -> None:
+    rounds.set_urgent(busy[0].fd, True)
+    for connection in busy[1:]:
+        connection.there.send(b"x")
+    while not any(each.seen for each in busy[1:]):  # for ever, if each began another rest
+        busy[0].there.send(b"drip")
+        loop.turn()
+    for _ in range(2):
+        busy[0].there.send(b"drip")
+        loop.turn()
+    assert all(each.seen for each in busy)
+
+
+def test_the_end_of_an_answer_goes_before_what_has_gathered(
+    loop: ByHand, rounds: Rounds, busy: list[Connection]
+) -> None:
+    last = busy[-1]
+    rounds.set_urgent(last.fd, True)
+    for connection in busy[:-1]:
+        connection.there.send(b"x")
+    loop.turn()
+    last.there.send(b"end")
+    assert [sum(map(bool, (each.seen for each in busy))), last.seen] == [READS_AT_ONCE, []]
+    loop.turn()
+    assert [sum(map(bool, (each.seen for each in busy))), last.seen] == [READS_AT_ONCE + 1, [b"end"]]
+    loop.turn()
+    assert all(each.seen for each in busy)
+
+
+def test_while_requests_wait_all_is_read_in_one_round(loop: ByHand, rounds: Rounds, busy: list[Connection]) -> None:
+    """They go in slices of milliseconds: a few reads between two slices would not keep up with what comes."""
+    rounds.in_haste = True
+    for connection in busy:
+        connection.there.send(b"x")
+    loop.turn()
+    assert all(each.seen for each in busy)
 
 
 def test_what_is_urgent_no_more_ends_no_rest(loop: ByHand, rounds: Rounds, busy: list[Connection]) -> None:
