@@ -113,17 +113,19 @@ async def measure(options: argparse.Namespace, *, with_app: bool) -> list[str]:
 
 def errors(how: str, session_file: Path, log: Path) -> Iterator[str]:
     truth = sends(log)
-    gap_ms, ttft_ms = [], []
+    gap_ms, ttft_ms, delay_ms = [], [], []
     with SessionReader(session_file) as reader:
         for record in reader.requests():
             if not record.ok or record.first_token_ns is None:
                 continue
             sent = truth[record.prompt_tokens_usage or 0]
             ttft_ms.append(ttft_excess_ms(record, sent))
+            delay_ms.append(record.client_delay_s * 1e3)
             gap_ms += gap_errors_ms(record, sent)
     yield f"{how}: {len(ttft_ms)} requests, load average {os.getloadavg()[0]:.1f}"
     yield f"  gap error, ms p50 / p99 / max: {quantiles(gap_ms)}"
     yield f"  TTFT excess, ms p50 / p99 / max: {quantiles(ttft_ms)}"
+    yield f"  of it the client's own delay: {quantiles(delay_ms)}"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import struct
 import subprocess
+import sys
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -34,6 +35,16 @@ def compiled(name: str, folder: Path, *options: str) -> Path:
     if not program.exists():
         subprocess.run(["cc", "-O2", "-o", str(program), str(HERE / f"{name}.c"), *options], check=True)
     return program
+
+
+def withheld_shares(seconds: float) -> list[float]:
+    """Return the share of each core that the host withholds from who would use all of it, on an idle machine.
+
+    What it withholds from a client or a server under load is in no account of the guest's; it is charged to them.
+    """
+    command = [sys.executable, str(HERE / "drivers" / "stalls.py"), str(seconds)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(psutil.cpu_count() or 1)]
+    return [float(each.communicate()[0]) for each in running]
 
 
 def own_folders(folder: Path) -> None:

@@ -2,11 +2,12 @@
 
     python benchmarks/run.py [--repeats 5] [--peer-repeats 1] [--clients vramp,c,vllm,...] [--write]
 
-Every client makes the same load (closed loop, 100 tokens a request) on the same paced C server, one after the other in
-rounds, so that all see the same moods of the machine. All are measured from outside, alike: user + system time of the
-client's whole tree of processes, over the tokens that the server's own log says were sent, from one second after all
-streams were up to the last request; the largest sum of the tree's proportional memory; and the distance of each token
-gap in the client's own records from that gap in the server's log. --write puts the table into docs/benchmarks.md.
+Every client makes the same load (closed loop, 100 tokens a request, all users at once) on the same paced C server, one
+after the other in rounds, so that all see the same moods of the machine. All are measured from outside, alike: user +
+system time of the client's whole tree of processes, over the tokens that the server's own log says were sent, from one
+second after all streams were up to the last request; the largest sum of the tree's proportional memory; and the
+distance of each token gap in the client's own records from that gap in the server's log. --write puts the table into
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 import clients
 import psutil
 from clients import Client, Load
-from ground import HERE, Cost, compiled, paced_server, quantile, run_watched, sends
+from ground import HERE, Cost, compiled, paced_server, quantile, run_watched, sends, withheld_shares
 from tabulate import tabulate
 
 TOKENS = 100
@@ -37,6 +38,7 @@ SETTLE_NS = 1_000_000_000
 SHORTEST_NS = 2_000_000_000
 KEPT_UP = 0.97
 TIMEOUT_S = 180
+WITHHELD_S = 4.0
 DOC = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 
@@ -204,7 +206,7 @@ def tables(chosen: dict[str, tuple[Client, int]], results: Results) -> list[str]
     return lines
 
 
-def heading(results: Results) -> list[str]:
+def heading(results: Results, withheld: list[float]) -> list[str]:
     loads = [run.load_average for of in results.values() for runs in of.values() for run in runs]
     cpu = next(
         (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine()
@@ -212,7 +214,8 @@ def heading(results: Results) -> list[str]:
     return [
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {psutil.cpu_count()} cores ({cpu}, {platform.system()} "
         f"{platform.release()}), Python {platform.python_version()}; load average during the runs "
-        f"{min(loads):.1f} to {max(loads):.1f}, server and client included{_priority()}.",
+        f"{min(loads):.1f} to {max(loads):.1f}, server and client included{_priority()}. Before and after them "
+        f"the idle machine's host withheld {min(withheld):.1%} to {max(withheld):.1%} of a core.",
         "",
     ]
 
@@ -283,8 +286,10 @@ def main() -> int:
         build = Path(name)
         compiled("paced_server", build)
         chosen, missing = choose(options, build)
+        withheld = withheld_shares(WITHHELD_S)
         results, problems = run_all(chosen, build)
-        lines = heading(results) + tables(chosen, results) + [f"- {line}" for line in missing + problems]
+        withheld += withheld_shares(WITHHELD_S)
+        lines = heading(results, withheld) + tables(chosen, results) + [f"- {line}" for line in missing + problems]
     print("\n" + "\n".join(lines))
     if options.write:
         write(lines)

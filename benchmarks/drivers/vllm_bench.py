@@ -37,8 +37,7 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path) -> 
     until = time.monotonic() + seconds
     answers = []
 
-    async def one_user(number: int, session: aiohttp.ClientSession) -> None:
-        await asyncio.sleep(number / users)
+    async def one_user(session: aiohttp.ClientSession) -> None:
         while time.monotonic() < until:
             asked = functions.RequestFuncInput(
                 prompt="the time of day",
@@ -62,7 +61,7 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path) -> 
     )
     timeout = aiohttp.ClientTimeout(total=6 * 60 * 60)
     async with aiohttp.ClientSession(connector=connector, trust_env=True, timeout=timeout) as session:
-        await asyncio.gather(*(one_user(number, session) for number in range(users)))
+        await asyncio.gather(*(one_user(session) for _ in range(users)))
     with out.open("w") as file:
         for answer in answers:
             if answer.success:

@@ -19,8 +19,6 @@ from tui.load.pool import LoadPool, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.metrics.record import RequestRecord
 
-STEPS = 20  # of a second in which the users come
-
 
 async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max_workers: int) -> int:
     records: list[RequestRecord] = []
@@ -44,10 +42,8 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max
         output_tokens=tokens,
     )
     await pool.configure(shape, PromptSource(TOKEN_IDS, pack_token_ids(range(200, 30000))), 1)
-    for step in range(1, STEPS + 1):
-        await pool.set_users(users * step // STEPS)
-        await asyncio.sleep(1 / STEPS)
-    await asyncio.sleep(seconds - 1)
+    await pool.set_users(users)
+    await asyncio.sleep(seconds)
     await pool.set_users(0)
     await pool.drain()
     await pool.stop()

@@ -19,7 +19,7 @@ from tui.load.stamps import ArrivalClock
 # Below it a rest would gather a few events.
 MANY_READS_PER_S = 2000
 REST_NS = 2_000_000
-# After so many of what has gathered it looks for what is urgent.
+# After so many of what has gathered it looks for what is urgent, and after so many of these for the others.
 READS_AT_ONCE = 16
 # Two events of one stream that are read at once share a stamp, the latter's: faster streams than this are not left to
 # gather.
@@ -41,8 +41,8 @@ class Rounds:
         self._rests = False
         self._has_more = False
         """Whether some of what has gathered is still to be read."""
-        self._others_first = False
-        """Whether it is not to look for what is urgent: a server may send on what should have ended."""
+        self._all_next = False
+        """Whether all is to be read before it looks again for what is urgent: there may be no end to that."""
         self._rest_until_ns = 0
         """When the rest is over that something urgent broke off, CLOCK_MONOTONIC; 0 = none was."""
         self._reads = 0
@@ -53,6 +53,8 @@ class Rounds:
         """When the next request is planned, CLOCK_MONOTONIC: no rest may delay it."""
         self._epoll = select.epoll()
         self._urgent = select.epoll()
+        """Of those of which something urgent is awaited; the others' shows it as one of them."""
+        self.add(self._urgent.fileno(), self._read_some_urgent)
         loop.add_reader(self._epoll.fileno(), self._read_ready)
 
     def add(self, fd: int, read: Callable[[], None]) -> None:
@@ -62,18 +64,17 @@ class Rounds:
 
     def set_urgent(self, fd: int, urgent: bool) -> None:
         """Say whether what comes from `fd` next is not to wait for the end of a rest."""
-        if urgent and fd not in self._urgent_fds:
-            self._urgent_fds.add(fd)
-            self._urgent.register(fd, select.EPOLLIN)
-        elif not urgent and fd in self._urgent_fds:
-            self._urgent_fds.remove(fd)
-            self._urgent.unregister(fd)
+        if urgent != (fd in self._urgent_fds):
+            before, after = (self._epoll, self._urgent) if urgent else (self._urgent, self._epoll)
+            before.unregister(fd)
+            after.register(fd, select.EPOLLIN)
+            self._urgent_fds ^= {fd}
 
     def remove(self, fd: int) -> None:
         """Call it no more; to be done before `fd` is closed."""
         if self._readers.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
             self.set_urgent(fd, False)
+            self._epoll.unregister(fd)
 
     def judge(self) -> None:
         """Decide by the reads since the last call whether to let them gather from now on."""
@@ -90,12 +91,21 @@ class Rounds:
         self._urgent.close()
 
     def _read_ready(self) -> None:
-        readers = self._readers
         ready = self._urgent_ready()
         if not ready:
-            ready = self._epoll.poll(0, READS_AT_ONCE if self._rests and not self.in_haste else -1)
+            in_parts = self._rests and not self.in_haste and not self._all_next
+            ready = self._epoll.poll(0, READS_AT_ONCE if in_parts else -1)
             self._has_more = len(ready) == READS_AT_ONCE
+            self._all_next = False
         self._clock.begin_round()
+        self._read(ready)
+
+    def _read_some_urgent(self) -> None:
+        """Take the turn of all that is urgent among the others: each is as dear as many of them."""
+        self._read(self._urgent.poll(0, READS_AT_ONCE if self._rests else -1))
+
+    def _read(self, ready: list[tuple[int, int]]) -> None:
+        readers = self._readers
         self._reads += len(ready)
         for fd, _ in ready:
             read = readers.get(fd)
@@ -104,19 +114,18 @@ class Rounds:
 
     def _urgent_ready(self) -> list[tuple[int, int]]:
         """Let reads gather; return what is to be read before the others, if anything is."""
-        if not self._rests or self.in_haste or self._others_first:
-            self._others_first = False
+        if not self._rests or self.in_haste or self._all_next:
             return []
         if self._has_more:
-            urgent = self._urgent.poll(0)
-            self._others_first = bool(urgent)
+            urgent = self._urgent.poll(0, READS_AT_ONCE)
+            self._all_next = bool(urgent)
             return urgent
         now_ns = monotonic_ns()
         until_ns, self._rest_until_ns = self._rest_until_ns or now_ns + REST_NS, 0
         if not now_ns < until_ns < self.due_ns:
             return []
         # It holds up the whole loop, and may: what else is due can wait for so long.
-        urgent = self._urgent.poll((until_ns - now_ns) / NS_PER_S)
+        urgent = self._urgent.poll((until_ns - now_ns) / NS_PER_S, READS_AT_ONCE)
         if urgent:
             self._rest_until_ns = until_ns
         return urgent

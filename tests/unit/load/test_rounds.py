@@ -115,7 +115,7 @@ class Rests:
         self.lasted_s: list[float] = []
         self.meanwhile: Callable[[], object] = list
 
-    def poll(self, longest_s: float) -> list[tuple[int, int]]:
+    def poll(self, longest_s: float, most: int) -> list[tuple[int, int]]:
         self.lasted_s.append(longest_s)
         self.meanwhile()
         return []
@@ -253,6 +253,22 @@ def test_the_end_of_an_answer_goes_before_what_has_gathered(
     assert [sum(map(bool, (each.seen for each in busy))), last.seen] == [READS_AT_ONCE, []]
     loop.turn()
     assert [sum(map(bool, (each.seen for each in busy))), last.seen] == [READS_AT_ONCE + 1, [b"end"]]
+    loop.turn()
+    assert all(each.seen for each in busy)
+
+
+def test_of_all_that_is_urgent_some_take_their_turn_among_the_others(
+    loop: ByHand, rounds: Rounds, busy: list[Connection]
+) -> None:
+    """When all answers end at once, those that are asked for next have tokens long before the last has been read."""
+    ends, others = busy[: READS_AT_ONCE + 4], busy[READS_AT_ONCE + 4 :]
+    for connection in ends:
+        rounds.set_urgent(connection.fd, True)
+    for connection in busy:
+        connection.there.send(b"x")
+    rounds.in_haste = True
+    loop.turn()
+    assert [sum(bool(each.seen) for each in some) for some in (ends, others)] == [READS_AT_ONCE, len(others)]
     loop.turn()
     assert all(each.seen for each in busy)
 
