@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -231,6 +232,7 @@ static int on_readable(int fd) {
 static void on_stop(int signal_) { (void)signal_; stop = 1; }
 
 int main(int argc, char **argv) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a benchmark that was killed leaves no server */
     if (argc < 5) return 2;
 #ifdef TLS
     ssl_context = SSL_CTX_new(TLS_server_method());
