@@ -146,7 +146,7 @@ async def make(session: Path, folder: Path) -> None:
     attach = Attach(session)
     await picture(attach, Recorded(session, 0.93), "live", is_live)
     await picture(attach, Recorded(session, 1.0), "grid", is_live, "4", "escape", "m")
-    await picture(Attach(session, stage=True), Recorded(session, 0.9), "stage", is_live)
+    await picture(Attach(session, presentation=True), Recorded(session, 0.9), "presentation", is_live)
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float) 
     from tui.profile.catalogue import find
     from tui.view.start import demo as demo_wish
 
-    return _open_app(context, demo_wish(find("demo"), ramp=not no_ramp, stage=stage, time_scale=time_scale))
+    return _open_app(context, demo_wish(find("demo"), ramp=not no_ramp, presentation=stage, time_scale=time_scale))
 
 
 @cli.command()
@@ -189,7 +189,7 @@ def attach(context: click.Context, session: str | None, read_only: bool, stage: 
     from tui.bench.spawn import find_running
     from tui.view.start import Attach
 
-    return _open_app(context, Attach(find_running(session).socket_path, read_only=read_only, stage=stage))
+    return _open_app(context, Attach(find_running(session).socket_path, read_only=read_only, presentation=stage))
 
 
 @cli.command(name="open")
@@ -201,7 +201,7 @@ def open_session(context: click.Context, session: str, stage: bool) -> int:
     from tui.session.shelf import find as find_session
     from tui.view.start import Replay
 
-    return _open_app(context, Replay(find_session(session), stage=stage))
+    return _open_app(context, Replay(find_session(session), presentation=stage))
 
 
 @cli.group(invoke_without_command=True)

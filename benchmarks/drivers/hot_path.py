@@ -13,11 +13,11 @@ import sys
 import time
 
 from tui.engines.base import RequestShape
-from tui.load.asker import Asker
-from tui.load.desk import Desk
+from tui.load.connection import Address, TcpConnection
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
-from tui.load.sockets import Address, PlainLink
+from tui.load.requester import Requester
 from tui.load.wire import Begin, Configure, LoadTarget, PromptSource
+from tui.load.worker_context import WorkerContext
 
 TOKENS = 100
 TOKEN = (
@@ -44,14 +44,14 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-class Fed(PlainLink):
-    """A link that reads what it is fed."""
+class Fed(TcpConnection):
+    """A connection that reads what it is fed."""
 
     __slots__ = ("data",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, desk: Desk, receiver: Asker) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: WorkerContext, receiver: Requester) -> None:
         addresses: list[Address] = []
-        super().__init__(loop, desk.readers, addresses, OSError("not to be opened"), receiver, desk.clock)
+        super().__init__(loop, context.readers, addresses, OSError("not to be opened"), receiver, context.clock)
         self.data = b""
         self.is_open = True
         self._recvmsg = self.read
@@ -66,30 +66,30 @@ class Fed(PlainLink):
 
 def main(events: int) -> None:
     loop = asyncio.new_event_loop()
-    desk = Desk(loop, Begin(LoadTarget("http://127.0.0.1:1"), 1))
-    desk.configure(Configure(SHAPE, PromptSource(TOKEN_IDS, pack_token_ids(range(200, 1200))), 1))
-    asker = Asker(desk, 1, lambda record, retry_after_s: None)
-    link = Fed(loop, desk, asker)
-    asker._link = link
+    context = WorkerContext(loop, Begin(LoadTarget("http://127.0.0.1:1"), 1))
+    context.configure(Configure(SHAPE, PromptSource(TOKEN_IDS, pack_token_ids(range(200, 1200))), 1))
+    requester = Requester(context, 1, lambda record, retry_after_s: None)
+    connection = Fed(loop, context, requester)
+    requester._connection = connection
     token, end = chunk(TOKEN), chunk(USAGE) + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
     begun = time.perf_counter()
     for number in range(events):
         place = number % TOKENS
         if place == 0:
-            asker.ask(0)
-            link.data = HEAD
-            link._on_readable()
-        link.data = token
-        link._on_readable()
+            requester.ask(0)
+            connection.data = HEAD
+            connection._on_readable()
+        connection.data = token
+        connection._on_readable()
         if place == TOKENS - 1:
-            link.data = end
-            link._on_readable()
-            desk.clock.take_lags()
-            record = desk.records.pop()
+            connection.data = end
+            connection._on_readable()
+            context.clock.take_lags()
+            record = context.records.pop()
             assert record.events == TOKENS and record.output_tokens == TOKENS, record
     took_s = time.perf_counter() - begun
-    desk.readers.close()
-    desk.clock.close()
+    context.readers.close()
+    context.clock.close()
     loop.close()
     print(f"{took_s / max(1, events) * 1e6:.2f} us/event")
 

@@ -233,7 +233,7 @@ async def test_pane_is_copied_as_text() -> None:
         assert "OOM" in app.clipboard
 
 
-async def test_stage_comes_and_goes_and_keys_still_steer_there() -> None:
+async def test_presentation_comes_and_goes_and_keys_still_steer_there() -> None:
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("s")
@@ -249,7 +249,7 @@ async def test_stage_comes_and_goes_and_keys_still_steer_there() -> None:
 
 
 async def test_stage_tells_words_with_their_ratio() -> None:
-    app = LiveApp(snapshots.mid_ramp(), LiveScreen(stage=True, words_per_token=0.75))
+    app = LiveApp(snapshots.mid_ramp(), LiveScreen(presentation=True, words_per_token=0.75))
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.pause()
         picture = app.picture()

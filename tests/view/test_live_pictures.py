@@ -49,8 +49,8 @@ def test_full_grid_beside_the_published_table_at_200x50(snap_compare: Compare) -
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
-def test_stage(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(LiveApp(snapshots.oom_grid(), LiveScreen(stage=True)), terminal_size=size)
+def test_presentation(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(LiveApp(snapshots.oom_grid(), LiveScreen(presentation=True)), terminal_size=size)
 
 
 def test_typed_number(snap_compare: Compare) -> None:
@@ -101,13 +101,13 @@ async def test_no_size_and_no_situation_breaks_the_screen(name: str) -> None:
 
 
 async def test_every_simulated_screen_says_so() -> None:
-    for stage in (False, True):
+    for presentation in (False, True):
         for size in [(60, 16), (80, 24), (120, 40), (200, 50)]:
-            app = LiveApp(snapshots.mid_ramp(), LiveScreen(stage=stage))
+            app = LiveApp(snapshots.mid_ramp(), LiveScreen(presentation=presentation))
             async with app.run_test(size=size) as pilot:
                 await _settled(pilot)
                 assert " SIMULATED" in app.picture()
-            app = LiveApp(snapshots.mid_ramp(simulated=False), LiveScreen(stage=stage))
+            app = LiveApp(snapshots.mid_ramp(simulated=False), LiveScreen(presentation=presentation))
             async with app.run_test(size=size) as pilot:
                 await _settled(pilot)
                 assert "SIMULATED" not in app.picture()

@@ -17,13 +17,13 @@ from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import Figures, LatencyPoint, LoadStatus, RequestRow, ServerStatus, Snapshot, SweepStatus
 from tui.view.panes.grid import GridPane
-from tui.view.panes.header import Steering, header_lines
+from tui.view.panes.header import ViewState, header_lines
 from tui.view.panes.latency import LatencyPane
 from tui.view.panes.log import LogPane
 from tui.view.panes.pane import Pane
+from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.requests import RequestsPane
 from tui.view.panes.server import ServerPane
-from tui.view.panes.stage import stage_lines
 from tui.view.panes.throughput import ThroughputPane
 from tui.view.panes.vram import VramPane
 from tui.view.plotting import plotext_backend
@@ -113,10 +113,10 @@ def test_any_figures_at_any_size(snapshot: Snapshot, width: int, height: int) ->
         lines = kind().lines(snapshot, width, height)
         assert not any("\x1b" in text or "\n" in text for line in lines for text, _ in line), kind
     for single in (False, True):
-        header = header_lines(snapshot, Steering(entry="12"), max(60, width), single=single)
+        header = header_lines(snapshot, ViewState(entry="12"), max(60, width), single=single)
         assert all(width_of(line) <= max(60, width) for line in header)
-    stage = stage_lines(snapshot, max(60, width), max(16, height), users_wanted=3, words_per_token=0.75)
-    assert len(stage) <= max(16, height)
+    presentation = presentation_lines(snapshot, max(60, width), max(16, height), users_wanted=3, words_per_token=0.75)
+    assert len(presentation) <= max(16, height)
 
 
 def test_figures_never_jump_in_width() -> None:
@@ -124,7 +124,7 @@ def test_figures_never_jump_in_width() -> None:
     places: set[tuple[int, ...]] = set()
     for step in range(40):
         snapshot = wire_app.moving(step)
-        header = text_of(header_lines(snapshot, Steering(), 120, single=False)).splitlines()
+        header = text_of(header_lines(snapshot, ViewState(), 120, single=False)).splitlines()
         words = ["READY", "session", "SIMULATED"]
         second = ["users", "of", "prompt", "sweep", "output", "steady"]
         queue = text_of(VramPane().lines(snapshot, 56, 10)).splitlines()[-1]
@@ -181,8 +181,8 @@ def test_slices_have_rows_of_their_own_and_count_once() -> None:
     row = next(row for row in rows if row.startswith("GPU 0:2"))
     assert "MIG 1g.10gb" in row and " 4.0 / 10.0 GB" in row
     assert "–%" in row and "–W" in row and "–°C" in row
-    stage = text_of(stage_lines(snapshot, 100, 30, users_wanted=3, words_per_token=0.75))
-    memory = next(line for line in stage.splitlines() if line.strip().startswith("memory"))
+    presentation = text_of(presentation_lines(snapshot, 100, 30, users_wanted=3, words_per_token=0.75))
+    memory = next(line for line in presentation.splitlines() if line.strip().startswith("memory"))
     assert memory.split()[-2:] == ["40", "%"]
 
 
@@ -233,7 +233,7 @@ def test_on_stage_a_quick_first_token_is_not_nought() -> None:
     base = snapshots.mid_ramp()
     for ttft_s, text in ((0.023, "first token after 0.02 s"), (0.43, "first token after 0.4 s"), (None, "after – s")):
         shown = msgspec.structs.replace(base, figures=msgspec.structs.replace(base.figures, ttft_p50_s=ttft_s))
-        assert text in text_of(stage_lines(shown, 120, 40, users_wanted=3, words_per_token=None))
+        assert text in text_of(presentation_lines(shown, 120, 40, users_wanted=3, words_per_token=None))
 
 
 def test_the_map_goes_before_the_story_and_says_what_it_hides() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.view.shell import MIXTRAL, entry
 from tui.core.errors import UsageError
-from tui.view.errands import attached_entry
+from tui.view.profile_actions import attached_entry
 from tui.view.screens.profile_sheet import command_lines, duration_in_words
 
 _WORDS = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), min_size=1)

@@ -15,15 +15,15 @@ import msgspec
 
 from tui import __version__
 from tui.bench.clock import SessionClock
-from tui.bench.conductor import Conductor
+from tui.bench.commands import CommandExecutor
 from tui.bench.listener import Listener
 from tui.bench.outcomes import evidence_of, outcome_of
-from tui.bench.picture import Picture
 from tui.bench.protocol import BenchSpec
-from tui.bench.rig import Rig
+from tui.bench.scheduler import Scheduler
+from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.spawn import socket_of
-from tui.bench.steering import Steering
 from tui.bench.surroundings import environment_of, gpu_summary_of
+from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
 from tui.core.errors import LaunchError
 from tui.engines.command_line import command_line
@@ -65,22 +65,22 @@ class Bench:
         self.clock = SessionClock(spec.time_scale)
         started_at = utc_now()
         earlier = _Earlier.of(Path(spec.session_file)) if spec.resume else _Earlier()
-        self.picture = _picture_of(spec, self.profile, self.clock, started_at)
+        self.snapshot_builder = _snapshot_builder_of(spec, self.profile, self.clock, started_at)
         self._meta = _meta_of(spec, self.profile, self.clock, started_at)
         self.writer = SessionWriter(Path(spec.session_file), self._meta, resume=spec.resume)
         path = Path(spec.profile_path) if spec.profile_path else None
-        self.rig = Rig(self.profile, path, self.clock, self.writer, self.picture)
-        self.rig.number_from(earlier.last_tag, earlier.last_request_id)
-        self.conductor = Conductor(self.rig)
+        self.testbed = Testbed(self.profile, path, self.clock, self.writer, self.snapshot_builder)
+        self.testbed.number_from(earlier.last_tag, earlier.last_request_id)
+        self.scheduler = Scheduler(self.testbed)
         for cell in earlier.cells:
-            self.conductor.grids[Mode(cell.mode)].put(cell)
+            self.scheduler.grids[Mode(cell.mode)].put(cell)
         self.lingers = spec.linger
         self.ended = asyncio.Event()
         self.how_it_ended = "stopped"
         self._listener = Listener(
             socket_of(spec.session_id),
             snapshot=self.snapshot,
-            answer=Steering(self).answer,
+            execute=CommandExecutor(self).execute,
             on_empty=self._last_front_end_left,
         )
         self._closed = False
@@ -118,16 +118,16 @@ class Bench:
         if self._launching is not None:
             self._launching.cancel()
             await asyncio.gather(self._launching, return_exceptions=True)
-        await self.conductor.close()
-        await self.rig.close()
+        await self.scheduler.close()
+        await self.testbed.close()
         await asyncio.to_thread(self.writer.close, self.how_it_ended)
 
     def _complete_meta(self) -> None:
         """Say in the session what only its run could tell: where token times came from, what GPU readings lacked."""
-        stamps = self.rig.progress.stamps if self.rig.progress else ""
+        stamps = self.testbed.progress.stamps if self.testbed.progress else ""
         self.writer.set_meta(
             msgspec.structs.replace(
-                self._meta, stamps=stamps, gpu_note=self.rig.gpu_note, simulated=self.picture.simulated
+                self._meta, stamps=stamps, gpu_note=self.testbed.gpu_note, simulated=self.snapshot_builder.simulated
             )
         )
 
@@ -138,58 +138,58 @@ class Bench:
 
     async def _launch(self) -> None:
         try:
-            await self.rig.launch()
+            await self.testbed.launch()
         except LaunchError as error:
-            failure = self.rig.supervisor.status.failure
-            self.writer.set_server(self.rig.supervisor.status)
-            self.rig.say("server", str(error), level="error")
+            failure = self.testbed.supervisor.status.failure
+            self.writer.set_server(self.testbed.supervisor.status)
+            self.testbed.say("server", str(error), level="error")
             if failure is not None and (outcome := outcome_of(failure)).is_oom:
-                self.conductor.fail_all(outcome, evidence_of(failure))
+                self.scheduler.fail_all(outcome, evidence_of(failure))
             return
-        if self.picture.simulated != self._meta.simulated:  # an attached server told only now
+        if self.snapshot_builder.simulated != self._meta.simulated:  # an attached server told only now
             self._complete_meta()
         if self._spec.start == "sweep":
-            await self.conductor.start_sweep()
+            await self.scheduler.start_sweep()
         elif self._spec.start == "ramp":
-            await self.conductor.start_ramp()
-        elif self.conductor.users:
-            await self.conductor.set_users(self.conductor.users)
+            await self.scheduler.start_ramp()
+        elif self.scheduler.users:
+            await self.scheduler.set_users(self.scheduler.users)
 
     async def _tick(self) -> None:
         while True:
-            if self.rig.ready:
-                await self.rig.scrape()
-            point = self.picture.tick(
-                self.clock.now_ns(), self.rig.progress, self.rig.metrics, self.conductor.prompt_tokens
+            if self.testbed.ready:
+                await self.testbed.scrape()
+            point = self.snapshot_builder.tick(
+                self.clock.now_ns(), self.testbed.progress, self.testbed.metrics, self.scheduler.prompt_tokens
             )
             self.writer.add_series(point)
             await asyncio.sleep(TICK_S)
 
-    # -- the picture -------------------------------------------------------------------------------------------------
+    # -- the snapshot -------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """Return what is to be seen now."""
         status = self._server_status()
-        conductor = self.conductor
-        grid = conductor.grid
-        return self.picture.snapshot(
+        scheduler = self.scheduler
+        grid = scheduler.grid
+        return self.snapshot_builder.snapshot(
             self.clock.now_ns(),
             server=status,
             load=self._load_status(),
             grid=grid,
-            current=conductor.current,
+            current=scheduler.current,
             queueing=must_queue(status.kv_cache_tokens, grid.users, grid.prompt_tokens, grid.output_tokens),
-            sweep=conductor.sweep_status,
-            gpu_note=self.rig.gpu_note,
-            notice=self.writer.failure or self.picture.notice,
+            sweep=scheduler.sweep_status,
+            gpu_note=self.testbed.gpu_note,
+            notice=self.writer.failure or self.snapshot_builder.notice,
         )
 
     def _server_status(self) -> ServerStatus:
-        status = self.rig.supervisor.status
-        metrics = self.rig.metrics if self.rig.ready else None
+        status = self.testbed.supervisor.status
+        metrics = self.testbed.metrics if self.testbed.ready else None
         if self._closed:
             status = msgspec.structs.replace(status, phase=Phase.ENDED)
-        elif status.phase is Phase.FAILED and self.conductor.activity != "idle":
+        elif status.phase is Phase.FAILED and self.scheduler.activity != "idle":
             status = msgspec.structs.replace(status, phase=Phase.RELAUNCHING)  # died under load: it will be back
         if metrics is None:
             return status
@@ -202,17 +202,17 @@ class Bench:
         )
 
     def _load_status(self) -> LoadStatus:
-        progress, conductor = self.rig.progress, self.conductor
+        progress, scheduler = self.testbed.progress, self.scheduler
         return LoadStatus(
-            users_wanted=conductor.users,
+            users_wanted=scheduler.users,
             users_active=progress.users_active if progress else 0,
             in_flight=progress.in_flight if progress else 0,
-            prompt_tokens=conductor.prompt_tokens,
+            prompt_tokens=scheduler.prompt_tokens,
             output_tokens=self.profile.load.output_tokens,
-            activity=conductor.activity,
-            delivered_concurrency=self.picture.window.delivered_concurrency(self.clock.now_ns()),
-            steady_for_s=conductor.standing_for_s(),
-            client_ceiling_share=self.rig.gauge.share,
+            activity=scheduler.activity,
+            delivered_concurrency=self.snapshot_builder.window.delivered_concurrency(self.clock.now_ns()),
+            steady_for_s=scheduler.standing_for_s(),
+            client_ceiling_share=self.testbed.gauge.share,
             client_lag_p99_s=progress.lag_p99_s if progress else None,
             workers=progress.workers if progress else 0,
             stamps=progress.stamps if progress else "",
@@ -229,8 +229,8 @@ class Bench:
             self.end("no front end came")
 
 
-def _picture_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at: str) -> Picture:
-    return Picture(
+def _snapshot_builder_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at: str) -> SnapshotBuilder:
+    return SnapshotBuilder(
         started_at_ns=clock.start_ns,
         started_at=started_at,
         session_id=spec.session_id,

@@ -19,7 +19,7 @@ from tui.metrics.snapshot import Snapshot
 _LAST_MOMENT_S = 1.0
 
 
-def answers(socket_path: Path) -> bool:
+def is_listening(socket_path: Path) -> bool:
     """Say whether a bench listens there; a socket that nobody listens on any more is removed."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -43,7 +43,7 @@ async def _take_away(socket_path: Path) -> None:
                 writer.close()
     except (OSError, TimeoutError):
         pass
-    answers(socket_path)
+    is_listening(socket_path)
 
 
 class BenchLink:

@@ -17,7 +17,7 @@ MAX_REFRESH_HZ = 10.0
 # A front end that does not read (a stopped terminal) must cost nothing: past this much unsent, it gets no snapshot.
 _UNSENT_LIMIT_BYTES = 256 * 1024
 
-Answer = Callable[[Command], Awaitable[Reply]]
+Execute = Callable[[Command], Awaitable[Reply]]
 """Carries a command out; the reply's number is filled in by the listener."""
 
 
@@ -44,12 +44,12 @@ class Listener:
         path: Path,
         *,
         snapshot: Callable[[], Snapshot],
-        answer: Answer,
+        execute: Execute,
         on_empty: Callable[[bool], None],
     ) -> None:
         self._path = path
         self._snapshot = snapshot
-        self._answer = answer
+        self._execute = execute
         self._on_empty = on_empty
         self._server: asyncio.Server | None = None
         self._front_ends: set[_FrontEnd] = set()
@@ -64,7 +64,7 @@ class Listener:
         self._path.chmod(0o600)
 
     async def close(self) -> None:
-        """Send every front end the last picture, hang up, and remove the socket."""
+        """Send every front end the last snapshot, hang up, and remove the socket."""
         if self._server is None:
             return
         self._server.close()
@@ -122,7 +122,7 @@ class Listener:
             return Reply(0, True)
         if front_end.read_only:
             return Reply(0, False, "this view is read-only")
-        return await self._answer(command)
+        return await self._execute(command)
 
     def _greet(self, front_end: _FrontEnd, hello: Hello) -> Reply:
         if hello.version != PROTOCOL_VERSION:

@@ -13,7 +13,7 @@ from tui.bench.client_limit import client_limit
 from tui.bench.energy import EnergyMeter
 from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
-from tui.bench.rig import Rig
+from tui.bench.testbed import Testbed
 from tui.core.clock import NS_PER_S
 from tui.engines.base import ServerMetrics
 from tui.metrics.cell import CellResult
@@ -53,88 +53,94 @@ class _Readings:
     cpu_shares: list[float] = field(default_factory=list)
     lags_p99_s: list[float] = field(default_factory=list)
 
-    def take(self, rig: Rig) -> None:
-        if rig.metrics is not None:
-            self.server_waiting_max = _larger(self.server_waiting_max, rig.metrics.waiting)
-            self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, rig.metrics.kv_cache_usage)
-        gpus = rig.own_gpus
+    def take(self, testbed: Testbed) -> None:
+        if testbed.metrics is not None:
+            self.server_waiting_max = _larger(self.server_waiting_max, testbed.metrics.waiting)
+            self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, testbed.metrics.kv_cache_usage)
+        gpus = testbed.own_gpus
         for gpu in devices(gpus):
             self.vram_used_max_bytes = _larger(self.vram_used_max_bytes, gpu.vram_used_bytes)
         self.energy.take(gpus)
-        if rig.progress is not None:
-            self.cpu_shares.append(rig.progress.cpu_share)
-            if rig.progress.lag_p99_s is not None:
-                self.lags_p99_s.append(rig.progress.lag_p99_s)
+        if testbed.progress is not None:
+            self.cpu_shares.append(testbed.progress.cpu_share)
+            if testbed.progress.lag_p99_s is not None:
+                self.lags_p99_s.append(testbed.progress.lag_p99_s)
 
 
-async def measure_burst(rig: Rig, cell: Cell, on_progress: OnProgress) -> CellResult:
+async def measure_burst(testbed: Testbed, cell: Cell, on_progress: OnProgress) -> CellResult:
     """Send `users` requests at once, as often as the profile says, and wait for all of them."""
-    load = rig.profile.load
-    tag = await rig.configure(cell[1])
-    started_ns = rig.clock.now_ns()
-    readings = _Readings(await rig.scrape(), EnergyMeter(rig.clock.now_ns()))
+    load = testbed.profile.load
+    tag = await testbed.configure(cell[1])
+    started_ns = testbed.clock.now_ns()
+    readings = _Readings(await testbed.scrape(), EnergyMeter(testbed.clock.now_ns()))
     died: FailureReport | None = None
-    summary = CellSummary(Mode.BURST, tag=tag, slo=rig.profile.slo)
-    rig.collect(summary)
+    summary = CellSummary(Mode.BURST, tag=tag, slo=testbed.profile.slo)
+    testbed.collect(summary)
     try:
         for repeat in range(load.repeats):
-            assert rig.pool is not None
-            await _unless_died(rig, rig.pool.burst(cell[0]), readings)
+            assert testbed.pool is not None
+            await _unless_died(testbed, testbed.pool.burst(cell[0]), readings)
             on_progress((repeat + 1) / load.repeats)
             if summary.outcomes_seen & _FATAL:
-                await _wait_for_death(rig)
-        readings.after = await rig.scrape()
+                await _wait_for_death(testbed)
+        readings.after = await testbed.scrape()
     except ServerDied as error:
         died = error.report
-        await _settle(rig)
+        await _settle(testbed)
     finally:
-        rig.release(summary)
-    return await _result(rig, cell, Mode.BURST, "sweep", summary, started_ns, readings, died)
+        testbed.release(summary)
+    return await _result(testbed, cell, Mode.BURST, "sweep", summary, started_ns, readings, died)
 
 
 async def measure_standing(
-    rig: Rig, cell: Cell, mode: Mode, tag: int, ask: Callable[[], Awaitable[object]], by: str, on_progress: OnProgress
+    testbed: Testbed,
+    cell: Cell,
+    mode: Mode,
+    tag: int,
+    ask: Callable[[], Awaitable[object]],
+    by: str,
+    on_progress: OnProgress,
 ) -> CellResult:
     """Measure what is asked by `ask` (users that stand still, or an open loop) after a warm-up, for a time.
 
     The load goes on when this returns; requests still under way count with the tokens they had by then.
     """
-    load = rig.profile.load
-    started_ns = rig.clock.now_ns()
-    summary = CellSummary(mode, tag=tag, slo=rig.profile.slo, start_ns=started_ns)
-    rig.collect(summary)
+    load = testbed.profile.load
+    started_ns = testbed.clock.now_ns()
+    summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns)
+    testbed.collect(summary)
     readings = _Readings(None, EnergyMeter(started_ns))
     died: FailureReport | None = None
     try:
         await ask()
-        await _stand(rig, load.warm_up_s, None, on_progress, 0.0)
-        readings.before = await rig.scrape()
-        summary.begin(rig.clock.now_ns())
-        await _stand(rig, load.duration_s, readings, on_progress, load.warm_up_s)
+        await _stand(testbed, load.warm_up_s, None, on_progress, 0.0)
+        readings.before = await testbed.scrape()
+        summary.begin(testbed.clock.now_ns())
+        await _stand(testbed, load.duration_s, readings, on_progress, load.warm_up_s)
         # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out.
-        while not summary.has_answers and _seconds_since(rig, summary.start_ns) < load.request_timeout_s:
-            await _stand(rig, SLOW_CELL_STEP_S, readings, lambda share: None, 0.0)
+        while not summary.has_answers and _seconds_since(testbed, summary.start_ns) < load.request_timeout_s:
+            await _stand(testbed, SLOW_CELL_STEP_S, readings, lambda share: None, 0.0)
         # Begin and end are both when a reading came back, so that the server's counters span the same time as ours.
-        readings.after = await rig.scrape()
-        summary.end(rig.clock.now_ns())
-        assert rig.pool is not None
-        for record in await rig.pool.peek():
-            summary.add(rig.clock.record(record))
+        readings.after = await testbed.scrape()
+        summary.end(testbed.clock.now_ns())
+        assert testbed.pool is not None
+        for record in await testbed.pool.peek():
+            summary.add(testbed.clock.record(record))
         if summary.outcomes_seen & _FATAL:
-            await _wait_for_death(rig)
+            await _wait_for_death(testbed)
     except ServerDied as error:
         died = error.report
-        summary.end(rig.clock.now_ns())
-        await _settle(rig)
+        summary.end(testbed.clock.now_ns())
+        await _settle(testbed)
     finally:
-        rig.release(summary)
-    return await _result(rig, cell, mode, by, summary, started_ns, readings, died)
+        testbed.release(summary)
+    return await _result(testbed, cell, mode, by, summary, started_ns, readings, died)
 
 
-def too_long(rig: Rig, cell: Cell, mode: Mode) -> CellResult | None:
+def too_long(testbed: Testbed, cell: Cell, mode: Mode) -> CellResult | None:
     """Return the result of a cell that cannot fit, by arithmetic: vLLM would silently answer with fewer tokens."""
-    limit = rig.supervisor.status.max_model_len
-    output_tokens = rig.profile.load.output_tokens
+    limit = testbed.supervisor.status.max_model_len
+    output_tokens = testbed.profile.load.output_tokens
     if limit is None or cell[1] + output_tokens <= limit:
         return None
     return CellResult(
@@ -144,7 +150,7 @@ def too_long(rig: Rig, cell: Cell, mode: Mode) -> CellResult | None:
         mode=mode,
         outcome=Outcome.TOO_LONG,
         evidence=f"{cell[1]} prompt + {output_tokens} output tokens exceed the server's limit of {limit}",
-        simulated=rig.profile.simulated,
+        simulated=testbed.profile.simulated,
     )
 
 
@@ -153,17 +159,17 @@ _N = TypeVar("_N", int, float)
 _FATAL = frozenset({Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
 
 
-async def _unless_died(rig: Rig, work: Awaitable[object], readings: _Readings) -> None:
+async def _unless_died(testbed: Testbed, work: Awaitable[object], readings: _Readings) -> None:
     """Wait for `work`, taking readings each second; raise ServerDied when the server dies first."""
-    assert rig.failure is not None
+    assert testbed.failure is not None
     task = asyncio.ensure_future(work)
     try:
         while True:
-            both: set[asyncio.Future[Any]] = {task, rig.failure}
+            both: set[asyncio.Future[Any]] = {task, testbed.failure}
             done, _ = await asyncio.wait(both, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            readings.take(rig)
-            if rig.failure in done:
-                raise ServerDied(rig.failure.result())
+            readings.take(testbed)
+            if testbed.failure in done:
+                raise ServerDied(testbed.failure.result())
             if task in done:
                 await task
                 return
@@ -174,42 +180,42 @@ async def _unless_died(rig: Rig, work: Awaitable[object], readings: _Readings) -
 
 
 async def _stand(
-    rig: Rig, session_s: float, readings: _Readings | None, on_progress: OnProgress, before_s: float
+    testbed: Testbed, session_s: float, readings: _Readings | None, on_progress: OnProgress, before_s: float
 ) -> None:
     """Let the load stand for so long; raise ServerDied when the server dies in the meantime."""
-    assert rig.failure is not None
-    total_s = rig.profile.load.warm_up_s + rig.profile.load.duration_s
-    start_ns = rig.clock.now_ns()
-    while (left_s := session_s - (rig.clock.now_ns() - start_ns) / NS_PER_S) > 0:
+    assert testbed.failure is not None
+    total_s = testbed.profile.load.warm_up_s + testbed.profile.load.duration_s
+    start_ns = testbed.clock.now_ns()
+    while (left_s := session_s - (testbed.clock.now_ns() - start_ns) / NS_PER_S) > 0:
         on_progress((before_s + session_s - left_s) / total_s)
-        wait_s = min(left_s / rig.clock.time_scale, 0.5)
-        done, _ = await asyncio.wait({rig.failure}, timeout=wait_s)
+        wait_s = min(left_s / testbed.clock.time_scale, 0.5)
+        done, _ = await asyncio.wait({testbed.failure}, timeout=wait_s)
         if readings is not None:
-            readings.take(rig)
+            readings.take(testbed)
         if done:
-            raise ServerDied(rig.failure.result())
+            raise ServerDied(testbed.failure.result())
 
 
-def _seconds_since(rig: Rig, at_ns: int) -> float:
-    return (rig.clock.now_ns() - at_ns) / NS_PER_S
+def _seconds_since(testbed: Testbed, at_ns: int) -> float:
+    return (testbed.clock.now_ns() - at_ns) / NS_PER_S
 
 
-async def _wait_for_death(rig: Rig) -> None:
+async def _wait_for_death(testbed: Testbed) -> None:
     """Give a server whose streams broke the time to be seen dead; raise ServerDied when it is."""
-    assert rig.failure is not None
-    done, _ = await asyncio.wait({rig.failure}, timeout=DEATH_NOTICE_S)
+    assert testbed.failure is not None
+    done, _ = await asyncio.wait({testbed.failure}, timeout=DEATH_NOTICE_S)
     if done:
-        raise ServerDied(rig.failure.result())
+        raise ServerDied(testbed.failure.result())
 
 
-async def _settle(rig: Rig) -> None:
+async def _settle(testbed: Testbed) -> None:
     """End what is still asked of a dead server, so that its requests have their records."""
-    if rig.pool is not None:
-        await rig.pool.cut()
+    if testbed.pool is not None:
+        await testbed.pool.cut()
 
 
 async def _result(
-    rig: Rig,
+    testbed: Testbed,
     cell: Cell,
     mode: Mode,
     by: str,
@@ -218,9 +224,9 @@ async def _result(
     readings: _Readings,
     died: FailureReport | None,
 ) -> CellResult:
-    readings.take(rig)
+    readings.take(testbed)
     before, after = readings.before, None if died is not None else readings.after
-    profile = rig.profile
+    profile = testbed.profile
     result = summary.result(
         users=cell[0],
         prompt_tokens=cell[1],
@@ -246,7 +252,7 @@ async def _result(
         "server_itl_mean_s": _mean(before, after, "itl"),
         "server_queue_mean_s": _mean(before, after, "queue"),
         "server_prefix_hit_share": _share(before, after, "prefix_cache_hits_total", "prefix_cache_queries_total"),
-        "reference_s": rig.references.get(cell),
+        "reference_s": testbed.references.get(cell),
     }
     if died is not None:
         changes |= {"outcome": outcome_of(died), "evidence": evidence_of(died)}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bench.link import answers
+from tui.bench.link import is_listening
 from tui.bench.protocol import BenchSpec
 from tui.core.errors import SessionError, UsageError, VrampError
 from tui.core.paths import runtime_dir, sessions_dir
@@ -81,7 +81,7 @@ def spec_to_resume(session_file: Path) -> BenchSpec:
             raise SessionError(f"{session_file}: its profile cannot be read by this version; start a new session")
         if REDACTED in meta.profile_json:
             raise SessionError(f"{session_file}: its profile held secrets, which are not kept; start a new session")
-    if answers(socket_of(meta.session_id)):
+    if is_listening(socket_of(meta.session_id)):
         raise UsageError(f"{meta.session_id} is running; come back to it by: vramp attach {meta.session_id}")
     return BenchSpec(
         session_id=meta.session_id,
@@ -167,7 +167,7 @@ class StartingBench:
 def running() -> list[RunningBench]:
     """Return the benches that answer, latest first; a socket that nobody answers on is removed."""
     sockets = sorted(runtime_dir().glob("*.sock"), reverse=True)
-    return [RunningBench(path.stem, path) for path in sockets if answers(path)]
+    return [RunningBench(path.stem, path) for path in sockets if is_listening(path)]
 
 
 def find_running(wanted: str | None) -> RunningBench:

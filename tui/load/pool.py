@@ -20,11 +20,9 @@ from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import UsageError, VrampError
 from tui.engines.base import RequestShape
 from tui.load.arrivals import planned_offsets_ns
-from tui.load.desk import decoder_of, request_head
-from tui.load.errand import Errand
-from tui.load.member import Member
+from tui.load.assignment import Assignment
+from tui.load.connection import origin_of
 from tui.load.prompts import PromptMaker
-from tui.load.sockets import origin_of
 from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
@@ -40,6 +38,8 @@ from tui.load.wire import (
     RunPlan,
     SetUsers,
 )
+from tui.load.worker_context import decoder_of, request_head
+from tui.load.worker_handle import WorkerHandle
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
 
@@ -81,11 +81,11 @@ class LoadPool:
         self.next_request_id = first_request_id
         """For a pool that follows this one in the same session."""
         self._numbers = count(1)
-        self._members: list[Member] = []
+        self._handles: list[WorkerHandle] = []
         self._configured: Configure | None = None
         self._wanted = 0
-        self._placed: dict[int, Member] = {}
-        self._errand: Errand | None = None
+        self._placed: dict[int, WorkerHandle] = {}
+        self._assignment: Assignment | None = None
         self._deaths_ns: list[int] = []
         self._tokens: Counter[int] = Counter()
         self._events = 0
@@ -97,7 +97,7 @@ class LoadPool:
     async def start(self) -> None:
         """Start the first worker. Raises VrampError when it does not come up."""
         await self._grow(1)
-        if not self._members:
+        if not self._handles:
             raise VrampError("no load worker could be started")
 
     async def stop(self) -> None:
@@ -106,10 +106,10 @@ class LoadPool:
         if self._growing is not None:
             self._growing.cancel()
             await asyncio.gather(self._growing, return_exceptions=True)
-        await asyncio.gather(*(member.stop() for member in self._members))
-        self._members.clear()
-        if self._errand is not None:
-            self._errand.abandon()
+        await asyncio.gather(*(handle.stop() for handle in self._handles))
+        self._handles.clear()
+        if self._assignment is not None:
+            self._assignment.abandon()
         self._pulse()
 
     async def configure(self, shape: RequestShape, prompts: PromptSource, tag: int) -> None:
@@ -121,8 +121,8 @@ class LoadPool:
         except ValueError as error:
             raise UsageError(str(error)) from error
         self._configured = Configure(shape, prompts, tag)
-        for member in self._members:
-            member.send(self._configured)
+        for handle in self._handles:
+            handle.send(self._configured)
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many closed-loop users. New ones start at once; leaving ones finish their request, or are cut."""
@@ -140,20 +140,20 @@ class LoadPool:
         if users < 1:
             return 0
         await self._grow(self._workers_for(users))
-        members = self._members[: max(1, min(len(self._members), users))]
-        parts = [(member, list(range(first, users, len(members)))) for first, member in enumerate(members)]
-        errand = self._begin([(member, len(part)) for member, part in parts])
+        handles = self._handles[: max(1, min(len(self._handles), users))]
+        parts = [(handle, list(range(first, users, len(handles)))) for first, handle in enumerate(handles)]
+        assignment = self._begin([(handle, len(part)) for handle, part in parts])
         try:
-            for member, part in parts:
-                member.send(PrepareBurst(part))
-            await errand.ready.wait()
+            for handle, part in parts:
+                handle.send(PrepareBurst(part))
+            await assignment.ready.wait()
             at_ns = now_ns()
-            for member in members:
-                member.send(FireBurst(at_ns))
-            await errand.over.wait()
+            for handle in handles:
+                handle.send(FireBurst(at_ns))
+            await assignment.over.wait()
         finally:
-            self._errand = None
-        return errand.sent
+            self._assignment = None
+        return assignment.sent
 
     async def open_loop(self, rate_per_s: float, arrivals: str, seed: int, duration_s: float) -> int:
         """Start requests at planned times, whatever becomes of the earlier ones; return how many had to be dropped.
@@ -166,27 +166,27 @@ class LoadPool:
             offsets_ns = planned_offsets_ns(rate_per_s, arrivals, seed, duration_s)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        members = list(self._members)
-        parts = [(member, offsets_ns[first :: len(members)]) for first, member in enumerate(members)]
-        errand = self._begin([(member, len(part)) for member, part in parts])
-        spare = min(MAX_SPARE_CONNECTIONS, math.ceil(rate_per_s / len(members)))
+        handles = list(self._handles)
+        parts = [(handle, offsets_ns[first :: len(handles)]) for first, handle in enumerate(handles)]
+        assignment = self._begin([(handle, len(part)) for handle, part in parts])
+        spare = min(MAX_SPARE_CONNECTIONS, math.ceil(rate_per_s / len(handles)))
         # Time to open the spare connections before the first request is due.
         start_ns = now_ns() + NS_PER_S // 5
         try:
-            for member, part in parts:
-                member.send(RunPlan(start_ns, array("q", part).tobytes(), spare))
-            await errand.over.wait()
+            for handle, part in parts:
+                handle.send(RunPlan(start_ns, array("q", part).tobytes(), spare))
+            await assignment.over.wait()
         finally:
-            self._errand = None
-        return errand.dropped
+            self._assignment = None
+        return assignment.dropped
 
     async def cut(self) -> None:
         """End everything in flight now (outcome cancelled), users to none; returns when that is done."""
         self._wanted = 0
         asked_ns = now_ns()
-        for member in self._members:
-            member.listed = []
-            member.send(Cut())
+        for handle in self._handles:
+            handle.listed = []
+            handle.send(Cut())
         await self._quiet(asked_ns, users_too=True)
 
     async def drain(self) -> None:
@@ -195,14 +195,14 @@ class LoadPool:
 
     async def peek(self) -> list[RequestRecord]:
         """Return what has come by now of the requests under way: outcome `running`, ended now, without a number."""
-        asked = list(self._members)
-        for member in asked:
-            member.peeked = None
-            member.send(Peek())
-        while any(member.peeked is None and not member.gone for member in asked):
+        asked = list(self._handles)
+        for handle in asked:
+            handle.peeked = None
+            handle.send(Peek())
+        while any(handle.peeked is None and not handle.gone for handle in asked):
             self._news.clear()
             await self._news.wait()
-        return [record for member in asked for record in member.peeked or []]
+        return [record for handle in asked for record in handle.peeked or []]
 
     @property
     def base_url(self) -> str:
@@ -212,28 +212,28 @@ class LoadPool:
     @property
     def pids(self) -> list[int]:
         """Return the process ids of the workers."""
-        return [member.pid for member in self._members if member.pid is not None]
+        return [handle.pid for handle in self._handles if handle.pid is not None]
 
     def _expect_configured(self) -> None:
         if self._configured is None:
             raise VrampError("the load was not told what to ask")
-        if not self._members:
+        if not self._handles:
             raise VrampError("there is no load worker left")
 
-    def _begin(self, parts: list[tuple[Member, int]]) -> Errand:
-        if self._errand is not None:
+    def _begin(self, parts: list[tuple[WorkerHandle, int]]) -> Assignment:
+        if self._assignment is not None:
             raise VrampError("a burst or plan is under way already")
-        self._errand = Errand(parts)
-        return self._errand
+        self._assignment = Assignment(parts)
+        return self._assignment
 
     async def _quiet(self, since_ns: int, *, users_too: bool) -> None:
-        def is_quiet(member: Member) -> bool:
-            report = member.latest
+        def is_quiet(handle: WorkerHandle) -> bool:
+            report = handle.latest
             if report is None or report.at_ns <= since_ns or report.in_flight:
                 return False
             return not (users_too and report.users_active)
 
-        while self._members and not all(is_quiet(member) for member in self._members):
+        while self._handles and not all(is_quiet(handle) for handle in self._handles):
             self._news.clear()
             await self._news.wait()
 
@@ -247,104 +247,104 @@ class LoadPool:
             await self._spawn_up_to(workers)
 
     async def _spawn_up_to(self, workers: int) -> None:
-        while len(self._members) < workers and not self._stopping:
-            member = Member(next(self._numbers), self._on_report, self._on_gone)
+        while len(self._handles) < workers and not self._stopping:
+            handle = WorkerHandle(next(self._numbers), self._on_report, self._on_gone)
             try:
-                await member.spawn()
+                await handle.spawn()
             except OSError as error:
                 self._tell(f"no load worker could be started: {error}", "error")
                 return
-            self._members.append(member)
-            member.send(Begin(self._target, member.number))
+            self._handles.append(handle)
+            handle.send(Begin(self._target, handle.number))
             if self._configured is not None:
-                member.send(self._configured)
+                handle.send(self._configured)
             try:
-                await asyncio.wait_for(member.alive.wait(), START_TIMEOUT_S)
+                await asyncio.wait_for(handle.alive.wait(), START_TIMEOUT_S)
             except TimeoutError:
-                self._tell(f"load worker {member.number} did not answer within {START_TIMEOUT_S:g} s", "error")
-                self._members.remove(member)
-                await member.stop()
+                self._tell(f"load worker {handle.number} did not answer within {START_TIMEOUT_S:g} s", "error")
+                self._handles.remove(handle)
+                await handle.stop()
                 return
-            if member.gone:
+            if handle.gone:
                 return
 
     def _place(self, *, cut: bool = False) -> None:
         """Give every wanted user a worker and tell each worker its users. One that is leaving stays where it is."""
-        if not self._members:
+        if not self._handles:
             return
-        shares = Counter(dict.fromkeys(self._members, 0))
+        shares = Counter(dict.fromkeys(self._handles, 0))
         for user in range(self._wanted):
             if user in self._placed:
                 shares[self._placed[user]] += 1
         for user in range(self._wanted):
             if user not in self._placed:
-                member = min(self._members, key=lambda each: shares[each])
-                self._placed[user] = member
-                shares[member] += 1
-        for member in self._members:
-            listed = [user for user in range(self._wanted) if self._placed[user] is member]
-            if listed != member.listed or cut:
-                member.listed = listed
-                member.send(SetUsers(listed, cut))
+                handle = min(self._handles, key=lambda each: shares[each])
+                self._placed[user] = handle
+                shares[handle] += 1
+        for handle in self._handles:
+            listed = [user for user in range(self._wanted) if self._placed[user] is handle]
+            if listed != handle.listed or cut:
+                handle.listed = listed
+                handle.send(SetUsers(listed, cut))
 
-    def _relieve(self, busy: Member) -> None:
+    def _relieve(self, busy: WorkerHandle) -> None:
         """Have one more worker and move there a fair share of the users of `busy`, each when its request is over."""
         if self._growing is not None and not self._growing.done():
             return
-        if len(self._members) >= self._max_workers or len(busy.listed) < 2:
+        if len(self._handles) >= self._max_workers or len(busy.listed) < 2:
             return
         self._tell(f"load worker {busy.number} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
         self._growing = asyncio.create_task(self._move_half(busy))
 
-    async def _move_half(self, busy: Member) -> None:
-        await self._grow(len(self._members) + 1)
+    async def _move_half(self, busy: WorkerHandle) -> None:
+        await self._grow(len(self._handles) + 1)
         # Told without them, the worker says when each has left; only then does it start elsewhere (`_on_left`).
         busy.listed = busy.listed[: len(busy.listed) // 2]
         busy.send(SetUsers(busy.listed, False))
 
     # What workers tell.
 
-    def _on_report(self, member: Member, report: Report) -> None:
+    def _on_report(self, handle: WorkerHandle, report: Report) -> None:
         for bucket_ns, tokens in report.tokens:
             self._tokens[bucket_ns] += tokens
         self._events += report.events
         self._deliver(report.records)
         if report.left:
-            self._on_left(member, report.left)
-        errand = self._errand
-        if errand is not None and errand.owes(member):
+            self._on_left(handle, report.left)
+        assignment = self._assignment
+        if assignment is not None and assignment.owes(handle):
             if report.burst_ready:
-                errand.on_ready(member)
+                assignment.on_ready(handle)
             if report.burst_over or report.plan_over:
-                errand.on_over(member, report.dropped)
-        member.busy_ticks = member.busy_ticks + 1 if report.cpu_share > BUSY_CPU_SHARE else 0
-        if member.busy_ticks >= BUSY_TICKS:
-            member.busy_ticks = 0
-            self._relieve(member)
+                assignment.on_over(handle, report.dropped)
+        handle.busy_ticks = handle.busy_ticks + 1 if report.cpu_share > BUSY_CPU_SHARE else 0
+        if handle.busy_ticks >= BUSY_TICKS:
+            handle.busy_ticks = 0
+            self._relieve(handle)
         if report.tick:
             self._on_progress(self._progress())
         self._pulse()
 
-    def _on_left(self, member: Member, users: list[int]) -> None:
+    def _on_left(self, handle: WorkerHandle, users: list[int]) -> None:
         for user in users:
             # One that is listed again was begun anew by the same worker.
-            if self._placed.get(user) is member and user not in member.listed:
+            if self._placed.get(user) is handle and user not in handle.listed:
                 del self._placed[user]
         if any(user < self._wanted and user not in self._placed for user in users):
             self._place()
 
-    def _on_gone(self, member: Member) -> None:
-        if member not in self._members:
+    def _on_gone(self, handle: WorkerHandle) -> None:
+        if handle not in self._handles:
             return
-        self._members.remove(member)
-        why = member.why_gone()
-        lost = member.lost_records()
+        self._handles.remove(handle)
+        why = handle.why_gone()
+        lost = handle.lost_records()
         self._tell(f"{why}; {len(lost)} requests under way are lost", "error")
         self._deliver(lost)
-        errand = self._errand
-        if errand is not None and errand.owes(member):
-            errand.on_over(member)
-        for user in [user for user, where in self._placed.items() if where is member]:
+        assignment = self._assignment
+        if assignment is not None and assignment.owes(handle):
+            assignment.on_over(handle)
+        for user in [user for user, where in self._placed.items() if where is handle]:
             del self._placed[user]
         self._on_progress(self._progress())
         self._pulse()
@@ -356,7 +356,7 @@ class LoadPool:
 
     async def _replace(self) -> None:
         async with self._spawning:
-            await self._spawn_up_to(len(self._members) + 1)
+            await self._spawn_up_to(len(self._handles) + 1)
         self._place()
 
     # What the bench is told.
@@ -369,7 +369,7 @@ class LoadPool:
             )
 
     def _progress(self) -> LoadProgress:
-        reports = [member.latest for member in self._members if member.latest is not None]
+        reports = [handle.latest for handle in self._handles if handle.latest is not None]
         lags = [report.lag_p99_s for report in reports if report.lag_p99_s is not None]
         tokens, self._tokens = sorted(self._tokens.items()), Counter()
         events, self._events = self._events, 0

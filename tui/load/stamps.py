@@ -72,7 +72,7 @@ class ArrivalClock:
         self._kernel_stamps = 0
         self.own_stamps = 0
 
-    def begin_round(self) -> None:
+    def begin_batch(self) -> None:
         """Take it that what is there now is about to be read."""
         found_ns = self.found_ns = monotonic_ns()
         self._longest_lag_ns = _SUSPICIOUS_LAG_NS

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from tui.load.sockets import NOBODY, READ_BYTES, Link, Receiver
+from tui.load.connection import NOBODY, READ_BYTES, Connection, Receiver
 
 
 def tls_context(verify: bool) -> ssl.SSLContext:
@@ -19,8 +19,8 @@ def tls_context(verify: bool) -> ssl.SSLContext:
     return context
 
 
-class TlsLink:
-    """A link to its owner, and to the plain link below it the receiver.
+class TlsConnection:
+    """A connection to its owner, and to the plain connection below it the receiver.
 
     A server sends each event as a record of its own, and a record can be read when its last segment has come: the stamp
     of that segment is the time of the event.
@@ -47,7 +47,7 @@ class TlsLink:
         context: ssl.SSLContext,
         host: str,
         receiver: Receiver,
-        open_plain: Callable[[Receiver], Link],
+        open_plain: Callable[[Receiver], Connection],
         soon: Callable[[Callable[[], None]], None],
     ) -> None:
         """Connect by `open_plain`, then agree on TLS with a server that must prove to be `host`.
@@ -68,7 +68,7 @@ class TlsLink:
         """When the last bytes came."""
         self._plain = open_plain(self)
 
-    # What the plain link tells.
+    # What the plain connection tells.
 
     def on_open(self) -> None:
         """TCP is connected."""

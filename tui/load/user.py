@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from tui.core.clock import NS_PER_S, now_ns
-from tui.load.asker import Asker
-from tui.load.desk import Desk
-from tui.load.rounds import NEVER_NS
+from tui.load.read_batches import NEVER_NS
+from tui.load.requester import Requester
+from tui.load.worker_context import WorkerContext
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
@@ -21,22 +21,22 @@ class ClosedLoopUser:
     """One simulated user. Its clock starts when its connection is open; after a failure it waits a little."""
 
     __slots__ = (
-        "_asker",
         "_back_off_s",
-        "_desk",
+        "_context",
         "_free_since_ns",
         "_gone",
         "_leaving",
         "_on_left",
+        "_requester",
         "_timer",
         "number",
     )
 
-    def __init__(self, desk: Desk, number: int, on_left: Callable[[ClosedLoopUser], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: WorkerContext, number: int, on_left: Callable[[ClosedLoopUser], None]) -> None:
+        self._context = context
         self.number = number
         self._on_left = on_left
-        self._asker = Asker(desk, number, self._on_over)
+        self._requester = Requester(context, number, self._on_over)
         self._back_off_s = BACK_OFF_FIRST_S
         self._free_since_ns = 0
         self._leaving = False
@@ -44,17 +44,17 @@ class ClosedLoopUser:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def asker(self) -> Asker:
+    def requester(self) -> Requester:
         """Return its connection."""
-        return self._asker
+        return self._requester
 
     def begin(self) -> None:
         """Open the connection, then ask without end."""
-        self._desk.soon(self._prepare)
+        self._context.soon(self._prepare)
 
     def _prepare(self) -> None:
         if not self._gone:
-            self._asker.prepare(self._ask_now)
+            self._requester.prepare(self._ask_now)
 
     def stay(self) -> None:
         """Do not leave after all."""
@@ -63,8 +63,8 @@ class ClosedLoopUser:
     def leave(self, *, cut: bool) -> None:
         """Leave when the request under way is over, or at once when `cut` or when none is."""
         self._leaving = True
-        if cut or not self._asker.asking:
-            self._asker.end(Outcome.CANCELLED, "the user was cut")
+        if cut or not self._requester.asking:
+            self._requester.end(Outcome.CANCELLED, "the user was cut")
             self._go()
 
     def _ask_now(self) -> None:
@@ -72,13 +72,13 @@ class ClosedLoopUser:
         if self._leaving:
             self._go()
         else:
-            self._asker.ask(now_ns())
+            self._requester.ask(now_ns())
 
     def _ask_again(self) -> None:
         if self._leaving:
             self._go()
         else:
-            self._asker.ask(self._free_since_ns)
+            self._requester.ask(self._free_since_ns)
 
     def _on_over(self, record: RequestRecord, retry_after_s: float | None) -> None:
         if self._leaving:
@@ -86,12 +86,12 @@ class ClosedLoopUser:
         elif record.outcome is Outcome.OK:
             self._back_off_s = BACK_OFF_FIRST_S
             self._free_since_ns = record.end_ns
-            self._desk.soon(self._ask_again)
+            self._context.soon(self._ask_again)
         else:
             # So that a dead server is not hammered. The wait is the user's own: the next intended start is after it.
             wait_s = max(self._back_off_s, min(retry_after_s or 0.0, RETRY_AFTER_LONGEST_S))
             self._back_off_s = min(self._back_off_s * 2, BACK_OFF_LONGEST_S)
-            self._timer = self._desk.loop.call_later(wait_s, self._ask_now)
+            self._timer = self._context.loop.call_later(wait_s, self._ask_now)
 
     def _go(self) -> None:
         if self._gone:
@@ -99,7 +99,7 @@ class ClosedLoopUser:
         self._gone = True
         if self._timer is not None:
             self._timer.cancel()
-        self._asker.close()
+        self._requester.close()
         self._on_left(self)
 
 
@@ -107,30 +107,30 @@ class Burst:
     """So many requests at once, each on a connection that was opened before the clock starts."""
 
     def __init__(
-        self, desk: Desk, users: Sequence[int], on_ready: Callable[[], None], on_over: Callable[[], None]
+        self, context: WorkerContext, users: Sequence[int], on_ready: Callable[[], None], on_over: Callable[[], None]
     ) -> None:
-        self.askers = [Asker(desk, user, self._on_one_over) for user in users]
+        self.requesters = [Requester(context, user, self._on_one_over) for user in users]
         self._on_ready = on_ready
         self._on_over = on_over
-        self._unready = len(self.askers)
-        self._under_way = len(self.askers)
+        self._unready = len(self.requesters)
+        self._under_way = len(self.requesters)
         self._fired = False
 
     def prepare(self) -> None:
         """Open the connections; `on_ready` is called when all are open or have failed."""
-        for asker in self.askers:
-            asker.prepare(self._on_one_ready)
+        for requester in self.requesters:
+            requester.prepare(self._on_one_ready)
 
     def fire(self, at_ns: int) -> None:
         """Send all requests; they were meant to start at `at_ns`."""
         self._fired = True
-        for asker in self.askers:
-            asker.ask(at_ns)
+        for requester in self.requesters:
+            requester.ask(at_ns)
 
     def cut(self) -> None:
         """End what is under way; a burst that was not fired is over without a request."""
-        for asker in self.askers:
-            asker.end(Outcome.CANCELLED, "the burst was cut")
+        for requester in self.requesters:
+            requester.end(Outcome.CANCELLED, "the burst was cut")
         if not self._fired:
             self._on_over()
 
@@ -142,8 +142,8 @@ class Burst:
     def _on_one_over(self, record: RequestRecord, retry_after_s: float | None) -> None:
         self._under_way -= 1
         if self._under_way == 0:
-            for asker in self.askers:
-                asker.close()
+            for requester in self.requesters:
+                requester.close()
             self._on_over()
 
 
@@ -152,7 +152,7 @@ class Plan:
 
     def __init__(
         self,
-        desk: Desk,
+        context: WorkerContext,
         times_ns: Sequence[int],
         *,
         spare: int,
@@ -163,7 +163,7 @@ class Plan:
 
         `on_over` takes how many were dropped.
         """
-        self._desk = desk
+        self._context = context
         self._times_ns = times_ns
         self._most = most
         self._on_over = on_over
@@ -172,15 +172,15 @@ class Plan:
         self._dropped = 0
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
-        self._idle: list[Asker] = []
-        self.askers: list[Asker] = []
+        self._idle: list[Requester] = []
+        self.requesters: list[Requester] = []
         for _ in range(min(spare, len(times_ns), most)):
-            self._idle.append(self._new_asker())
+            self._idle.append(self._new_requester())
 
     def begin(self) -> None:
         """Open the spare connections and wait for the first planned time."""
-        for asker in self._idle:
-            asker.prepare(_nothing)
+        for requester in self._idle:
+            requester.prepare(_nothing)
         self._start_due()
 
     def cut(self) -> None:
@@ -188,33 +188,33 @@ class Plan:
         self._next = len(self._times_ns)
         if self._timer is not None:
             self._timer.cancel()
-        self._desk.readers.due_ns = NEVER_NS
-        for asker in self.askers:
-            asker.end(Outcome.CANCELLED, "the load was cut")
+        self._context.readers.due_ns = NEVER_NS
+        for requester in self.requesters:
+            requester.end(Outcome.CANCELLED, "the load was cut")
         self._judge()
 
-    def _new_asker(self) -> Asker:
-        asker: Asker
+    def _new_requester(self) -> Requester:
+        requester: Requester
 
         def on_over(record: RequestRecord, retry_after_s: float | None) -> None:
             self._under_way -= 1
-            self._idle.append(asker)
+            self._idle.append(requester)
             self._judge()
 
-        asker = Asker(self._desk, len(self.askers), on_over)
-        self.askers.append(asker)
-        return asker
+        requester = Requester(self._context, len(self.requesters), on_over)
+        self.requesters.append(requester)
+        return requester
 
     def _start_due(self) -> None:
         self._timer = None
-        readers = self._desk.readers
+        readers = self._context.readers
         readers.due_ns = NEVER_NS
         while self._next < len(self._times_ns):
             planned_ns = self._times_ns[self._next]
             wait_ns = planned_ns - now_ns()
             if wait_ns > 0:
                 readers.due_ns = planned_ns
-                self._timer = self._desk.loop.call_later(wait_ns / NS_PER_S, self._start_due)
+                self._timer = self._context.loop.call_later(wait_ns / NS_PER_S, self._start_due)
                 return
             self._next += 1
             self._start(planned_ns)
@@ -222,20 +222,20 @@ class Plan:
 
     def _start(self, planned_ns: int) -> None:
         if self._idle:
-            asker = self._idle.pop()
-        elif len(self.askers) < self._most:
-            asker = self._new_asker()
+            requester = self._idle.pop()
+        elif len(self.requesters) < self._most:
+            requester = self._new_requester()
         else:
             self._dropped += 1
             return
         self._under_way += 1
-        asker.ask(planned_ns)
+        requester.ask(planned_ns)
 
     def _judge(self) -> None:
         if not self._over and self._under_way == 0 and self._next >= len(self._times_ns):
             self._over = True
-            for asker in self.askers:
-                asker.close()
+            for requester in self.requesters:
+                requester.close()
             self._on_over(self._dropped)
 
 

@@ -20,8 +20,7 @@ from itertools import chain
 import uvloop
 
 from tui.core.clock import NS_PER_S, now_ns
-from tui.load.asker import Asker
-from tui.load.desk import Desk
+from tui.load.requester import Requester
 from tui.load.user import Burst, ClosedLoopUser, Plan
 from tui.load.wire import (
     REPORT_PERIOD_S,
@@ -39,6 +38,7 @@ from tui.load.wire import (
     pack,
     read_frame,
 )
+from tui.load.worker_context import WorkerContext
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
@@ -54,7 +54,7 @@ class Worker:
     def __init__(self, loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, begin: Begin) -> None:
         self._loop = loop
         self._writer = writer
-        self._desk = Desk(loop, begin)
+        self._context = WorkerContext(loop, begin)
         self._users: dict[int, ClosedLoopUser] = {}
         self._burst: Burst | None = None
         self._plan: Plan | None = None
@@ -70,7 +70,7 @@ class Worker:
 
     async def start(self) -> None:
         """Look the server's name up and report for the first time."""
-        await self._desk.resolve()
+        await self._context.resolve()
         self._report()
 
     def stop(self) -> None:
@@ -78,18 +78,18 @@ class Worker:
         self._cut()
         self._timer.cancel()
         self._memory.close()
-        self._desk.readers.close()
-        self._desk.clock.close()
+        self._context.readers.close()
+        self._context.clock.close()
 
     def obey(self, command: Command) -> None:
         """Do what the pool says."""
         match command:
             case Configure():
-                self._desk.configure(command)
+                self._context.configure(command)
             case SetUsers(users=users, cut=cut):
                 self._set_users(users, cut)
             case PrepareBurst(users=users):
-                self._burst = Burst(self._desk, users, self._on_burst_ready, self._on_burst_over)
+                self._burst = Burst(self._context, users, self._on_burst_ready, self._on_burst_over)
                 self._burst.prepare()
             case FireBurst(at_ns=at_ns):
                 if self._burst is not None:
@@ -100,7 +100,7 @@ class Worker:
             case Cut():
                 self._cut()
             case Peek():
-                self._report(peeked=[asker.peek() for asker in self._askers() if asker.asking])
+                self._report(peeked=[requester.peek() for requester in self._requesters() if requester.asking])
             case Begin():
                 raise ValueError("a worker begins once")
 
@@ -113,14 +113,14 @@ class Worker:
                 user.leave(cut=cut)
         for number in numbers:
             if number not in self._users:
-                user = self._users[number] = ClosedLoopUser(self._desk, number, self._on_left)
+                user = self._users[number] = ClosedLoopUser(self._context, number, self._on_left)
                 user.begin()
         self._report()
 
     def _run_plan(self, command: RunPlan) -> None:
         times_ns = [command.start_ns + offset_ns for offset_ns in array("q", command.offsets_ns)]
         self._plan = Plan(
-            self._desk,
+            self._context,
             times_ns,
             spare=command.spare_connections,
             most=self._most_connections,
@@ -138,7 +138,7 @@ class Worker:
 
     def _on_left(self, user: ClosedLoopUser) -> None:
         del self._users[user.number]
-        self._desk.left.append(user.number)
+        self._context.left.append(user.number)
 
     def _on_burst_ready(self) -> None:
         self._report(burst_ready=True)
@@ -151,41 +151,41 @@ class Worker:
         self._plan = None
         self._report(plan_over=True, dropped=dropped)
 
-    def _askers(self) -> Iterator[Asker]:
+    def _requesters(self) -> Iterator[Requester]:
         for user in list(self._users.values()):
-            yield user.asker
+            yield user.requester
         for group in (self._burst, self._plan):
             if group is not None:
-                yield from list(group.askers)
+                yield from list(group.requesters)
 
     def _tick(self) -> None:
         now_s = self._loop.time()
-        clock = self._desk.clock
+        clock = self._context.clock
         lags_ns = clock.take_lags()
         if clock.source == "client":
             # Without kernel stamps, how late the event loop is tells how late our own stamps may be.
             lags_ns.append(max(0, round((now_s - self._next_tick_s) * NS_PER_S)))
         self._lags.append(_thinned(lags_ns))
-        self._desk.readers.judge()
+        self._context.readers.judge()
         self._ticks += 1
         if self._ticks % TICKS_PER_S == 0:
             clock.resync()
         if now_ns() > self._next_deadline_ns:
             self._end_overdue()
-        if self._desk.wants_resolving:
-            self._resolving = self._loop.create_task(self._desk.resolve())
+        if self._context.wants_resolving:
+            self._resolving = self._loop.create_task(self._context.resolve())
         self._report(tick=True)
         self._next_tick_s = max(self._next_tick_s + REPORT_PERIOD_S, now_s)
         self._timer = self._loop.call_at(self._next_tick_s, self._tick)
 
     def _end_overdue(self) -> None:
-        desk, now = self._desk, now_ns()
-        for asker in self._askers():
-            if asker.deadline_ns is not None and now > asker.deadline_ns:
-                asker.end(Outcome.TIMEOUT, f"no complete answer within {desk.target.request_timeout_s:g} s")
-        left = [asker.deadline_ns for asker in self._askers() if asker.deadline_ns is not None]
+        context, now = self._context, now_ns()
+        for requester in self._requesters():
+            if requester.deadline_ns is not None and now > requester.deadline_ns:
+                requester.end(Outcome.TIMEOUT, f"no complete answer within {context.target.request_timeout_s:g} s")
+        left = [requester.deadline_ns for requester in self._requesters() if requester.deadline_ns is not None]
         # All last equally long: what begins later is due later than what is under way.
-        self._next_deadline_ns = min(left, default=now + desk.timeout_ns)
+        self._next_deadline_ns = min(left, default=now + context.timeout_ns)
 
     def _report(
         self,
@@ -197,31 +197,31 @@ class Worker:
         dropped: int = 0,
         peeked: list[RequestRecord] | None = None,
     ) -> None:
-        desk = self._desk
-        tokens, events = desk.tally.take()
+        context = self._context
+        tokens, events = context.tally.take()
         report = Report(
             at_ns=now_ns(),
             tick=tick,
-            users_active=len(self._users) + (len(self._burst.askers) if self._burst else 0),
-            in_flight=desk.in_flight,
+            users_active=len(self._users) + (len(self._burst.requesters) if self._burst else 0),
+            in_flight=context.in_flight,
             tokens=tokens,
             events=events,
             cpu_share=self._cpu_share(tick),
             lag_p99_s=self._lag_p99_s(),
-            stamps=desk.clock.source,
+            stamps=context.clock.source,
             rss_bytes=self._memory.rss_bytes(),
-            started=list(desk.started.values()),
-            records=desk.records,
-            left=desk.left,
+            started=list(context.started.values()),
+            records=context.records,
+            left=context.left,
             burst_ready=burst_ready,
             burst_over=burst_over,
             plan_over=plan_over,
             dropped=dropped,
             peeked=peeked,
         )
-        desk.records = []
-        desk.left = []
-        desk.started.clear()
+        context.records = []
+        context.left = []
+        context.started.clear()
         if not self._writer.is_closing():
             self._writer.write(pack(report))
 

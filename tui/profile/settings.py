@@ -18,7 +18,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class StageSettings(_Table):
+class PresentationSettings(_Table):
     """How the presentation speaks to its audience."""
 
     words: Literal["tokens", "words"] = "tokens"
@@ -38,7 +38,7 @@ class Settings(_Table):
     """Binding id -> keys, e.g. "quit" -> "q,f10"."""
     leaving_users: Literal["finish", "cut"] = "finish"
     """Whether a user who is taken away finishes the request under way, or is cut off at once."""
-    stage: StageSettings = StageSettings()
+    stage: PresentationSettings = PresentationSettings()
 
 
 def settings_file() -> Path:
@@ -68,7 +68,7 @@ def _problem(error: dict[str, Any]) -> str:
     *tables, key = (str(part) for part in error["loc"])
     place = safe_line(".".join([*tables, key]), limit=80)
     if error["type"] == "extra_forbidden":
-        known = list((StageSettings if tables == ["stage"] else Settings).model_fields)
+        known = list((PresentationSettings if tables == ["stage"] else Settings).model_fields)
         near = difflib.get_close_matches(key, known, n=1)
         wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
         return f"{place}: unknown key; {wanted}"

@@ -28,14 +28,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResponse:
     """What came back on one request."""
 
     status: int
     content: bytes
 
     def json_object(self) -> dict[str, Any]:
-        """Return the JSON object of a good answer; empty for everything else."""
+        """Return the JSON object of a good response; empty for everything else."""
         if self.status != httpx.codes.OK:
             return {}
         try:
@@ -45,15 +45,15 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
 
-async def fetch(client: httpx.AsyncClient, path: str, question: dict[str, Any] | None = None) -> Answer:
+async def fetch(client: httpx.AsyncClient, path: str, question: dict[str, Any] | None = None) -> ProbeResponse:
     """GET `path`, or POST `question` to it as JSON. Raises httpx.HTTPError, also for an answer of more than 8 MB."""
     content = bytearray()
-    async with client.stream("GET" if question is None else "POST", path, json=question) as answer:
-        async for piece in answer.aiter_bytes():
+    async with client.stream("GET" if question is None else "POST", path, json=question) as response:
+        async for piece in response.aiter_bytes():
             content += piece
             if len(content) > ANSWER_BYTES:
                 raise httpx.DecodingError(f"{path} answers more than {ANSWER_BYTES} bytes")
-        return Answer(answer.status_code, bytes(content))
+        return ProbeResponse(response.status_code, bytes(content))
 
 
 async def ask(client: httpx.AsyncClient, engine: Engine) -> Probe:
@@ -72,7 +72,7 @@ async def ask(client: httpx.AsyncClient, engine: Engine) -> Probe:
         missing.append("no max_model_len: prompts that are too long are found out by asking")
     if not isinstance(version, str):
         missing.append("no /version")
-    metrics = await _try(client, engine.metrics_path) if engine.metrics_path else NO_ANSWER
+    metrics = await _try(client, engine.metrics_path) if engine.metrics_path else NO_RESPONSE
     if engine.read_metrics(metrics.content.decode(errors="replace")).running is None:
         missing.append("no /metrics of its own: no queue, KV cache or server-side latency")
     if not models or await tokens_of(client, models[0], "a") is None:
@@ -90,26 +90,26 @@ async def tokens_of(client: httpx.AsyncClient, model: str, content: str | list[d
     """Return the token ids of a text, or of messages under the chat template; None where the server cannot say."""
     key = "prompt" if isinstance(content, str) else "messages"
     try:
-        answer = await fetch(client, "/tokenize", {"model": model, key: content})
+        response = await fetch(client, "/tokenize", {"model": model, key: content})
     except httpx.HTTPError:
         return None
-    tokens = answer.json_object().get("tokens")
+    tokens = response.json_object().get("tokens")
     if isinstance(tokens, list) and all(isinstance(token, int) for token in tokens):
         return tokens
     return None
 
 
-async def _try(client: httpx.AsyncClient, path: str) -> Answer:
+async def _try(client: httpx.AsyncClient, path: str) -> ProbeResponse:
     try:
-        answer = await fetch(client, path)
+        response = await fetch(client, path)
     except httpx.HTTPError:
-        return NO_ANSWER
-    return answer if answer.status == httpx.codes.OK else NO_ANSWER
+        return NO_RESPONSE
+    return response if response.status == httpx.codes.OK else NO_RESPONSE
 
 
-def _rows(answer: Answer) -> list[dict[str, Any]]:
-    rows = answer.json_object().get("data")
+def _rows(response: ProbeResponse) -> list[dict[str, Any]]:
+    rows = response.json_object().get("data")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-NO_ANSWER = Answer(0, b"")
+NO_RESPONSE = ProbeResponse(0, b"")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tui.profile.simulator_table import SimulatorTable
-from tui.simulator import answers, requests, vocabulary
+from tui.simulator import requests, responses, vocabulary
 from tui.simulator.gauges import Gauges
 from tui.simulator.generation import Generation, json_response
 from tui.simulator.gpus import VirtualGpus
@@ -54,7 +54,7 @@ class Api:
         return Starlette(routes=routes, exception_handlers={HTTPException: _detail, Refused: _refused})
 
     async def _version(self, _: Request) -> Response:
-        return json_response({"version": answers.VERSION})
+        return json_response({"version": responses.VERSION})
 
     async def _health(self, _: Request) -> Response:
         return Response(status_code=503 if self._engine.dead else 200)
@@ -63,7 +63,7 @@ class Api:
         return json_response({"server_load": 0})
 
     async def _models(self, _: Request) -> Response:
-        return json_response(answers.model_list(self._model, self._table.max_model_len, self._created))
+        return json_response(responses.model_list(self._model, self._table.max_model_len, self._created))
 
     async def _metrics(self, _: Request) -> Response:
         text = self._gauges.text(self._engine.model)

@@ -14,9 +14,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from tui.simulator import answers, requests
+from tui.simulator import requests, responses
 from tui.simulator.live import Job, LiveEngine
-from tui.simulator.requests import Ask, Refused
+from tui.simulator.requests import GenerationRequest, Refused
 
 _LARGEST_BODY_BYTES = 32 * 1024 * 1024
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -38,63 +38,63 @@ class Generation:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            ask = self._accept(await read_body(receive))
+            request = self._accept(await read_body(receive))
             if self._engine.dead:
-                await json_response(answers.ENGINE_DEAD, 500)(scope, receive, send)
+                await json_response(responses.ENGINE_DEAD, 500)(scope, receive, send)
                 return
-            job = self._engine.submit(ask)
+            job = self._engine.submit(request)
         except Refused as refused:
             await json_response(refused.body, refused.status)(scope, receive, send)
             return
         leaving = asyncio.create_task(_watch(receive, job))
         try:
-            if ask.stream:
+            if request.stream:
                 await self._stream(job, send)
             else:
-                await self._answer(job, scope, receive, send)
+                await self._respond(job, scope, receive, send)
         finally:
             leaving.cancel()
             self._engine.drop(job)
 
-    def _accept(self, body: bytes) -> Ask:
+    def _accept(self, body: bytes) -> GenerationRequest:
         if self._chat:
             chat = requests.parse(body, requests.ChatBody)
             return requests.accept_chat(chat, model=self._model, max_model_len=self._max_model_len)
         completion = requests.parse(body, requests.CompletionBody)
         return requests.accept_completion(completion, model=self._model, max_model_len=self._max_model_len)
 
-    def _answer_id(self) -> str:
+    def _response_id(self) -> str:
         return ("chatcmpl-" if self._chat else "cmpl-") + uuid.uuid4().hex[:16]
 
     async def _stream(self, job: Job, send: Send) -> None:
-        writer = answers.StreamWriter(job.ask, self._answer_id(), int(time.time()), self._model)
+        writer = responses.StreamWriter(job.request, self._response_id(), int(time.time()), self._model)
         await send(_STREAM_START)
         while not job.sequence.finished or job.taken < job.sequence.generated:
             await job.more(self._tokens_per_event)
             if job.gone:
                 return
             if job.dead:
-                await send(_part(answers.ENGINE_DEAD_EVENT))
+                await send(_part(responses.ENGINE_DEAD_EVENT))
                 break
             first = job.taken == 0
             if first and self._chat:
                 await send(_part(writer.first()))
             tokens = job.take()
-            reason = job.ask.finish_reason if job.sequence.finished else None
+            reason = job.request.finish_reason if job.sequence.finished else None
             await send(_part(writer.event(tokens, job.taken, first=first, finish_reason=reason)))
-        if job.ask.include_usage and not job.dead:
+        if job.request.include_usage and not job.dead:
             await send(_part(writer.last(job.taken)))
-        await send(_part(answers.DONE))
+        await send(_part(responses.DONE))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _answer(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
-        await job.more(job.ask.output_limit)
+    async def _respond(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
+        await job.more(job.request.output_limit)
         if job.gone:
             return
         if job.dead:
-            await json_response(answers.ENGINE_DEAD, 500)(scope, receive, send)
+            await json_response(responses.ENGINE_DEAD, 500)(scope, receive, send)
             return
-        body = answers.whole_answer(job.ask, job.take(), self._answer_id(), int(time.time()), self._model)
+        body = responses.full_response(job.request, job.take(), self._response_id(), int(time.time()), self._model)
         await json_response(body)(scope, receive, send)
 
 

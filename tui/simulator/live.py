@@ -14,7 +14,7 @@ from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 from tui.simulator import vocabulary
 from tui.simulator.gauges import Gauges
 from tui.simulator.model import Engine, OutOfMemory, Sequence, Step
-from tui.simulator.requests import Ask, Refused
+from tui.simulator.requests import GenerationRequest, Refused
 
 # A loop that was kept from running for longer than this does not make up for it by running steps at once.
 _LARGEST_LAG_S = 0.05
@@ -27,18 +27,18 @@ class Job:
         "_waiter",
         "admitted_s",
         "arrived_s",
-        "ask",
         "dead",
         "first_token_s",
         "gone",
         "last_token_s",
+        "request",
         "seed",
         "sequence",
         "taken",
     )
 
-    def __init__(self, ask: Ask, sequence: Sequence, seed: int, arrived_s: float) -> None:
-        self.ask = ask
+    def __init__(self, request: GenerationRequest, sequence: Sequence, seed: int, arrived_s: float) -> None:
+        self.request = request
         self.sequence = sequence
         self.seed = seed
         self.arrived_s = arrived_s
@@ -93,17 +93,17 @@ class LiveEngine:
         """Return the modelled time."""
         return asyncio.get_running_loop().time() * self._time_scale
 
-    def submit(self, ask: Ask) -> Job:
+    def submit(self, request: GenerationRequest) -> Job:
         """Queue a request. Raises Refused when the queue has its limit."""
         limit = self._table.max_num_queued_reqs
         if limit is not None and len(self.model.waiting) >= limit:
             self._gauges.rejections.inc()
             message = "The engine is currently busy and cannot accept new requests. Please try again later."
             raise Refused(503, message, kind="ServiceUnavailableError")
-        prefix = vocabulary.prefix_hashes(ask.prompt, self._table.block_size)
-        sequence = Sequence(len(ask.prompt), ask.output_limit, prefix)
+        prefix = vocabulary.prefix_hashes(request.prompt, self._table.block_size)
+        sequence = Sequence(len(request.prompt), request.output_limit, prefix)
         self._seed += 1
-        job = self._jobs[sequence] = Job(ask, sequence, self._seed, self.now_s())
+        job = self._jobs[sequence] = Job(request, sequence, self._seed, self.now_s())
         delay_s = self._table.request_overhead_s / self._time_scale
         if delay_s:
             asyncio.get_running_loop().call_later(delay_s, self._queue, job)
@@ -193,7 +193,7 @@ class LiveEngine:
         gauges.request_output.observe(tokens)
         if tokens > 1:
             gauges.tpot_s.observe((now_s - job.first_token_s) / (tokens - 1))
-        gauges.success[job.ask.finish_reason].inc()
+        gauges.success[job.request.finish_reason].inc()
 
     def _fail_on_purpose(self) -> None:
         fail = self._table.fail

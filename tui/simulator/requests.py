@@ -83,7 +83,7 @@ class DetokenizeBody(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GenerationRequest:
     """A request that was accepted."""
 
     chat: bool
@@ -106,7 +106,7 @@ def parse(body: bytes, kind: type[_T]) -> _T:
         raise _broken_json(body) from None
 
 
-def accept_completion(body: CompletionBody, *, model: str, max_model_len: int) -> Ask:
+def accept_completion(body: CompletionBody, *, model: str, max_model_len: int) -> GenerationRequest:
     """Return what a completion asks for. Raises Refused."""
     _check_model(body.model, model)
     prompt = _prompt(body.prompt)
@@ -114,7 +114,7 @@ def accept_completion(body: CompletionBody, *, model: str, max_model_len: int) -
     return _accept(body, prompt, asked, chat=False, max_model_len=max_model_len)
 
 
-def accept_chat(body: ChatBody, *, model: str, max_model_len: int) -> Ask:
+def accept_chat(body: ChatBody, *, model: str, max_model_len: int) -> GenerationRequest:
     """Return what a chat completion asks for. Raises Refused."""
     _check_model(body.model, model)
     prompt = vocabulary.encode_messages(messages_text(body.messages))
@@ -135,7 +135,7 @@ def messages_text(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return texts
 
 
-def _accept(body: _Body, prompt: list[int], asked: int | None, *, chat: bool, max_model_len: int) -> Ask:
+def _accept(body: _Body, prompt: list[int], asked: int | None, *, chat: bool, max_model_len: int) -> GenerationRequest:
     if body.temperature is not None and body.temperature < 0:
         message = f"temperature must be non-negative, got {body.temperature}."
         raise Refused(400, f"{message} (parameter=temperature, value={body.temperature})", param="temperature")
@@ -158,7 +158,7 @@ def _accept(body: _Body, prompt: list[int], asked: int | None, *, chat: bool, ma
         raise Refused(400, f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.")
     own_length = limit if body.ignore_eos else max(least, _own_length(prompt))
     options = body.stream_options or StreamOptions()
-    return Ask(
+    return GenerationRequest(
         chat=chat,
         prompt=prompt,
         output_limit=min(limit, own_length),

@@ -21,8 +21,8 @@ from tui.simulator.failing import failing_way, with_failure
 from tui.simulator.gauges import Gauges
 from tui.simulator.gpus import VirtualGpus
 from tui.simulator.live import LiveEngine
+from tui.simulator.log_lines import VllmLog
 from tui.simulator.model import Engine, KvCacheTooSmall
-from tui.simulator.voice import Voice
 
 _STATISTICS_EVERY_S = 10.0
 _SHARDS = 8
@@ -45,19 +45,19 @@ def serve(
         raise UsageError(f"--time-scale: found {time_scale:g}, expected more than 0")
     table = with_failure(profile.simulator or SimulatorTable(), failing_way(fail) if fail else None)
     gpus = VirtualGpus(table, profile.server.gpus)
-    voice = Voice(len(profile.server.gpus) or 1)
+    log = VllmLog(len(profile.server.gpus) or 1)
     model = safe_line(profile.server.model)
-    voice.banner(model, host, port)
+    log.banner(model, host, port)
     try:
         listener = _bind(host, port)
     except OSError as error:
-        voice.raw(f"Traceback (most recent call last):\nOSError: [Errno {error.errno}] {error.strerror}")
+        log.raw(f"Traceback (most recent call last):\nOSError: [Errno {error.errno}] {error.strerror}")
         return 1
     with contextlib.closing(listener):
-        if not _start_engine(table, gpus, voice, model, time_scale):
+        if not _start_engine(table, gpus, log, model, time_scale):
             return 1
         access_log = not profile.server.args.get("disable-uvicorn-access-log", not access_log)
-        server = _SimulatedServer(model, table, gpus, voice, time_scale, access_log=access_log)
+        server = _SimulatedServer(model, table, gpus, log, time_scale, access_log=access_log)
         # uvicorn raises the signal that ended it once more at its end; vLLM ends with status 0 instead.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -80,41 +80,41 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _start_engine(table: SimulatorTable, gpus: VirtualGpus, voice: Voice, model: str, time_scale: float) -> bool:
+def _start_engine(table: SimulatorTable, gpus: VirtualGpus, log: VllmLog, model: str, time_scale: float) -> bool:
     """Go through vLLM's stages; False when one fails, all said."""
     loading_s, graphs_s = 0.7 * table.startup_s, 0.3 * table.startup_s
-    voice.config(model, table.max_model_len)
-    voice.loading(model)
-    voice.shard(0, _SHARDS)
+    log.config(model, table.max_model_len)
+    log.loading(model)
+    log.shard(0, _SHARDS)
     for shard in range(1, _SHARDS + 1):
         time.sleep(loading_s / time_scale / _SHARDS)
         if shard > _SHARDS // 2 and table.fail is FailOnPurpose.OOM_WEIGHTS:
-            voice.out_of_memory_at_start(gpus.total_bytes)
+            log.out_of_memory_at_start(gpus.total_bytes)
             return False
-        voice.shard(shard, _SHARDS)
-    voice.loaded(gpus.weights_bytes, loading_s)
+        log.shard(shard, _SHARDS)
+    log.loaded(gpus.weights_bytes, loading_s)
     try:
         Engine(table)
     except KvCacheTooSmall:
         needed = table.max_model_len * table.kv_bytes_per_token
         available = table.kv_cache_tokens * table.kv_bytes_per_token
-        voice.kv_cache_too_small(needed, available, table.kv_cache_tokens, table.max_model_len)
+        log.kv_cache_too_small(needed, available, table.kv_cache_tokens, table.max_model_len)
         return False
     tokens = table.kv_cache_tokens // table.block_size * table.block_size
-    voice.kv_cache(gpus.kv_cache_bytes, tokens, table.max_model_len)
+    log.kv_cache(gpus.kv_cache_bytes, tokens, table.max_model_len)
     time.sleep(graphs_s / time_scale)
-    voice.graphs(graphs_s)
+    log.graphs(graphs_s)
     return True
 
 
 class _SimulatedServer:
     def __init__(
-        self, model: str, table: SimulatorTable, gpus: VirtualGpus, voice: Voice, time_scale: float, *, access_log: bool
+        self, model: str, table: SimulatorTable, gpus: VirtualGpus, log: VllmLog, time_scale: float, *, access_log: bool
     ) -> None:
         self._model = model
         self._table = table
         self._gpus = gpus
-        self._voice = voice
+        self._log = log
         self._time_scale = time_scale
         self._access_log = access_log
 
@@ -132,7 +132,7 @@ class _SimulatedServer:
         self._http = _Uvicorn(config, engine)
         host, port = listener.getsockname()[:2]
         paths = [(route.path, ", ".join(sorted(route.methods or ()))) for route in application.routes]  # type: ignore[attr-defined]
-        self._voice.routes(f"http://{host}:{port}", paths)
+        self._log.routes(f"http://{host}:{port}", paths)
         tasks = [asyncio.create_task(engine.run()), asyncio.create_task(self._say_throughput(engine))]
         try:
             await self._http.serve(sockets=[listener])
@@ -143,9 +143,9 @@ class _SimulatedServer:
 
     def _died(self, cause: FailOnPurpose) -> None:
         if cause is FailOnPurpose.WORKER_KILLED:
-            self._voice.worker_killed()
+            self._log.worker_killed()
         else:
-            self._voice.out_of_memory(self._gpus.total_bytes)
+            self._log.out_of_memory(self._gpus.total_bytes)
         asyncio.get_running_loop().call_later(_DEATH_TO_EXIT_S, self._http.stop)
 
     async def _say_throughput(self, engine: LiveEngine) -> None:
@@ -159,7 +159,7 @@ class _SimulatedServer:
             if prompts or outputs or model.has_work:
                 hits = model.prefix_hits_total / max(1, model.prefix_queries_total)
                 running, waiting = len(model.running), len(model.waiting)
-                self._voice.throughput(prompts / passed_s, outputs / passed_s, running, waiting, model.kv_usage, hits)
+                self._log.throughput(prompts / passed_s, outputs / passed_s, running, waiting, model.kv_usage, hits)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -20,8 +20,8 @@ from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.settings import Settings, load_settings
 from tui.view.benches import Benches, LocalBenches
 from tui.view.bridge import BenchGone, Bridge, SnapshotArrived, SnapshotSource
-from tui.view.errands import edit_profile, read_again
-from tui.view.picking import PickingApp
+from tui.view.picker_app import PickerApp
+from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
 from tui.view.screens.dialogs import Form, Question, leave_question
 from tui.view.screens.gone import GoneScreen, Stopping
@@ -56,7 +56,7 @@ class Run:
     """How it was launched, when it was launched from here."""
     read_only: bool = False
     replay: bool = False
-    stage: bool = False
+    presentation: bool = False
     screen: LaunchScreen | LiveScreen | GoneScreen | None = None
     panes_wanted: bool = False
     """The operator looks at the panes of a server that failed."""
@@ -64,7 +64,7 @@ class Run:
     """The operator left before there was a bench to talk to."""
 
 
-class VrampApp(PickingApp):
+class VrampApp(PickerApp):
     """Picker, launch, live; all I/O is the bridge's, the benches' or a thread's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -112,7 +112,7 @@ class VrampApp(PickingApp):
         profile = wish.entry.profile
         if profile is None:
             raise UsageError("\n".join(wish.entry.problems))
-        run = Run(profile.display_title, wish=wish, stage=wish.stage)
+        run = Run(profile.display_title, wish=wish, presentation=wish.presentation)
         self._begin(run, lambda: self._benches.launch(wish))
 
     def _begin(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
@@ -167,9 +167,11 @@ class VrampApp(PickingApp):
         told = self.settings.stage
         words_per_token = told.words_per_token if told.words == "words" else None
         if run.replay:
-            return ReplayScreen(stage=run.stage, words_per_token=words_per_token)
+            return ReplayScreen(presentation=run.presentation, words_per_token=words_per_token)
         cut = self.settings.leaving_users == "cut"
-        return LiveScreen(read_only=run.read_only, stage=run.stage, words_per_token=words_per_token, cut_leaving=cut)
+        return LiveScreen(
+            read_only=run.read_only, presentation=run.presentation, words_per_token=words_per_token, cut_leaving=cut
+        )
 
     def _show_moment(self, screen: ReplayScreen, snapshot: Snapshot) -> None:
         source = self._bridge.source if self._bridge else None
@@ -233,11 +235,11 @@ class VrampApp(PickingApp):
         self._look_at(Attach(message.bench.socket_path))
 
     def _look_at(self, wish: Attach) -> None:
-        run = Run(wish.socket_path.stem, read_only=wish.read_only, stage=wish.stage)
+        run = Run(wish.socket_path.stem, read_only=wish.read_only, presentation=wish.presentation)
         self._begin(run, lambda: self._benches.attach(wish.socket_path, read_only=wish.read_only))
 
     def _replay(self, wish: Replay) -> None:
-        run = Run(wish.path.stem, read_only=True, replay=True, stage=wish.stage)
+        run = Run(wish.path.stem, read_only=True, replay=True, presentation=wish.presentation)
         self._begin(run, lambda: self._benches.replay(wish.path))
 
     # ---- the launch screen's wishes
@@ -259,7 +261,7 @@ class VrampApp(PickingApp):
         """Go back to the profiles."""
         self._back()
 
-    @work(group="errands", exclusive=True)
+    @work(group="profile-actions", exclusive=True)
     async def _edit_and_launch(self, run: Run) -> None:
         if run.wish is None:
             self.notify("the profile of an attached session is edited from the picker", markup=False)

@@ -24,7 +24,7 @@ class Launch:
     entry: ProfileEntry
     start: str = "idle"
     """What the bench does when its server is ready: idle, sweep, ramp."""
-    stage: bool = False
+    presentation: bool = False
     time_scale: float = 1.0
     bench: StartingBench | None = None
     """The bench, where it was started already."""
@@ -64,7 +64,7 @@ class Attach:
 
     socket_path: Path
     read_only: bool = False
-    stage: bool = False
+    presentation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class Replay:
     """A finished session."""
 
     path: Path
-    stage: bool = False
+    presentation: bool = False
 
 
 StartWish = Picker | Launch | Attach | Replay
 
 
-def demo(entry: ProfileEntry, *, ramp: bool = True, stage: bool = False, time_scale: float = 1.0) -> Launch:
+def demo(entry: ProfileEntry, *, ramp: bool = True, presentation: bool = False, time_scale: float = 1.0) -> Launch:
     """Return the wish for the demo: the simulated server, its grid filling by itself unless `ramp` is off."""
-    return Launch(entry, start="sweep" if ramp else "idle", stage=stage, time_scale=time_scale)
+    return Launch(entry, start="sweep" if ramp else "idle", presentation=presentation, time_scale=time_scale)

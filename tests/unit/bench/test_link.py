@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.snapshots import mid_ramp
 from tui.bench.framing import pack_frame
-from tui.bench.link import BenchLink, answers
+from tui.bench.link import BenchLink, is_listening
 from tui.bench.listener import Listener
 from tui.bench.protocol import MAX_FRAME_BYTES, ChangeUsers, Command, Hello, Linger, Reply, SetUsers
 from tui.core.errors import BenchLost
@@ -22,9 +22,9 @@ class Door:
         self.path = path
         self.commands: list[Command] = []
         self.left: asyncio.Queue[bool] = asyncio.Queue()
-        self.listener = Listener(path, snapshot=mid_ramp, answer=self.answer, on_empty=self.left.put_nowait)
+        self.listener = Listener(path, snapshot=mid_ramp, execute=self.execute, on_empty=self.left.put_nowait)
 
-    async def answer(self, command: Command) -> Reply:
+    async def execute(self, command: Command) -> Reply:
         self.commands.append(command)
         return Reply(0, True, "done")
 
@@ -122,9 +122,9 @@ async def test_the_socket_of_a_killed_bench_is_taken_away_and_that_of_a_living_o
     with socket.socket(socket.AF_UNIX) as living:
         living.bind(str(path))
         living.listen()
-        assert answers(path) and path.exists()
+        assert is_listening(path) and path.exists()
     assert path.exists()  # closed without being removed, as by SIGKILL
-    assert not answers(path) and not path.exists()
+    assert not is_listening(path) and not path.exists()
 
 
 async def test_nobody_there_is_said_plainly(tmp_path: Path) -> None:

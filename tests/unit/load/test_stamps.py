@@ -33,7 +33,7 @@ def test_a_stamp_is_moved_to_the_monotonic_axis(clock: ArrivalClock) -> None:
 
 
 def test_without_a_stamp_it_is_our_own_and_says_so(clock: ArrivalClock) -> None:
-    clock.begin_round()
+    clock.begin_batch()
     assert clock.arrival_ns([]) == clock.found_ns
     assert clock.source == "client"
     clock.arrival_ns(ancillary(time.time_ns()))
@@ -70,10 +70,10 @@ def test_a_small_step_is_seen_by_the_round_after_it(
     real = time.time_ns
     before = ancillary(real())
     monkeypatch.setattr(time, "time_ns", lambda: real() + step_ns)
-    clock.begin_round()
+    clock.begin_batch()
     # Stamped before or after the step: nobody can tell, so both are our own.
     assert clock.arrival_ns(before) == clock.arrival_ns(ancillary(real() + step_ns)) == clock.found_ns
-    clock.begin_round()
+    clock.begin_batch()
     there_ns = time.monotonic_ns()
     assert abs(clock.arrival_ns(ancillary(real() + step_ns)) - there_ns) < abs(step_ns) / 2
 

@@ -15,7 +15,7 @@ from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.scripted_server import CLOSE, GOOD, READ, STALL, Drip, Step, scripted_server
 from tests.unit.load.test_bad_servers import BAD, GOOD_SCRIPT
 from tui.core.clock import now_ns
-from tui.load.tls import TlsLink, tls_context
+from tui.load.tls import TlsConnection, tls_context
 from tui.load.wire import SetUsers
 from tui.metrics.outcome import Outcome
 
@@ -52,8 +52,8 @@ async def test_it_has_the_stamps_of_the_kernel(context: ssl.SSLContext) -> None:
             assert [record.outcome for record in records] == [Outcome.OK] * 3, records[0].error
             if load.reports[-1].stamps == "kernel":
                 break
-            load.worker._desk.clock.resync()
-            load.worker._desk.clock.resync()
+            load.worker._context.clock.resync()
+            load.worker._context.clock.resync()
         assert load.reports[-1].stamps == "kernel"
         assert all(request.startswith(b"POST /v1/completions HTTP/1.1") for request in server.requests)
 
@@ -159,7 +159,7 @@ class Plain:
 
 
 class Owner:
-    """What a link told."""
+    """What a connection told."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -177,19 +177,19 @@ class Owner:
 def test_no_step_of_a_handshake_is_taken_while_others_are_to_be_read() -> None:
     plain, owner = Plain(), Owner()
     steps: list[Any] = []
-    link = TlsLink(
+    connection = TlsConnection(
         cast("Any", None), tls_context(False), "localhost", owner, lambda _: cast("Any", plain), steps.append
     )
-    link.on_open()
+    connection.on_open()
     assert not plain.sent
     steps.pop()()
     assert len(plain.sent) == 1  # the client's first word
-    link.on_bytes(b"no", 1)
-    link.on_bytes(b" word of TLS", 2)
+    connection.on_bytes(b"no", 1)
+    connection.on_bytes(b" word of TLS", 2)
     assert len(steps) == 1
     assert owner.told == []
     # The end does not hide what came before it, and the step that waited finds nothing left to do.
-    link.on_closed(None)
+    connection.on_closed(None)
     steps.pop()()
     (error,) = owner.told
     assert isinstance(error, ssl.SSLError)

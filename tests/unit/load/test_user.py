@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.paced_server import paced_server
 from tui.core.clock import now_ns
-from tui.load.rounds import NEVER_NS
+from tui.load.read_batches import NEVER_NS
 from tui.load.wire import Cut, RunPlan, SetUsers
 from tui.metrics.outcome import Outcome
 
@@ -41,9 +41,9 @@ async def test_a_plan_that_is_cut_is_over_and_what_was_still_to_come_is_not_drop
         start_ns = now_ns()
         load.worker.obey(RunPlan(start_ns, array("q", [0, 0, 60_000_000_000]).tobytes(), 1))
         await server.until(2)
-        assert load.worker._desk.readers.due_ns == start_ns + 60_000_000_000
+        assert load.worker._context.readers.due_ns == start_ns + 60_000_000_000
         load.worker.obey(Cut())
-        assert load.worker._desk.readers.due_ns == NEVER_NS
+        assert load.worker._context.readers.due_ns == NEVER_NS
         assert [record.outcome for record in load.records] == [Outcome.CANCELLED] * 2
         assert any(report.plan_over for report in load.reports)
         assert sum(report.dropped for report in load.reports) == 0
@@ -58,7 +58,7 @@ async def test_the_end_of_an_answer_is_urgent_for_a_request_follows_it(
         in_process_worker(server.base_url, of=shape(output_tokens=tokens)) as load,
     ):
         said: list[bool] = []
-        monkeypatch.setattr(load.worker._desk.readers, "set_urgent", lambda _, urgent: said.append(urgent))
+        monkeypatch.setattr(load.worker._context.readers, "set_urgent", lambda _, urgent: said.append(urgent))
         load.worker.obey(SetUsers([1], cut=False))
         await load.until_records(2)
         assert said[:4] == each_request * 2

@@ -12,14 +12,14 @@ import pytest
 from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 from tui.simulator.gauges import Gauges
 from tui.simulator.live import LiveEngine
-from tui.simulator.requests import Ask, Refused
+from tui.simulator.requests import GenerationRequest, Refused
 
 TIMEOUT_S = 20.0
 _T = TypeVar("_T")
 
 
-def ask(tokens: int = 10, prompt: int = 5) -> Ask:
-    return Ask(
+def request(tokens: int = 10, prompt: int = 5) -> GenerationRequest:
+    return GenerationRequest(
         chat=False,
         prompt=list(range(300, 300 + prompt)),
         output_limit=tokens,
@@ -50,7 +50,7 @@ async def within(waiting: Awaitable[_T]) -> _T:
 
 async def test_a_reader_gets_tokens_as_they_come_and_none_twice() -> None:
     async with live() as (engine, _):
-        job = engine.submit(ask())
+        job = engine.submit(request())
         parts = []
         while not job.sequence.finished or job.taken < 10:
             await within(job.more(1))
@@ -61,7 +61,7 @@ async def test_a_reader_gets_tokens_as_they_come_and_none_twice() -> None:
 
 async def test_a_reader_that_comes_late_gets_all_that_is_there_at_once() -> None:
     async with live() as (engine, _):
-        job = engine.submit(ask())
+        job = engine.submit(request())
         await within(job.more(10))
         assert len(job.take()) == 10
         assert not engine.model.has_work
@@ -69,7 +69,7 @@ async def test_a_reader_that_comes_late_gets_all_that_is_there_at_once() -> None
 
 async def test_packed_readers_wait_for_their_number_or_the_end() -> None:
     async with live() as (engine, _):
-        job = engine.submit(ask(tokens=10))
+        job = engine.submit(request(tokens=10))
         parts = []
         while job.taken < 10:
             await within(job.more(4))
@@ -80,18 +80,18 @@ async def test_packed_readers_wait_for_their_number_or_the_end() -> None:
 
 async def test_a_dropped_request_leaves_the_engine() -> None:
     async with live() as (engine, _):
-        job = engine.submit(ask(tokens=4000))
+        job = engine.submit(request(tokens=4000))
         await within(job.more(3))
         engine.drop(job)
         engine.drop(job)
         assert not engine.model.has_work
-        other = engine.submit(ask())
+        other = engine.submit(request())
         await within(other.more(10))
 
 
 async def test_one_dropped_before_its_overhead_passed_never_runs() -> None:
     async with live(request_overhead_s=0.01) as (engine, _):
-        gone, stays = engine.submit(ask()), engine.submit(ask())
+        gone, stays = engine.submit(request()), engine.submit(request())
         engine.drop(gone)
         await within(stays.more(10))
         assert gone.sequence.generated == 0
@@ -99,7 +99,7 @@ async def test_one_dropped_before_its_overhead_passed_never_runs() -> None:
 
 async def test_death_wakes_every_reader_and_is_told_once() -> None:
     async with live(memory_limit_tokens=60) as (engine, deaths):
-        jobs = [engine.submit(ask(tokens=4000)) for _ in range(3)]
+        jobs = [engine.submit(request(tokens=4000)) for _ in range(3)]
         for job in jobs:
             await within(job.more(4000))
         assert [job.dead for job in jobs] == [True] * 3
@@ -108,16 +108,16 @@ async def test_death_wakes_every_reader_and_is_told_once() -> None:
 
 async def test_a_full_queue_refuses() -> None:
     async with live(max_num_queued_reqs=2, max_num_seqs=1) as (engine, _):
-        engine.submit(ask())
-        engine.submit(ask())
+        engine.submit(request())
+        engine.submit(request())
         with pytest.raises(Refused) as refused:
-            engine.submit(ask())
+            engine.submit(request())
         assert refused.value.status == 503
 
 
 async def test_frozen_it_computes_no_more() -> None:
     async with live() as (engine, _):
-        job = engine.submit(ask(tokens=4000))
+        job = engine.submit(request(tokens=4000))
         await within(job.more(2))
         engine.freeze()
         before = job.sequence.generated

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.simulator import requests
-from tui.simulator.requests import Ask, Refused
+from tui.simulator.requests import GenerationRequest, Refused
 
 HTTP = (Path(__file__).parents[2] / "corpus" / "streams" / "http.txt").read_text()
 
@@ -19,12 +19,12 @@ def real_error(title: str) -> tuple[int, dict[str, Any]]:
     return int(answer.split()[1]), json.loads(answer.partition("\n\n")[2].partition("\n")[0])
 
 
-def complete(**body: Any) -> Ask:
+def complete(**body: Any) -> GenerationRequest:
     parsed = requests.parse(json.dumps(body).encode(), requests.CompletionBody)
     return requests.accept_completion(parsed, model="tiny", max_model_len=4096)
 
 
-def chat(**body: Any) -> Ask:
+def chat(**body: Any) -> GenerationRequest:
     parsed = requests.parse(json.dumps(body).encode(), requests.ChatBody)
     return requests.accept_chat(parsed, model="tiny", max_model_len=4096)
 
@@ -60,8 +60,8 @@ def test_what_is_no_request_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize(("prompt_tokens", "expected"), [(4000, 96), (4090, 6), (3996, 100)])
 def test_what_exceeds_the_length_is_cut_without_a_word(prompt_tokens: int, expected: int) -> None:
-    ask = complete(prompt=[300] * prompt_tokens, max_tokens=100, ignore_eos=True)
-    assert (ask.output_limit, ask.finish_reason) == (expected, "length")
+    request = complete(prompt=[300] * prompt_tokens, max_tokens=100, ignore_eos=True)
+    assert (request.output_limit, request.finish_reason) == (expected, "length")
 
 
 def test_a_prompt_of_exactly_the_length_is_refused() -> None:
@@ -75,8 +75,8 @@ def test_min_tokens_turns_the_silent_cut_into_a_refusal() -> None:
 
 
 def test_without_ignore_eos_the_answer_ends_by_itself() -> None:
-    ask = complete(prompt=[300, 301, 302], max_tokens=4000)
-    assert (ask.finish_reason, ask.output_limit) == (
+    request = complete(prompt=[300, 301, 302], max_tokens=4000)
+    assert (request.finish_reason, request.output_limit) == (
         "stop",
         complete(prompt=[300, 301, 302], max_tokens=3000).output_limit,
     )
@@ -96,10 +96,10 @@ def test_other_prompts_are_refused(prompt: Any) -> None:
 
 
 def test_a_chat_has_the_tokens_of_its_template() -> None:
-    ask = chat(messages=[{"role": "user", "content": " bado"}], max_completion_tokens=7, ignore_eos=True)
-    assert (len(ask.prompt), ask.output_limit, ask.chat) == (5, 7, True)
+    request = chat(messages=[{"role": "user", "content": " bado"}], max_completion_tokens=7, ignore_eos=True)
+    assert (len(request.prompt), request.output_limit, request.chat) == (5, 7, True)
     parts = [{"type": "text", "text": " bado"}]
-    assert chat(messages=[{"role": "user", "content": parts}]).prompt == ask.prompt
+    assert chat(messages=[{"role": "user", "content": parts}]).prompt == request.prompt
     with pytest.raises(Refused):
         chat(messages=[])
 
@@ -124,12 +124,12 @@ _JSON = st.recursive(
 def test_whatever_comes_is_accepted_within_the_limits_or_refused(body: dict[str, Any]) -> None:
     for accept in (complete, chat):
         try:
-            ask = accept(**body)
+            request = accept(**body)
         except Refused as refused:
             assert 400 <= refused.status < 500
             json.dumps(refused.body)
         else:
-            assert 0 < ask.output_limit <= 4096 - len(ask.prompt)
+            assert 0 < request.output_limit <= 4096 - len(request.prompt)
 
 
 @given(st.binary(max_size=200))

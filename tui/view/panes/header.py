@@ -14,7 +14,7 @@ ENGINES = {"vllm": "vLLM", "simulated": "simulated vLLM"}
 
 
 @dataclass(frozen=True)
-class Steering:
+class ViewState:
     """What the operator's hands have done that the bench has not told of yet."""
 
     users: int | None = None
@@ -26,10 +26,10 @@ class Steering:
     read_only: bool = False
 
 
-def header_lines(snapshot: Snapshot, steering: Steering, width: int, *, single: bool) -> list[Line]:
+def header_lines(snapshot: Snapshot, view_state: ViewState, width: int, *, single: bool) -> list[Line]:
     """Return two lines, or three when there is something to be told."""
     inner = max(1, width - 2)
-    lines = [_identity(snapshot, steering, inner), _asked(snapshot, steering, inner, single=single)]
+    lines = [_identity(snapshot, view_state, inner), _asked(snapshot, view_state, inner, single=single)]
     news = _news(snapshot, inner)
     return [[(" ", Ink.PLAIN), *cut(line, inner)] for line in ([*lines, news] if news else lines)]
 
@@ -48,7 +48,7 @@ def cards_of(snapshot: Snapshot) -> str:
     return "" if snapshot.gpu_summary.replace("×", "x") in title else snapshot.gpu_summary
 
 
-def _identity(snapshot: Snapshot, steering: Steering, width: int) -> Line:
+def _identity(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
     since_s = (snapshot.at_ns - snapshot.started_at_ns) / NS_PER_S
     failed = snapshot.server.phase is Phase.FAILED
     ready = snapshot.server.phase is Phase.READY
@@ -62,7 +62,7 @@ def _identity(snapshot: Snapshot, steering: Steering, width: int) -> Line:
     if width >= 100 and snapshot.session_id:
         right += [("   session ", Ink.DIM), (plain(snapshot.session_id, 20), Ink.PLAIN)]
     scale = f" × {snapshot.time_scale:g}" if snapshot.time_scale != 1 else ""
-    badges = (("HELD", steering.held), ("READ-ONLY", steering.read_only), ("SIMULATED" + scale, snapshot.simulated))
+    badges = (("HELD", view_state.held), ("READ-ONLY", view_state.read_only), ("SIMULATED" + scale, snapshot.simulated))
     for word, shown in badges:
         if shown:
             right += [("  ", Ink.PLAIN), (f" {word} ", Ink.BADGE)]
@@ -80,18 +80,18 @@ def _identity(snapshot: Snapshot, steering: Steering, width: int) -> Line:
     return spread(cut(left, max(0, room)), right, width)
 
 
-def _asked(snapshot: Snapshot, steering: Steering, width: int, *, single: bool) -> Line:
+def _asked(snapshot: Snapshot, view_state: ViewState, width: int, *, single: bool) -> Line:
     load, figures = snapshot.load, snapshot.figures
-    wanted = load.users_wanted if steering.users is None else steering.users
-    prompt = load.prompt_tokens if steering.prompt_tokens is None else steering.prompt_tokens
+    wanted = load.users_wanted if view_state.users is None else view_state.users
+    prompt = load.prompt_tokens if view_state.prompt_tokens is None else view_state.prompt_tokens
     users: Line = [
         ("users ▸ ", Ink.STEER),
         (str(load.users_active).rjust(3), Ink.STRONG),
         (" of ", Ink.DIM),
         (str(wanted).rjust(3), Ink.STEER),
     ]
-    if steering.entry:
-        typed: Line = [(f"→ {steering.entry}▏", Ink.STEER), (" enter sets, esc clears", Ink.DIM)]
+    if view_state.entry:
+        typed: Line = [(f"→ {view_state.entry}▏", Ink.STEER), (" enter sets, esc clears", Ink.DIM)]
         return pack([users, typed, _prompt(prompt)], width, gap=2)
     narrow = width < 100
     parts = [users, _prompt(prompt)[: 2 if single and narrow else 3]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from textual import events
 from textual.binding import ActiveBinding
 
+from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, width_of
-from tui.view.widgets.picture import Picture
 
 
-class KeyLine(Picture):
+class KeyLine(Canvas):
     """Names keys by the ids of their bindings, so that it is true whatever the settings made of them."""
 
     def __init__(self, names: tuple[tuple[tuple[str, ...], str], ...], *, hidden: frozenset[str | None]) -> None:

@@ -9,11 +9,11 @@ from textual.content import Content
 from textual.message import Message
 
 from tui.metrics.snapshot import Snapshot
+from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, plain, text_of
-from tui.view.widgets.picture import Picture
 
 
-class Pane(Picture):
+class Pane(Canvas):
     """One pane. Subclasses say `title` and compose `lines`."""
 
     NUMBER: ClassVar[int]

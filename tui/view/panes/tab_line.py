@@ -5,11 +5,11 @@ from __future__ import annotations
 from textual import events
 
 from tui.view.panes.pane import Pane
+from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, width_of
-from tui.view.widgets.picture import Picture
 
 
-class TabLine(Picture):
+class TabLine(Canvas):
     """Names all panes and marks one; the mouse may choose."""
 
     def __init__(self, panes: list[Pane]) -> None:

@@ -1,4 +1,4 @@
-"""Questions over a screen: one of several answers, or a few words typed. Escape always means: never mind."""
+"""Questions over a screen: one of several choices, or a few words typed. Escape always means: never mind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Question, Form { align: center middle; background: $background 60%; }
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Choice:
     """One way to answer: its key, what it says, what then happens."""
 
     value: str
@@ -43,23 +43,23 @@ class Answer:
 
 
 class Question(ModalScreen[str | None]):
-    """Asks for one of several answers; the result is its `value`, or None."""
+    """Asks for one of several choices; the result is its `value`, or None."""
 
     CSS = _CSS
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "never mind", id="dialog.cancel")]
 
-    def __init__(self, title: str, text: str, answers: Sequence[Answer]) -> None:
+    def __init__(self, title: str, text: str, choices: Sequence[Choice]) -> None:
         super().__init__()
         self._title = title
         self._text = text
-        self._answers = answers
+        self._choices = choices
 
     def compose(self) -> ComposeResult:
-        """Show the answers as a list; the first is the harmless one."""
+        """Show the choices as a list; the first is the harmless one."""
         with Vertical(id="dialog") as dialog:
             dialog.border_title = Content(safe_line(self._title, limit=60))
             yield Static(safe_text(self._text), classes="text", markup=False)
-            yield OptionList(*(Option(_answer_content(answer), id=answer.value) for answer in self._answers))
+            yield OptionList(*(Option(_choice_content(choice), id=choice.value) for choice in self._choices))
             yield Label("enter or its letter answers, esc goes back", classes="hint", markup=False)
 
     @on(OptionList.OptionSelected)
@@ -68,11 +68,11 @@ class Question(ModalScreen[str | None]):
         self.dismiss(event.option_id)
 
     def on_key(self, event: events.Key) -> None:
-        """Answer by letter."""
-        for answer in self._answers:
-            if event.character == answer.key:
+        """Choose by letter."""
+        for choice in self._choices:
+            if event.character == choice.key:
                 event.stop()
-                self.dismiss(answer.value)
+                self.dismiss(choice.value)
 
     async def action_dismiss(self, result: str | None = None) -> None:
         """Answer nothing."""
@@ -134,15 +134,15 @@ class Form(ModalScreen[list[str] | None]):
 
 def leave_question(*, session_id: str, from_picker: bool) -> Question:
     """Return what `q` asks while a run is live."""
-    answers = [
-        Answer("detach", "d", "leave it running", "the bench goes on; vramp attach comes back to it"),
-        Answer("stop", "s", "stop all and leave", "the load, then the server; what was measured is kept"),
+    choices = [
+        Choice("detach", "d", "leave it running", "the bench goes on; vramp attach comes back to it"),
+        Choice("stop", "s", "stop all and leave", "the load, then the server; what was measured is kept"),
     ]
     if from_picker:
-        answers.append(Answer("pick", "p", "stop all and pick another profile", "what was measured is kept"))
-    return Question("leave", f"Session {session_id} is live.", answers)
+        choices.append(Choice("pick", "p", "stop all and pick another profile", "what was measured is kept"))
+    return Question("leave", f"Session {session_id} is live.", choices)
 
 
-def _answer_content(answer: Answer) -> Content:
-    head = Content.assemble((f" {answer.key} ", "bold $accent"), answer.label)
-    return Content.assemble(head, (f"\n   {answer.explanation}", "$text-muted")) if answer.explanation else head
+def _choice_content(choice: Choice) -> Content:
+    head = Content.assemble((f" {choice.key} ", "bold $accent"), choice.label)
+    return Content.assemble(head, (f"\n   {choice.explanation}", "$text-muted")) if choice.explanation else head

@@ -31,20 +31,20 @@ from tui.bench.protocol import (
 from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view.panes.grid import GridPane
-from tui.view.panes.header import Steering, header_lines, news_of
+from tui.view.panes.header import ViewState, header_lines, news_of
 from tui.view.panes.key_line import KeyLine
 from tui.view.panes.latency import LatencyPane
 from tui.view.panes.log import LogPane
 from tui.view.panes.pane import Pane
+from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.requests import RequestsPane
 from tui.view.panes.server import ServerPane
-from tui.view.panes.stage import stage_lines
 from tui.view.panes.tab_line import TabLine
 from tui.view.panes.throughput import ThroughputPane
 from tui.view.panes.vram import VramPane
 from tui.view.screens.live_keys import DIGITS, HELP, KEY_LINE, LOOK, STEER, STEERING_IDS
+from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
-from tui.view.widgets.picture import Picture
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 _TWO = (110, 30)
@@ -79,18 +79,18 @@ class LiveScreen(Screen[None]):
         self,
         *,
         read_only: bool = False,
-        stage: bool = False,
+        presentation: bool = False,
         words_per_token: float | None = None,
         cut_leaving: bool = False,
     ) -> None:
-        """`stage` starts with the screen for a hall, where `words_per_token` tells tokens as words.
+        """`presentation` starts with the screen for a hall, where `words_per_token` tells tokens as words.
 
         `cut_leaving`: users who are taken away do not finish their request.
         """
         super().__init__()
         self.cut_leaving = cut_leaving
         self.read_only = read_only
-        self.on_stage = stage
+        self.presenting = presentation
         self.words_per_token = words_per_token
         self.held = False
         self.maximised = False
@@ -109,12 +109,12 @@ class LiveScreen(Screen[None]):
         self._order = _ORDER_TWO
 
     def compose(self) -> ComposeResult:
-        """Header, tab line, panes, keys; and one picture for stage and for what is too small."""
-        yield Picture(id="header")
+        """Header, tab line, panes, keys; and one canvas for the presentation screen and for what is too small."""
+        yield Canvas(id="header")
         yield TabLine(self.panes)
         with Container(id="panes"):
             yield from self.panes
-        yield Picture(id="whole")
+        yield Canvas(id="whole")
         yield KeyLine(KEY_LINE, hidden=self.keys_without_use)
 
     @property
@@ -139,7 +139,7 @@ class LiveScreen(Screen[None]):
         if self.snapshot is None or not self.is_mounted:
             return
         self._draw_header()
-        if not self.held and self._layout_name() not in ("-stage", "-small"):
+        if not self.held and self._layout_name() not in ("-presentation", "-small"):
             for pane in self.panes:
                 pane.show(self.snapshot)
 
@@ -147,11 +147,11 @@ class LiveScreen(Screen[None]):
         if self.snapshot is None:
             return
         layout = self._layout_name()
-        whole = self.query_one("#whole", Picture)
+        whole = self.query_one("#whole", Canvas)
         if layout == "-small":
             whole.paint(_too_small(self.size.width, self.size.height))
-        elif layout == "-stage":
-            lines = stage_lines(
+        elif layout == "-presentation":
+            lines = presentation_lines(
                 self.snapshot,
                 whole.size.width,
                 whole.size.height,
@@ -161,13 +161,13 @@ class LiveScreen(Screen[None]):
             )
             whole.paint(lines)
         else:
-            header = self.query_one("#header", Picture)
+            header = self.query_one("#header", Canvas)
             header.styles.height = 3 if news_of(self.snapshot) else 2
-            lines = header_lines(self.snapshot, self._steering(), self.size.width, single=layout == "-single")
+            lines = header_lines(self.snapshot, self._view_state(), self.size.width, single=layout == "-single")
             header.paint(lines)
 
-    def _steering(self) -> Steering:
-        return Steering(
+    def _view_state(self) -> ViewState:
+        return ViewState(
             users=self._wanted[0] if self._wanted else None,
             prompt_tokens=self._prompt[0] if self._prompt else None,
             entry=self.entry,
@@ -196,16 +196,16 @@ class LiveScreen(Screen[None]):
         width, height = self.size
         if width < LEAST_WIDTH or height < LEAST_HEIGHT:
             return "-small"
-        if self.on_stage:
-            return "-stage"
+        if self.presenting:
+            return "-presentation"
         if self.maximised or width < _TWO[0] or height < _TWO[1]:
             return "-single"
         return "-three" if width >= _THREE[0] and height >= _THREE[1] else "-two"
 
     def _arrange(self) -> None:
         layout = self._layout_name()
-        whole = layout in ("-stage", "-small")
-        for name in ("-small", "-stage", "-single", "-two", "-three"):
+        whole = layout in ("-presentation", "-small")
+        for name in ("-small", "-presentation", "-single", "-two", "-three"):
             self.set_class(name == layout, name)
         self.query_one("#whole").display = whole
         for name in ("#header", "#panes"):
@@ -227,7 +227,7 @@ class LiveScreen(Screen[None]):
 
     def _redraw_all(self) -> None:
         self._draw_header()
-        if self.snapshot is not None and self._layout_name() not in ("-stage", "-small"):
+        if self.snapshot is not None and self._layout_name() not in ("-presentation", "-small"):
             for pane in self.panes:
                 if pane.snapshot is None or not self.held:
                     pane.snapshot = self.snapshot
@@ -346,13 +346,13 @@ class LiveScreen(Screen[None]):
         self.maximised = not self.maximised
         self._arrange()
 
-    def action_stage(self) -> None:
+    def action_presentation(self) -> None:
         """Show the screen for a hall, or the panes again."""
-        self.on_stage = not self.on_stage
+        self.presenting = not self.presenting
         self._arrange()
 
     def action_back(self) -> None:
-        """Undo the nearest of: a typed number, a picked cell, a maximised pane, the stage."""
+        """Undo the nearest of: a typed number, a picked cell, a maximised pane, the presentation."""
         grid = self.panes[3]
         if self.entry:
             self._end_entry()
@@ -360,8 +360,8 @@ class LiveScreen(Screen[None]):
             return
         elif self.maximised:
             self.action_maximise()
-        elif self.on_stage:
-            self.action_stage()
+        elif self.presenting:
+            self.action_presentation()
 
     def action_next_pane(self, step: int) -> None:
         """Go to the next pane, round and round."""

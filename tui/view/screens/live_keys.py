@@ -44,7 +44,7 @@ LOOK: list[BindingType] = [
     Binding("left", "move(-1, 0)", show=False, id="live.left", tooltip="in the grid: pick a cell"),
     Binding("right", "move(1, 0)", show=False, id="live.right", tooltip="in the grid: pick a cell"),
     Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
-    Binding("s", "stage", "stage", id="live.stage", tooltip="the screen for people in a hall, and back"),
+    Binding("s", "presentation", "stage", id="live.stage", tooltip="the screen for people in a hall, and back"),
 ]
 DIGITS: list[BindingType] = [
     Binding(str(digit), f"digit({digit})", show=False, id=f"live.digit-{digit}") for digit in range(10)

@@ -23,7 +23,7 @@ class ReplayScreen(LiveScreen):
 
     CSS = """
     ReplayScreen #moment { dock: bottom; height: 1; padding: 0 1; margin-bottom: 1; }
-    ReplayScreen.-small #moment, ReplayScreen.-stage #moment { display: none; }
+    ReplayScreen.-small #moment, ReplayScreen.-presentation #moment { display: none; }
     """
     HELP = (
         "A session that is over, at one of its moments. The left and right arrow go back and on (in the grid they pick "
@@ -50,8 +50,8 @@ class ReplayScreen(LiveScreen):
             self.steps = steps
             super().__init__()
 
-    def __init__(self, *, stage: bool = False, words_per_token: float | None = None) -> None:
-        super().__init__(read_only=True, stage=stage, words_per_token=words_per_token)
+    def __init__(self, *, presentation: bool = False, words_per_token: float | None = None) -> None:
+        super().__init__(read_only=True, presentation=presentation, words_per_token=words_per_token)
         self._moment = Content("")
 
     def compose(self) -> ComposeResult:

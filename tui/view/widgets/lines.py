@@ -1,4 +1,4 @@
-"""A picture as lines of spans: what panes compose and `Picture` shows. Pure; text from outside comes in by `plain`.
+"""Lines of spans: what panes compose and a `Canvas` shows. Pure; text from outside comes in by `plain`.
 
 A span is a text and an ink, the ink a role ("failure"), never a colour: colours belong to the theme.
 """

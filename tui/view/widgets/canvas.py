@@ -16,7 +16,7 @@ from textual.widget import Widget
 from tui.view.widgets.lines import FILLED, Ink, Line, Span, cut, width_of
 
 
-class Picture(Widget):
+class Canvas(Widget):
     """Shows lines; `paint` takes new ones."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink.value}" for ink in Ink}

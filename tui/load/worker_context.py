@@ -12,12 +12,12 @@ from itertools import count
 from tui.core.clock import NS_PER_S, now_ns
 from tui.engines.base import RequestShape
 from tui.engines.streams import DECODERS, Decoder
+from tui.load.connection import Address, Connection, Origin, Receiver, TcpConnection, origin_of, resolve
 from tui.load.prompts import PromptMaker
-from tui.load.rounds import readers_for
-from tui.load.sockets import Address, Link, Origin, PlainLink, Receiver, origin_of, resolve
+from tui.load.read_batches import readers_for
 from tui.load.stamps import ArrivalClock
 from tui.load.tally import Tally
-from tui.load.tls import TlsLink, tls_context
+from tui.load.tls import TlsConnection, tls_context
 from tui.load.wire import Begin, Configure, LoadTarget, StartedRequest
 from tui.metrics.record import RequestRecord
 
@@ -27,7 +27,7 @@ SLICE_NS = 5_000_000
 RESOLVE_AGAIN_NS = 2 * NS_PER_S
 
 
-class Desk:
+class WorkerContext:
     """One per worker; one thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin) -> None:
@@ -102,14 +102,14 @@ class Desk:
         first, rest = self._prompts.make()
         return [self._head_before_length + b"%d\r\n\r\n" % (len(first) + len(rest)) + first, rest]
 
-    def open_link(self, receiver: Receiver) -> Link:
+    def open_connection(self, receiver: Receiver) -> Connection:
         """Open a connection; `receiver` is told how that ended, never within this call."""
         if self._tls is not None:
-            return TlsLink(self.loop, self._tls, self.origin.host, receiver, self._open_plain, self.soon)
+            return TlsConnection(self.loop, self._tls, self.origin.host, receiver, self._open_plain, self.soon)
         return self._open_plain(receiver)
 
-    def _open_plain(self, receiver: Receiver) -> PlainLink:
-        return PlainLink(self.loop, self.readers, self._addresses, self._unresolved, receiver, self.clock)
+    def _open_plain(self, receiver: Receiver) -> TcpConnection:
+        return TcpConnection(self.loop, self.readers, self._addresses, self._unresolved, receiver, self.clock)
 
     async def resolve(self) -> None:
         """Look the host up; when that fails, connections fail with the reason."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tui.simulator.answers import DONE, ENGINE_DEAD_EVENT, FINGERPRINT, StreamWriter, model_list, whole_answer
-from tui.simulator.requests import Ask
+from tui.simulator.requests import GenerationRequest
+from tui.simulator.responses import DONE, ENGINE_DEAD_EVENT, FINGERPRINT, StreamWriter, full_response, model_list
 
 STREAMS = Path(__file__).parents[2] / "corpus" / "streams"
 TEXT = re.compile(rb'"(text|content)":"(?:[^"\\]|\\.)*"')
 
 
-def ask(**changes: Any) -> Ask:
+def request(**changes: Any) -> GenerationRequest:
     values: dict[str, Any] = {
         "chat": False,
         "prompt": list(range(300, 320)),
@@ -28,7 +28,7 @@ def ask(**changes: Any) -> Ask:
         "return_token_ids": False,
         **changes,
     }
-    return Ask(**values)
+    return GenerationRequest(**values)
 
 
 def real_events(name: str) -> list[bytes]:
@@ -41,18 +41,18 @@ def without_text(event: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "chat", "answer_id", "prompt_tokens"),
+    ("name", "chat", "response_id", "prompt_tokens"),
     [
         ("stream-100.raw", False, "cmpl-baefbf4a7ddaaafa", 20),
         ("stream-chat-100.raw", True, "chatcmpl-a58ccb0ae2ee0f6a", 7),
     ],
 )
 def test_a_stream_is_vllms_byte_by_byte_but_for_its_text(
-    name: str, chat: bool, answer_id: str, prompt_tokens: int
+    name: str, chat: bool, response_id: str, prompt_tokens: int
 ) -> None:
     real = real_events(name)
     created = json.loads(real[0][6:])["created"]
-    writer = StreamWriter(ask(chat=chat, prompt=[300] * prompt_tokens), answer_id, created, "tiny")
+    writer = StreamWriter(request(chat=chat, prompt=[300] * prompt_tokens), response_id, created, "tiny")
     ours = [writer.first()] if chat else []
     for number in range(1, 101):
         reason = "length" if number == 100 else None
@@ -69,7 +69,7 @@ def test_the_event_of_a_dead_engine_is_vllms() -> None:
 
 
 def test_running_usage_and_token_ids_come_with_every_event_when_asked_for() -> None:
-    writer = StreamWriter(ask(continuous_usage=True, return_token_ids=True, prompt=[1, 2]), "cmpl-1", 5, "tiny")
+    writer = StreamWriter(request(continuous_usage=True, return_token_ids=True, prompt=[1, 2]), "cmpl-1", 5, "tiny")
     first = json.loads(writer.event((7, 8), 2, first=True, finish_reason=None)[6:])
     second = json.loads(writer.event((9,), 3, first=False, finish_reason="length")[6:])
     assert first["usage"] == {"prompt_tokens": 2, "total_tokens": 4, "completion_tokens": 2}
@@ -80,8 +80,8 @@ def test_running_usage_and_token_ids_come_with_every_event_when_asked_for() -> N
 def test_a_whole_answer_has_the_keys_of_vllms_in_their_order() -> None:
     text = (STREAMS / "http.txt").read_text()
     real = json.loads(text.partition("5 tokens, ids returned")[2].partition("\n\n")[2].partition("\n")[0])
-    request = ask(stream=False, include_usage=False, return_token_ids=True, prompt=[300, 301, 302, 303])
-    ours = whole_answer(request, [849, 19, 1920, 1079, 591], "cmpl-1", 5, "tiny")
+    asked = request(stream=False, include_usage=False, return_token_ids=True, prompt=[300, 301, 302, 303])
+    ours = full_response(asked, [849, 19, 1920, 1079, 591], "cmpl-1", 5, "tiny")
     assert list(ours) == list(real)
     assert list(ours["choices"][0]) == list(real["choices"][0])
     assert ours["usage"] == real["usage"]

@@ -12,7 +12,7 @@ import msgspec
 
 from tui.bench.grid import Cell, Grid
 from tui.bench.measure import measure_burst, measure_standing, too_long
-from tui.bench.rig import Rig
+from tui.bench.testbed import Testbed
 from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
 from tui.metrics.cell import CellResult
@@ -24,12 +24,12 @@ from tui.profile.schema import Mode
 DEATHS_PER_CELL = 2
 
 
-class Conductor:
+class Scheduler:
     """Owns the grids and the one activity under way."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
-        load = rig.profile.load
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        load = testbed.profile.load
         self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
         self.shown_mode = load.mode
         self.activity = "idle"
@@ -92,7 +92,7 @@ class Conductor:
     @property
     def sweep_status(self) -> SweepStatus:
         """Return how far the sweep is."""
-        grid = self.grids[self._rig.profile.load.mode]
+        grid = self.grids[self._testbed.profile.load.mode]
         asked, still_open = grid.asked, grid.open_cells()
         return SweepStatus(
             running=self.activity == "sweep",
@@ -105,12 +105,12 @@ class Conductor:
         )
 
     def _remaining_s(self, grid: Grid) -> float | None:
-        load = self._rig.profile.load
+        load = self._testbed.profile.load
         if load.mode is not Mode.BURST:
             left_s = len(grid.open_cells()) * (load.warm_up_s + load.duration_s)
-            return left_s / self._rig.clock.time_scale
-        left = grid.remaining_s(self._rig.references, None)
-        return None if left is None else left * load.repeats / self._rig.clock.time_scale
+            return left_s / self._testbed.clock.time_scale
+        left = grid.remaining_s(self._testbed.references, None)
+        return None if left is None else left * load.repeats / self._testbed.clock.time_scale
 
     # -- activities --------------------------------------------------------------------------------------------------
 
@@ -134,8 +134,8 @@ class Conductor:
             self.activity = "idle"
 
     def _give_up(self, why: str) -> None:
-        self._rig.say("bench", why, level="error")
-        self._rig.picture.notice = why
+        self._testbed.say("bench", why, level="error")
+        self._testbed.snapshot_builder.notice = why
         if self.activity == "sweep":
             self._sweep_failed = why
 
@@ -143,15 +143,15 @@ class Conductor:
         """Keep the operator's users asking; fill the cell they stand in, again and again."""
         self.shown_mode = Mode.STEADY
         self._set_users_wanted(users)
-        if not self._rig.ready:
+        if not self._testbed.ready:
             return
-        assert self._rig.pool is not None
+        assert self._testbed.pool is not None
         cell = (users, self.prompt_tokens)
         if users == 0:
             self.standing_since_ns = None
-            await self._rig.pool.set_users(0, cut=cut)
+            await self._testbed.pool.set_users(0, cut=cut)
             return
-        impossible = too_long(self._rig, cell, Mode.STEADY)
+        impossible = too_long(self._testbed, cell, Mode.STEADY)
         if impossible is not None:
             self._keep(impossible)
             await self._send_home()
@@ -161,25 +161,25 @@ class Conductor:
 
     async def _ramp(self) -> None:
         self.shown_mode = Mode.STEADY
-        for users in self._rig.profile.load.users:
+        for users in self._testbed.profile.load.users:
             if users > self.users and not await self._stand((users, self.prompt_tokens), Mode.STEADY, "operator"):
                 return
         await self._operate(self.users)
 
     async def _sweep(self) -> None:
-        mode = self._rig.profile.load.mode
+        mode = self._testbed.profile.load.mode
         self.shown_mode = mode
         grid = self.grids[mode]
         deaths: dict[Cell, int] = {}
         await self._send_home()
         for cell in grid.open_cells():
             # Said before anything else: what cannot fit is not implied by what ran out of memory.
-            if (impossible := too_long(self._rig, cell, mode)) is not None:
+            if (impossible := too_long(self._testbed, cell, mode)) is not None:
                 self._keep(impossible)
         while cells := grid.open_cells():
             cell = cells[0]
-            if not self._rig.ready:
-                await self._rig.relaunch()
+            if not self._testbed.ready:
+                await self._testbed.relaunch()
             result = await self._measure(cell, mode)
             if result.outcome is Outcome.ENGINE_DEAD:
                 deaths[cell] = deaths.get(cell, 0) + 1
@@ -190,9 +190,9 @@ class Conductor:
             self._keep(result)
         self._sweep_finished = True
         await self._send_home()
-        self._rig.say("sweep", "all cells of the grid have an outcome")
-        if not self._rig.ready:  # the last cell killed it; the operator may want to go on
-            await self._rig.relaunch()
+        self._testbed.say("sweep", "all cells of the grid have an outcome")
+        if not self._testbed.ready:  # the last cell killed it; the operator may want to go on
+            await self._testbed.relaunch()
 
     async def _measure(self, cell: Cell, mode: Mode) -> CellResult:
         if mode is Mode.STEADY:
@@ -204,11 +204,11 @@ class Conductor:
         self.prompt_tokens = cell[1]
         self._set_users_wanted(cell[0])
         self._mark_running(cell, mode)
-        return await measure_burst(self._rig, cell, self._progress)
+        return await measure_burst(self._testbed, cell, self._progress)
 
     async def _measure_rate(self, cell: Cell) -> CellResult:
         """Ask at `users` times the profile's rate, whether earlier requests were answered or not."""
-        load, pool, scale = self._rig.profile.load, self._rig.pool, self._rig.clock.time_scale
+        load, pool, scale = self._testbed.profile.load, self._testbed.pool, self._testbed.clock.time_scale
         assert pool is not None and load.rate_per_s is not None
         asking = pool.open_loop(
             load.rate_per_s * cell[0] * scale, load.arrivals, load.seed, (load.warm_up_s + load.duration_s) / scale
@@ -221,7 +221,7 @@ class Conductor:
 
         try:
             result = await self._standing(cell, Mode.RATE, "sweep", ask)
-            dropped = await task if task is not None and self._rig.ready else 0
+            dropped = await task if task is not None and self._testbed.ready else 0
         finally:
             if task is None:
                 asking.close()
@@ -235,10 +235,10 @@ class Conductor:
         """Fill one cell while users stand still; return whether the server lives."""
         result = await self._standing(cell, mode, by, lambda: self._users(cell[0], cut=cut))
         self._keep(result)
-        if self._rig.ready:
+        if self._testbed.ready:
             return True
         self._set_users_wanted(0)
-        await self._rig.relaunch()
+        await self._testbed.relaunch()
         return False
 
     async def _standing(
@@ -248,21 +248,21 @@ class Conductor:
         self.prompt_tokens = cell[1]
         self._set_users_wanted(cell[0])
         if not same:
-            self.standing_since_ns = self._rig.clock.now_ns()
+            self.standing_since_ns = self._testbed.clock.now_ns()
         self._mark_running(cell, mode)
-        tag = await self._rig.configure(cell[1])
-        return await measure_standing(self._rig, cell, mode, tag, ask, by, self._progress)
+        tag = await self._testbed.configure(cell[1])
+        return await measure_standing(self._testbed, cell, mode, tag, ask, by, self._progress)
 
     async def _users(self, users: int, *, cut: bool = False) -> None:
-        assert self._rig.pool is not None
-        await self._rig.pool.set_users(users, cut=cut)
+        assert self._testbed.pool is not None
+        await self._testbed.pool.set_users(users, cut=cut)
 
     async def _send_home(self) -> None:
         """No user asks any more, and nothing of the last cell is under way when the next begins."""
         self.standing_since_ns = None
         self._set_users_wanted(0)
-        if self._rig.pool is not None and self._rig.ready:
-            await self._rig.pool.cut()
+        if self._testbed.pool is not None and self._testbed.ready:
+            await self._testbed.pool.cut()
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Conductor:
 
     def _set_users_wanted(self, users: int) -> None:
         self.users = users
-        self._rig.picture.users_wanted = users
+        self._testbed.snapshot_builder.users_wanted = users
 
     def _mark_running(self, cell: Cell, mode: Mode) -> None:
         self.current = cell
@@ -285,7 +285,7 @@ class Conductor:
                     output_tokens=grid.output_tokens,
                     mode=mode,
                     outcome=Outcome.RUNNING,
-                    simulated=self._rig.profile.simulated,
+                    simulated=self._testbed.profile.simulated,
                 )
             )
 
@@ -301,7 +301,7 @@ class Conductor:
         grid = self.grids[Mode(result.mode)]
         before = grid.get((result.users, result.prompt_tokens))
         for new in grid.put(result):
-            self._rig.keep_cell(new)
+            self._testbed.keep_cell(new)
         self._cell_progress = None
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
             self._tell(result)
@@ -309,14 +309,14 @@ class Conductor:
     def _tell(self, result: CellResult, more: str = "") -> None:
         cell = f"{result.users} users x {result.prompt_tokens} tokens"
         if result.outcome is Outcome.OK and result.time_to_resolve_s is not None:
-            self._rig.say("cell", f"{cell}: {result.time_to_resolve_s:.2f} s")
+            self._testbed.say("cell", f"{cell}: {result.time_to_resolve_s:.2f} s")
         else:
             text = f"{cell}: {result.outcome}: {result.evidence}"
-            self._rig.say("cell", f"{text}; {more}" if more else text, level="warning")
+            self._testbed.say("cell", f"{text}; {more}" if more else text, level="warning")
 
     def fail_all(self, outcome: Outcome, evidence: str) -> None:
         """Give every open cell of the sweep's grid the outcome of a server that could not be launched."""
-        grid = self.grids[self._rig.profile.load.mode]
+        grid = self.grids[self._testbed.profile.load.mode]
         for users, prompt_tokens in grid.open_cells():
             result = CellResult(
                 users=users,
@@ -325,13 +325,13 @@ class Conductor:
                 mode=grid.mode,
                 outcome=outcome,
                 evidence=evidence,
-                simulated=self._rig.profile.simulated,
+                simulated=self._testbed.profile.simulated,
             )
             grid.put(result)
-            self._rig.keep_cell(result)
+            self._testbed.keep_cell(result)
 
     def standing_for_s(self) -> float | None:
         """Return how long users and prompt size have stood still, s; None while they move."""
         if self.standing_since_ns is None:
             return None
-        return (self._rig.clock.now_ns() - self.standing_since_ns) / NS_PER_S
+        return (self._testbed.clock.now_ns() - self.standing_since_ns) / NS_PER_S

@@ -1,4 +1,4 @@
-"""A rig without processes: a server that answers by a script, for tests of what the conductor decides."""
+"""A testbed without processes: a server that answers by a script, for tests of what the scheduler decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from tui.bench.clock import SessionClock
-from tui.bench.rig import Rig
+from tui.bench.testbed import Testbed
 from tui.core.errors import LaunchError
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
@@ -20,27 +20,27 @@ from tui.profile.schema import LoadTable, Profile, ServerTable
 
 
 class FakePool:
-    """Answers at once, standing users every few ms again; of what the server dies is up to the rig's script."""
+    """Answers at once, standing users every few ms again; of what the server dies is up to the testbed's script."""
 
-    def __init__(self, rig: FakeRig) -> None:
-        self._rig = rig
+    def __init__(self, testbed: FakeTestbed) -> None:
+        self._testbed = testbed
         self.users = 0
         self.asked: list[tuple[str, int, int]] = []
         self.cuts = 0
         self._answering: asyncio.Task[None] | None = None
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
-        self.asked.append(("users", users, self._rig.prompt_tokens))
+        self.asked.append(("users", users, self._testbed.prompt_tokens))
         self._keep_asking(users)
 
     async def burst(self, users: int) -> int:
-        self.asked.append(("burst", users, self._rig.prompt_tokens))
+        self.asked.append(("burst", users, self._testbed.prompt_tokens))
         await asyncio.sleep(0)
         self._answer(users)
         return users
 
     async def open_loop(self, rate_per_s: float, arrivals: str, seed: int, duration_s: float) -> int:
-        self.asked.append(("rate", round(rate_per_s), self._rig.prompt_tokens))
+        self.asked.append(("rate", round(rate_per_s), self._testbed.prompt_tokens))
         self._keep_asking(1)
         return 3
 
@@ -58,34 +58,34 @@ class FakePool:
         self._answering = asyncio.create_task(self._answer_again_and_again(users)) if users else None
 
     async def _answer_again_and_again(self, users: int) -> None:
-        while self._rig.ready:
+        while self._testbed.ready:
             self._answer(users)
             await asyncio.sleep(0.002)
 
     def _answer(self, users: int) -> None:
-        report = self._rig.script(users, self._rig.prompt_tokens)
-        if report is not None and self._rig.failure is not None and not self._rig.failure.done():
-            self._rig.failure.set_result(report)
+        report = self._testbed.script(users, self._testbed.prompt_tokens)
+        if report is not None and self._testbed.failure is not None and not self._testbed.failure.done():
+            self._testbed.failure.set_result(report)
         outcome = Outcome.OK if report is None else Outcome.ENGINE_DEAD
-        self._rig.deliver([self._record(user, outcome) for user in range(users)])
+        self._testbed.deliver([self._record(user, outcome) for user in range(users)])
 
     def _record(self, user: int, outcome: Outcome) -> RequestRecord:
-        end_ns = self._rig.clock.now_ns()
+        end_ns = self._testbed.clock.now_ns()
         start_ns = end_ns - 3
         stamps = [end_ns - 2, end_ns - 1, end_ns]
         return RequestRecord(
             request_id=1,
             worker=1,
             user=user,
-            tag=self._rig.tag,
+            tag=self._testbed.tag,
             intended_start_ns=start_ns,
             start_ns=start_ns,
             first_token_ns=stamps[0],
             last_token_ns=stamps[-1],
             end_ns=stamps[-1],
-            prompt_tokens=self._rig.prompt_tokens,
+            prompt_tokens=self._testbed.prompt_tokens,
             output_tokens_asked=3,
-            prompt_tokens_usage=self._rig.prompt_tokens,
+            prompt_tokens_usage=self._testbed.prompt_tokens,
             output_tokens=3,
             events=3,
             event_gaps_us=pack_gaps(stamps),
@@ -106,8 +106,8 @@ def crash(users: int, prompt_tokens: int) -> FailureReport:
     return FailureReport(failure="crash", summary="", line="EngineCore died", advice="", exit_code=0)
 
 
-class FakeRig:
-    """What the conductor and the measuring use of a rig."""
+class FakeTestbed:
+    """What the scheduler and the measuring use of a testbed."""
 
     def __init__(self, script: Script, *, launches_fail_from: int = 1_000, **load: Any) -> None:
         self.script = script
@@ -119,7 +119,7 @@ class FakeRig:
             load=LoadTable(output_tokens=3, warm_up_s=0.01, duration_s=0.02, **load),
         )
         self.clock = SessionClock()
-        self.picture = SimpleNamespace(users_wanted=0, notice="")
+        self.snapshot_builder = SimpleNamespace(users_wanted=0, notice="")
         self.references: dict[tuple[int, int], float] = {}
         self.supervisor = SimpleNamespace(status=ServerStatus(phase=Phase.READY, max_model_len=1_000))
         self.metrics = None
@@ -170,5 +170,5 @@ class FakeRig:
         self.said.append(text)
 
     @property
-    def as_rig(self) -> Rig:
-        return cast(Rig, self)
+    def as_testbed(self) -> Testbed:
+        return cast(Testbed, self)

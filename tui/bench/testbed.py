@@ -1,7 +1,7 @@
 """What a session measures with: the server, the load, the GPU sampling and the session file, wired together.
 
-Everything that arrives is mapped to session time once, kept in the session file, and handed to the picture. Nothing
-here decides what to measure; that is the conductor's.
+Everything that arrives is mapped to session time once, kept in the session file, and handed to the snapshot builder.
+Nothing here decides what to measure; that is the scheduler's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import msgspec
 
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
-from tui.bench.picture import Picture
 from tui.bench.prompting import Prompts, learn_prompts
+from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.vram import VramReturn
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
@@ -43,18 +43,23 @@ RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
 SIMULATED_MARK = "+simulated"
 
 
-class Rig:
+class Testbed:
     """Owns the parts and their order of coming and going. Runs in the bench's event loop."""
 
     def __init__(
-        self, profile: Profile, profile_path: Path | None, clock: SessionClock, writer: SessionWriter, picture: Picture
+        self,
+        profile: Profile,
+        profile_path: Path | None,
+        clock: SessionClock,
+        writer: SessionWriter,
+        snapshot_builder: SnapshotBuilder,
     ) -> None:
         self.profile = profile
         self.clock = clock
         self.writer = writer
-        self.picture = picture
+        self.snapshot_builder = snapshot_builder
         self.engine = engine_for(profile.engine)
-        log_file = Path(picture.session_file).with_suffix(".server.log")
+        log_file = Path(snapshot_builder.session_file).with_suffix(".server.log")
         self.supervisor = Supervisor(profile, profile_path, log_file, on_event=self.keep_event)
         self.pool: LoadPool | None = None
         self.prompts: Prompts | None = None
@@ -92,7 +97,7 @@ class Rig:
         await self._sampling.start()
         await self.supervisor.launch()
         self.writer.set_server(self.supervisor.status)
-        self.picture.simulated = self.simulated
+        self.snapshot_builder.simulated = self.simulated
         self.failure = asyncio.get_running_loop().create_future()
         self._watching = asyncio.create_task(self._watch(self.failure), name="watch-server")
         if self.prompts is None:
@@ -215,7 +220,7 @@ class Rig:
             output_tokens=load.output_tokens,
             prompt_tokens_overhead=overhead,
         )
-        self.picture.begin_tag(self._tag)
+        self.snapshot_builder.begin_tag(self._tag)
         await self.pool.configure(shape, self.prompts.source, self._tag)
         return self._tag
 
@@ -238,7 +243,7 @@ class Rig:
         mapped = [self.clock.record(record) for record in records]
         self._first_request_id = max(self._first_request_id, *(record.request_id + 1 for record in records))
         self.writer.add_requests(mapped)
-        self.picture.add_records(mapped)
+        self.snapshot_builder.add_records(mapped)
         for summary in self._summaries:
             for record in mapped:
                 summary.add(record)
@@ -250,14 +255,14 @@ class Rig:
             at_ns=self.clock.at(progress.at_ns),
             tokens=[(self.clock.at(start_ns), tokens) for start_ns, tokens in progress.tokens],
         )
-        self.picture.add_progress(self.progress)
+        self.snapshot_builder.add_progress(self.progress)
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
         self.gpus = [msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)) for reading in readings]
         self._vram.take(self.own_gpus)
         self.writer.add_gpus(self.gpus)
-        self.picture.gpus = self.gpus
-        self.picture.gpu_sample_s = cost_s
+        self.snapshot_builder.gpus = self.gpus
+        self.snapshot_builder.gpu_sample_s = cost_s
 
     @property
     def own_gpus(self) -> list[GpuReading]:
@@ -279,7 +284,7 @@ class Rig:
         event = msgspec.structs.replace(event, at_ns=self.clock.at(event.at_ns), text=safe_text(event.text, limit=4000))
         if event.source != "server":  # the server's own log has a file of its own
             self.writer.add_event(event)
-        self.picture.add_event(event)
+        self.snapshot_builder.add_event(event)
 
     def say(self, source: str, text: str, level: str = "info") -> None:
         """Tell the operator something, now."""

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 MAX_USERS = 100_000
 
 
-class Steering:
+class CommandExecutor:
     """Carries commands out, one at a time in the order of their coming."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._turn = asyncio.Lock()
 
-    async def answer(self, command: p.Command) -> p.Reply:
+    async def execute(self, command: p.Command) -> p.Reply:
         """Carry a command out; a failure that the operator can understand is the reply."""
         async with self._turn:
             try:
@@ -35,28 +35,28 @@ class Steering:
                 return p.Reply(0, False, str(error))
 
     async def _carry_out(self, command: p.Command) -> str | None:
-        conductor = self._bench.conductor
+        scheduler = self._bench.scheduler
         match command:
             case p.SetUsers(users=users, cut=cut):
                 return await self._set_users(users, cut)
             case p.ChangeUsers(delta=delta, cut=cut):
-                return await self._set_users(conductor.users + delta, cut)
+                return await self._set_users(scheduler.users + delta, cut)
             case p.SetPromptTokens(prompt_tokens=prompt_tokens):
                 if prompt_tokens < 1:
                     raise VrampError(f"prompt tokens: found {prompt_tokens}, expected at least 1")
-                await conductor.set_prompt_tokens(prompt_tokens)
+                await scheduler.set_prompt_tokens(prompt_tokens)
             case p.StepPromptTokens(step=step):
-                await conductor.set_prompt_tokens(conductor.next_prompt_tokens(step))
+                await scheduler.set_prompt_tokens(scheduler.next_prompt_tokens(step))
             case p.StartSweep():
                 self._need_server()
-                await conductor.start_sweep()
+                await scheduler.start_sweep()
             case p.StartRamp():
                 self._need_server()
-                await conductor.start_ramp()
+                await scheduler.start_ramp()
             case p.StopSweep():
-                await conductor.stop()
+                await scheduler.stop()
             case p.StopRamp():
-                await conductor.set_users(conductor.users)
+                await scheduler.set_users(scheduler.users)
             case p.Relaunch():
                 self._relaunch()
             case p.Export(out_dir=out_dir):
@@ -69,25 +69,25 @@ class Steering:
         return None
 
     async def _set_users(self, users: int, cut: bool) -> str | None:
-        conductor = self._bench.conductor
-        await conductor.set_users(min(max(users, 0), MAX_USERS), cut=cut)
+        scheduler = self._bench.scheduler
+        await scheduler.set_users(min(max(users, 0), MAX_USERS), cut=cut)
         # The users go home at once; that must not only stand in the log.
-        impossible = too_long(self._bench.rig, (users, conductor.prompt_tokens), Mode.STEADY) if users > 0 else None
+        impossible = too_long(self._bench.testbed, (users, scheduler.prompt_tokens), Mode.STEADY) if users > 0 else None
         return impossible.evidence if impossible is not None else None
 
     def _need_server(self) -> None:
-        if not self._bench.rig.ready:
+        if not self._bench.testbed.ready:
             raise VrampError("the server is not ready")
 
     def _relaunch(self) -> None:
-        if self._bench.rig.supervisor.status.phase is not Phase.FAILED:
+        if self._bench.testbed.supervisor.status.phase is not Phase.FAILED:
             raise VrampError("the server has not failed")
-        if self._bench.conductor.activity != "idle":
+        if self._bench.scheduler.activity != "idle":
             raise VrampError("the server is being launched again already")
         self._bench.launch()
 
     async def _export(self, out_dir: str | None) -> str:
-        session_file = Path(self._bench.picture.session_file)
+        session_file = Path(self._bench.snapshot_builder.session_file)
         folder = Path(out_dir) if out_dir else session_file.with_suffix("")
         await asyncio.to_thread(self._bench.writer.flush)
         # A process of its own would be cleaner for the loop, but an export is rare and this thread yields to it.

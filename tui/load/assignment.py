@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tui.load.member import Member
+from tui.load.worker_handle import WorkerHandle
 
 
-class Errand:
+class Assignment:
     """Spread over some workers; over when each has said so, or is gone."""
 
-    def __init__(self, parts: Sequence[tuple[Member, int]]) -> None:
+    def __init__(self, parts: Sequence[tuple[WorkerHandle, int]]) -> None:
         """`parts`: each worker with how many requests it is to send."""
-        self._parts = {member: (requests, member.requests_over) for member, requests in parts}
-        self._unready = {member for member, _ in parts}
+        self._parts = {handle: (requests, handle.requests_over) for handle, requests in parts}
+        self._unready = {handle for handle, _ in parts}
         self._under_way = set(self._unready)
         self.ready = asyncio.Event()
         self.over = asyncio.Event()
@@ -22,24 +22,24 @@ class Errand:
         """Requests that were to be sent and were not."""
         self.sent = 0
 
-    def owes(self, member: Member) -> bool:
-        """Say whether `member` has a part in this and is not done with it."""
-        return member in self._under_way
+    def owes(self, handle: WorkerHandle) -> bool:
+        """Say whether `handle` has a part in this and is not done with it."""
+        return handle in self._under_way
 
-    def on_ready(self, member: Member) -> None:
+    def on_ready(self, handle: WorkerHandle) -> None:
         """Take it that a worker's connections are open."""
-        self._unready.discard(member)
+        self._unready.discard(handle)
         if not self._unready:
             self.ready.set()
 
-    def on_over(self, member: Member, dropped: int | None = None) -> None:
+    def on_over(self, handle: WorkerHandle, dropped: int | None = None) -> None:
         """Take it that a worker's part is over; `dropped`: None = the worker is gone, so all that it did not send."""
-        requests, over_before = self._parts[member]
-        sent = member.requests_over - over_before
+        requests, over_before = self._parts[handle]
+        sent = handle.requests_over - over_before
         self.sent += sent
         self.dropped += max(0, requests - sent) if dropped is None else dropped
-        self.on_ready(member)
-        self._under_way.discard(member)
+        self.on_ready(handle)
+        self._under_way.discard(handle)
         if not self._under_way:
             self.over.set()
 

@@ -31,8 +31,8 @@ _TAGS = 100
 
 
 @dataclass(slots=True)
-class Picture:
-    """The latest of everything. Filled by the rig and the conductor, read by the listener."""
+class SnapshotBuilder:
+    """The latest of everything. Filled by the testbed and the scheduler, read by the listener."""
 
     started_at_ns: int
     started_at: str
@@ -114,7 +114,7 @@ class Picture:
         gpu_note: str,
         notice: str,
     ) -> Snapshot:
-        """Put the picture together."""
+        """Put the snapshot together."""
         return Snapshot(
             at_ns=at_ns,
             started_at_ns=self.started_at_ns,

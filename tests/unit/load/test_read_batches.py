@@ -13,7 +13,14 @@ import psutil
 import pytest
 import uvloop
 
-from tui.load.rounds import FAST_STREAM_READS_PER_S, MANY_READS_PER_S, READS_AT_ONCE, REST_NS, LoopReaders, Rounds
+from tui.load.read_batches import (
+    FAST_STREAM_READS_PER_S,
+    MANY_READS_PER_S,
+    READS_AT_ONCE,
+    REST_NS,
+    LoopReaders,
+    ReadBatches,
+)
 from tui.load.stamps import SO_TIMESTAMPNS, ArrivalClock
 
 JUDGED_EVERY_S = 0.1
@@ -74,20 +81,20 @@ def clock() -> Iterator[ArrivalClock]:
 
 
 @pytest.fixture
-def rounds(loop: ByHand, clock: ArrivalClock) -> Iterator[Rounds]:
-    made = Rounds(cast("Any", loop), clock)
+def batches(loop: ByHand, clock: ArrivalClock) -> Iterator[ReadBatches]:
+    made = ReadBatches(cast("Any", loop), clock)
     yield made
     made.close()
 
 
 @pytest.fixture
-def connections(rounds: Rounds) -> Iterator[list[Connection]]:
+def connections(batches: ReadBatches) -> Iterator[list[Connection]]:
     made = [Connection() for _ in range(ENOUGH)]
     for connection in made:
-        rounds.add(connection.fd, connection.read)
+        batches.add(connection.fd, connection.read)
     yield made
     for connection in made:
-        rounds.remove(connection.fd)
+        batches.remove(connection.fd)
         connection.close()
 
 
@@ -102,9 +109,9 @@ def read_often(loop: ByHand, connection: Connection, times: int) -> None:
         loop.turn()
 
 
-def judge(loop: ByHand, rounds: Rounds) -> None:
+def judge(loop: ByHand, batches: ReadBatches) -> None:
     loop.now_s += JUDGED_EVERY_S
-    rounds.judge()
+    batches.judge()
 
 
 class Rests:
@@ -125,101 +132,101 @@ class Rests:
 
 
 @pytest.fixture
-def rests(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rests:
-    made = Rests(rounds._urgent)
-    monkeypatch.setattr(rounds, "_urgent", made)
+def rests(batches: ReadBatches, monkeypatch: pytest.MonkeyPatch) -> Rests:
+    made = Rests(batches._urgent)
+    monkeypatch.setattr(batches, "_urgent", made)
     return made
 
 
 @pytest.fixture
-def busy(loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]) -> list[Connection]:
+def busy(loop: ByHand, clock: ArrivalClock, batches: ReadBatches, connections: list[Connection]) -> list[Connection]:
     """Connections by which so much came that reads are left to gather from now on."""
     stamp(clock)
     read_often(loop, connections[0], MANY)
-    judge(loop, rounds)
+    judge(loop, batches)
     connections[0].seen.clear()
     return connections
 
 
 def test_few_are_read_at_once(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: Rests
+    loop: ByHand, clock: ArrivalClock, batches: ReadBatches, connections: list[Connection], rests: Rests
 ) -> None:
     stamp(clock)
     read_often(loop, connections[0], MANY - 1)
-    judge(loop, rounds)
+    judge(loop, batches)
     read_often(loop, connections[1], 1)
     assert [len(each.seen) for each in connections[:3]] == [MANY - 1, 1, 0]
     assert not rests.lasted_s
 
 
 def test_many_are_left_to_gather_until_they_are_few_again(
-    loop: ByHand, rounds: Rounds, busy: list[Connection], rests: Rests
+    loop: ByHand, batches: ReadBatches, busy: list[Connection], rests: Rests
 ) -> None:
     rests.meanwhile = lambda: busy[1].there.send(b"y")
     read_often(loop, busy[0], 1)
     assert rests.lasted_s == [REST_NS / 1e9]
     assert [len(each.seen) for each in busy[:3]] == [1, 1, 0]
-    judge(loop, rounds)
+    judge(loop, batches)
     read_often(loop, busy[0], 1)
     assert [len(each.seen) for each in busy[:3]] == [2, 1, 0]
     assert len(rests.lasted_s) == 1
 
 
 def test_fast_streams_are_not_left_to_gather(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: Rests
+    loop: ByHand, clock: ArrivalClock, batches: ReadBatches, connections: list[Connection], rests: Rests
 ) -> None:
     """Two events of one would share a stamp."""
     for connection in connections[1:]:
-        rounds.remove(connection.fd)
+        batches.remove(connection.fd)
     stamp(clock)
     read_often(loop, connections[0], MANY)
-    judge(loop, rounds)
+    judge(loop, batches)
     read_often(loop, connections[0], 1)
     assert not rests.lasted_s
 
 
 def test_without_kernel_stamps_it_never_rests(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection], rests: Rests
+    loop: ByHand, clock: ArrivalClock, batches: ReadBatches, connections: list[Connection], rests: Rests
 ) -> None:
     clock.arrival_ns([])
     read_often(loop, connections[0], 2 * MANY)
-    judge(loop, rounds)
+    judge(loop, batches)
     read_often(loop, connections[0], 1)
     assert not rests.lasted_s
 
 
 def test_it_does_not_rest_while_requests_wait(
-    loop: ByHand, rounds: Rounds, busy: list[Connection], rests: Rests
+    loop: ByHand, batches: ReadBatches, busy: list[Connection], rests: Rests
 ) -> None:
-    rounds.in_haste = True
+    batches.in_haste = True
     read_often(loop, busy[0], 1)
     assert not rests.lasted_s
-    rounds.in_haste = False
+    batches.in_haste = False
     read_often(loop, busy[0], 1)
     assert len(rests.lasted_s) == 1
 
 
 @pytest.mark.parametrize(("due_in_ns", "rests_once"), [(-5, False), (REST_NS // 2, False), (LONG_NS, True)])
 def test_no_rest_delays_a_planned_request(
-    loop: ByHand, rounds: Rounds, busy: list[Connection], rests: Rests, due_in_ns: int, rests_once: bool
+    loop: ByHand, batches: ReadBatches, busy: list[Connection], rests: Rests, due_in_ns: int, rests_once: bool
 ) -> None:
-    rounds.due_ns = time.monotonic_ns() + due_in_ns
+    batches.due_ns = time.monotonic_ns() + due_in_ns
     read_often(loop, busy[0], 1)
     assert len(rests.lasted_s) == rests_once
 
 
 def test_the_end_of_an_answer_is_read_at_once_and_the_others_gather_on(
-    loop: ByHand, rounds: Rounds, busy: list[Connection], monkeypatch: pytest.MonkeyPatch
+    loop: ByHand, batches: ReadBatches, busy: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.load.rounds.REST_NS", LONG_NS)
+    monkeypatch.setattr("tui.load.read_batches.REST_NS", LONG_NS)
     for _ in range(2):  # to say it twice does no harm
-        rounds.set_urgent(busy[1].fd, True)
+        batches.set_urgent(busy[1].fd, True)
     began_ns = time.monotonic_ns()
     busy[1].there.send(b"end")
     read_often(loop, busy[0], 1)
     assert [each.seen for each in busy[:3]] == [[], [b"end"], []]
-    rests = Rests(rounds._urgent)
-    monkeypatch.setattr(rounds, "_urgent", rests)
+    rests = Rests(batches._urgent)
+    monkeypatch.setattr(batches, "_urgent", rests)
     loop.turn()
     spent_s = (time.monotonic_ns() - began_ns) / 1e9
     assert LONG_NS / 1e9 - spent_s <= rests.lasted_s[0] < LONG_NS / 1e9, "not a rest of its own"
@@ -227,9 +234,9 @@ def test_the_end_of_an_answer_is_read_at_once_and_the_others_gather_on(
 
 
 def test_what_is_urgent_again_and_again_keeps_none_waiting(
-    loop: ByHand, rounds: Rounds, busy: list[Connection]
+    loop: ByHand, batches: ReadBatches, busy: list[Connection]
 ) -> None:
-    rounds.set_urgent(busy[0].fd, True)
+    batches.set_urgent(busy[0].fd, True)
     for connection in busy[1:]:
         connection.there.send(b"x")
     while not any(each.seen for each in busy[1:]):  # for ever, if each began another rest
@@ -242,10 +249,10 @@ def test_what_is_urgent_again_and_again_keeps_none_waiting(
 
 
 def test_the_end_of_an_answer_goes_before_what_has_gathered(
-    loop: ByHand, rounds: Rounds, busy: list[Connection]
+    loop: ByHand, batches: ReadBatches, busy: list[Connection]
 ) -> None:
     last = busy[-1]
-    rounds.set_urgent(last.fd, True)
+    batches.set_urgent(last.fd, True)
     for connection in busy[:-1]:
         connection.there.send(b"x")
     loop.turn()
@@ -258,38 +265,40 @@ def test_the_end_of_an_answer_goes_before_what_has_gathered(
 
 
 def test_of_all_that_is_urgent_some_take_their_turn_among_the_others(
-    loop: ByHand, rounds: Rounds, busy: list[Connection]
+    loop: ByHand, batches: ReadBatches, busy: list[Connection]
 ) -> None:
     """When all answers end at once, those that are asked for next have tokens long before the last has been read."""
     ends, others = busy[: READS_AT_ONCE + 4], busy[READS_AT_ONCE + 4 :]
     for connection in ends:
-        rounds.set_urgent(connection.fd, True)
+        batches.set_urgent(connection.fd, True)
     for connection in busy:
         connection.there.send(b"x")
-    rounds.in_haste = True
+    batches.in_haste = True
     loop.turn()
     assert [sum(bool(each.seen) for each in some) for some in (ends, others)] == [READS_AT_ONCE, len(others)]
     loop.turn()
     assert all(each.seen for each in busy)
 
 
-def test_while_requests_wait_all_is_read_in_one_round(loop: ByHand, rounds: Rounds, busy: list[Connection]) -> None:
+def test_while_requests_wait_all_is_read_in_one_round(
+    loop: ByHand, batches: ReadBatches, busy: list[Connection]
+) -> None:
     """They go in slices of milliseconds: a few reads between two slices would not keep up with what comes."""
-    rounds.in_haste = True
+    batches.in_haste = True
     for connection in busy:
         connection.there.send(b"x")
     loop.turn()
     assert all(each.seen for each in busy)
 
 
-def test_what_is_urgent_no_more_ends_no_rest(loop: ByHand, rounds: Rounds, busy: list[Connection]) -> None:
+def test_what_is_urgent_no_more_ends_no_rest(loop: ByHand, batches: ReadBatches, busy: list[Connection]) -> None:
     gone = busy.pop()
     for connection in (busy[1], gone):
-        rounds.set_urgent(connection.fd, True)
-    rounds.remove(gone.fd)
+        batches.set_urgent(connection.fd, True)
+    batches.remove(gone.fd)
     gone.close()
     for _ in range(2):
-        rounds.set_urgent(busy[1].fd, False)
+        batches.set_urgent(busy[1].fd, False)
     busy[1].there.send(b"y")
     began_ns = time.monotonic_ns()
     read_often(loop, busy[0], 1)
@@ -297,30 +306,30 @@ def test_what_is_urgent_no_more_ends_no_rest(loop: ByHand, rounds: Rounds, busy:
     assert [len(each.seen) for each in busy[:3]] == [1, 1, 0]
 
 
-def test_what_one_reader_closes_is_not_read(loop: ByHand, rounds: Rounds) -> None:
+def test_what_one_reader_closes_is_not_read(loop: ByHand, batches: ReadBatches) -> None:
     first, second = Connection(), Connection()
 
     def read(own: Connection, other: Connection) -> Callable[[], None]:
         def close_other() -> None:
             own.read()
-            rounds.remove(other.fd)
+            batches.remove(other.fd)
             other.close()
 
         return close_other
 
-    rounds.add(first.fd, read(first, second))
-    rounds.add(second.fd, read(second, first))
+    batches.add(first.fd, read(first, second))
+    batches.add(second.fd, read(second, first))
     first.there.send(b"x")
     second.there.send(b"x")
     loop.turn()
     assert sorted([first.seen, second.seen]) == [[], [b"x"]]
     for connection in (first, second):
-        rounds.remove(connection.fd)
+        batches.remove(connection.fd)
         connection.close()
 
 
 def test_our_own_stamp_is_when_all_of_a_round_were_found(
-    loop: ByHand, clock: ArrivalClock, rounds: Rounds, connections: list[Connection]
+    loop: ByHand, clock: ArrivalClock, batches: ReadBatches, connections: list[Connection]
 ) -> None:
     stamps: list[int] = []
 
@@ -332,8 +341,8 @@ def test_our_own_stamp_is_when_all_of_a_round_were_found(
         return read
 
     for connection in connections:
-        rounds.remove(connection.fd)
-        rounds.add(connection.fd, reader(connection))
+        batches.remove(connection.fd)
+        batches.add(connection.fd, reader(connection))
         connection.there.send(b"x")
     before = time.monotonic_ns()
     loop.turn()
@@ -345,10 +354,10 @@ def test_our_own_stamp_is_when_all_of_a_round_were_found(
 def test_closed_it_leaves_no_descriptor(clock: ArrivalClock) -> None:
     loop = ByHand()
     before = psutil.Process().num_fds()
-    rounds = Rounds(cast("Any", loop), clock)
+    batches = ReadBatches(cast("Any", loop), clock)
     connection = Connection()
-    rounds.add(connection.fd, connection.read)
-    rounds.close()
+    batches.add(connection.fd, connection.read)
+    batches.close()
     connection.close()
     assert not loop.readers
     assert psutil.Process().num_fds() == before

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tui.simulator import vocabulary
-from tui.simulator.requests import Ask
+from tui.simulator.requests import GenerationRequest
 
 VERSION = "0.32.0+simulated"
 FINGERPRINT = "vllm-0.32.0-simulated"
@@ -38,17 +38,17 @@ def _text_json(tokens: tuple[int, ...]) -> bytes:
 class StreamWriter:
     """Writes the events of one answer."""
 
-    def __init__(self, ask: Ask, answer_id: str, created: int, model: str) -> None:
-        self._ask = ask
-        kind = "chat.completion.chunk" if ask.chat else "text_completion"
-        shared = {"id": answer_id, "object": kind, "created": created, "model": model}
+    def __init__(self, request: GenerationRequest, response_id: str, created: int, model: str) -> None:
+        self._request = request
+        kind = "chat.completion.chunk" if request.chat else "text_completion"
+        shared = {"id": response_id, "object": kind, "created": created, "model": model}
         self._head = b"data: " + msgspec.json.encode(shared)[:-1] + b',"choices":['
 
     def first(self) -> bytes:
         """Return what comes just before the first token: a chat's role, nothing in a completion."""
-        if not self._ask.chat:
+        if not self._request.chat:
             return b""
-        ids = msgspec.json.encode(self._ask.prompt) if self._ask.return_token_ids else b"null"
+        ids = msgspec.json.encode(self._request.prompt) if self._request.return_token_ids else b"null"
         usage = self._running_usage(0)
         return b"".join(
             (
@@ -63,12 +63,12 @@ class StreamWriter:
 
     def event(self, tokens: tuple[int, ...], generated: int, *, first: bool, finish_reason: str | None) -> bytes:
         """Return the event of `tokens`; `generated` counts all tokens so far, these included."""
-        ask = self._ask
+        request = self._request
         text = _text_json(tokens)
-        ids = msgspec.json.encode(tokens) if ask.return_token_ids else b"null"
+        ids = msgspec.json.encode(tokens) if request.return_token_ids else b"null"
         finish = b"null" if finish_reason is None else b'"%s"' % finish_reason.encode()
         usage = self._running_usage(generated)
-        if ask.chat:
+        if request.chat:
             stop = b"" if finish_reason is None else b',"stop_reason":null'
             return (
                 b'%s{"index":0,"delta":{"content":%s},"logprobs":null,"finish_reason":%s%s,"token_ids":%s}]%s}\n\n'
@@ -81,7 +81,7 @@ class StreamWriter:
                     usage,
                 )
             )
-        prompt = msgspec.json.encode(ask.prompt) if first and ask.return_token_ids else b"null"
+        prompt = msgspec.json.encode(request.prompt) if first and request.return_token_ids else b"null"
         return (
             b'%s{"index":0,"text":%s,"logprobs":null,"finish_reason":%s,"stop_reason":null,'
             b'"prompt_token_ids":%s,"token_ids":%s}]%s}\n\n' % (self._head, text, finish, prompt, ids, usage)
@@ -89,15 +89,15 @@ class StreamWriter:
 
     def last(self, generated: int) -> bytes:
         """Return what comes after the last token: the usage, if asked for."""
-        if not self._ask.include_usage:
+        if not self._request.include_usage:
             return b""
-        usage = msgspec.json.encode(usage_of(len(self._ask.prompt), generated))
+        usage = msgspec.json.encode(usage_of(len(self._request.prompt), generated))
         return b'%s],"usage":%s,"system_fingerprint":"%s"}\n\n' % (self._head, usage, FINGERPRINT.encode())
 
     def _running_usage(self, generated: int) -> bytes:
-        if not self._ask.continuous_usage:
+        if not self._request.continuous_usage:
             return b""
-        return b',"usage":' + msgspec.json.encode(usage_of(len(self._ask.prompt), generated))
+        return b',"usage":' + msgspec.json.encode(usage_of(len(self._request.prompt), generated))
 
 
 def usage_of(prompt_tokens: int, generated: int) -> dict[str, int]:
@@ -105,24 +105,26 @@ def usage_of(prompt_tokens: int, generated: int) -> dict[str, int]:
     return {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + generated, "completion_tokens": generated}
 
 
-def whole_answer(ask: Ask, tokens: Sequence[int], answer_id: str, created: int, model: str) -> dict[str, Any]:
+def full_response(
+    request: GenerationRequest, tokens: Sequence[int], response_id: str, created: int, model: str
+) -> dict[str, Any]:
     """Return the body of an answer that is not streamed."""
     text = vocabulary.decode(tokens)
-    ids = list(tokens) if ask.return_token_ids else None
-    prompt_ids = ask.prompt if ask.return_token_ids else None
+    ids = list(tokens) if request.return_token_ids else None
+    prompt_ids = request.prompt if request.return_token_ids else None
     choice: dict[str, Any] = {"index": 0}
-    if ask.chat:
+    if request.chat:
         choice["message"] = {"role": "assistant", "content": text, "refusal": None, "tool_calls": []}
     else:
         choice["text"] = text
-    choice |= {"logprobs": None, "finish_reason": ask.finish_reason, "stop_reason": None, "token_ids": ids}
-    if not ask.chat:
+    choice |= {"logprobs": None, "finish_reason": request.finish_reason, "stop_reason": None, "token_ids": ids}
+    if not request.chat:
         choice |= {"prompt_logprobs": None, "prompt_token_ids": prompt_ids, "routed_experts": None}
-    usage = usage_of(len(ask.prompt), len(tokens))
+    usage = usage_of(len(request.prompt), len(tokens))
     usage_body = {**usage, "prompt_tokens_details": None, "completion_tokens_details": None}
     return {
-        "id": answer_id,
-        "object": "chat.completion" if ask.chat else "text_completion",
+        "id": response_id,
+        "object": "chat.completion" if request.chat else "text_completion",
         "created": created,
         "model": model,
         "choices": [choice],

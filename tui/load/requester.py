@@ -9,10 +9,10 @@ import msgspec
 
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.safe_text import safe_line
-from tui.load.connection import Answer
-from tui.load.desk import Desk
-from tui.load.sockets import CLIENT_LIMIT_ERRORS, Link
+from tui.load.connection import CLIENT_LIMIT_ERRORS, Connection
+from tui.load.response import Response
 from tui.load.wire import StartedRequest
+from tui.load.worker_context import WorkerContext
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord, pack_gaps
 
@@ -23,23 +23,23 @@ OnOver = Callable[[RequestRecord, float | None], None]
 """Takes the record, and for how many seconds the server asked to be left alone (Retry-After)."""
 
 
-class Asker:
+class Requester:
     """One user's connection. `ask` opens it where need be; `prepare` opens it beforehand."""
 
     __slots__ = (
-        "_answer",
         "_asking",
         "_configured",
         "_connect_ns",
-        "_desk",
+        "_connection",
+        "_context",
         "_failure",
         "_intended_ns",
-        "_link",
         "_on_over",
         "_on_ready",
         "_opened_from_ns",
         "_pieces",
         "_request_id",
+        "_response",
         "_retried",
         "_reused",
         "_start_ns",
@@ -47,19 +47,19 @@ class Asker:
         "user",
     )
 
-    def __init__(self, desk: Desk, user: int, on_over: OnOver) -> None:
-        self._desk = desk
+    def __init__(self, context: WorkerContext, user: int, on_over: OnOver) -> None:
+        self._context = context
         self.user = user
         self._on_over = on_over
         self._on_ready: Callable[[], None] | None = None
-        self._link: Link | None = None
-        self._answer: Answer | None = None
+        self._connection: Connection | None = None
+        self._response: Response | None = None
         self._asking = False
         self._reused = False
         self._retried = False
         self._failure: tuple[Outcome, str] | None = None
         self._pieces: list[bytes] | None = None
-        self._configured = desk.configured
+        self._configured = context.configured
         self._request_id = 0
         self._intended_ns = 0
         self._start_ns = 0
@@ -80,27 +80,27 @@ class Asker:
         """
         self._compose()
         self._on_ready = on_ready
-        self.deadline_ns = now_ns() + self._desk.timeout_ns
+        self.deadline_ns = now_ns() + self._context.timeout_ns
         self._open()
 
     def ask(self, intended_ns: int) -> None:
         """Send a request that was meant to start at `intended_ns`."""
-        desk = self._desk
+        context = self._context
         if self._pieces is None:
             self._compose()
         self._asking = True
         self._retried = False
-        self._answer = None
+        self._response = None
         self._intended_ns = intended_ns
         self._start_ns = now_ns()
-        self.deadline_ns = self._start_ns + desk.timeout_ns
-        self._request_id = desk.next_id()
-        desk.in_flight += 1
+        self.deadline_ns = self._start_ns + context.timeout_ns
+        self._request_id = context.next_id()
+        context.in_flight += 1
         if self._failure is not None:
             outcome, error = self._failure
             self._failure = None
-            desk.loop.call_soon(self._end, outcome, error)
-        elif self._link is not None and self._link.is_open:
+            context.loop.call_soon(self._end, outcome, error)
+        elif self._connection is not None and self._connection.is_open:
             self._send()
         elif self._on_ready is not None:
             self._on_ready = None  # the connection is being opened already
@@ -118,36 +118,36 @@ class Asker:
 
     def peek(self) -> RequestRecord:
         """Return what has come by now of the request under way, as a record that ends now with outcome `running`."""
-        answer = self._answer or self._no_answer()
-        record = self._record(answer, now_ns())
-        return msgspec.structs.replace(record, request_id=0, output_tokens=answer.counted, error="")
+        response = self._response or self._no_response()
+        record = self._record(response, now_ns())
+        return msgspec.structs.replace(record, request_id=0, output_tokens=response.counted, error="")
 
     def close(self) -> None:
         """Close the connection; a request under way is forgotten."""
         self.deadline_ns = None
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _compose(self) -> None:
-        self._configured = self._desk.configured
-        self._pieces = self._desk.compose()
+        self._configured = self._context.configured
+        self._pieces = self._context.compose()
 
     def _open(self) -> None:
         self._reused = False
         self._opened_from_ns = now_ns()
-        self._link = self._desk.open_link(self)
+        self._connection = self._context.open_connection(self)
 
     def _send(self) -> None:
-        assert self._link is not None and self._pieces is not None and self._configured is not None
-        desk = self._desk
+        assert self._connection is not None and self._pieces is not None and self._configured is not None
+        context = self._context
         shape = self._configured.shape
-        self._answer = Answer(shape.output_tokens, desk.decoder, desk.tally, self._on_last_token)
-        self._link.set_urgent(shape.output_tokens == 1)
+        self._response = Response(shape.output_tokens, context.decoder, context.tally, self._on_last_token)
+        self._connection.set_urgent(shape.output_tokens == 1)
         if not self._retried:
             self._start_ns = now_ns()
-        self._link.send(self._pieces)
-        desk.started[self._request_id] = StartedRequest(
+        self._connection.send(self._pieces)
+        context.started[self._request_id] = StartedRequest(
             self._request_id,
             self.user,
             self._configured.tag,
@@ -157,7 +157,7 @@ class Asker:
             shape.output_tokens,
         )
 
-    # What the link tells.
+    # What the connection tells.
 
     def on_open(self) -> None:
         """The connection is open."""
@@ -169,40 +169,40 @@ class Asker:
 
     def on_bytes(self, data: bytes, at_ns: int) -> None:
         """Bytes arrived."""
-        answer = self._answer
-        if answer is None:
+        response = self._response
+        if response is None:
             self.close()  # nobody asked
             return
-        answer.feed(data, at_ns)
-        if answer.over:
-            self._over(answer, at_ns)
+        response.feed(data, at_ns)
+        if response.over:
+            self._over(response, at_ns)
 
     def on_closed(self, error: Exception | None) -> None:
         """The connection could not be opened, or has ended."""
-        self._link = None
-        answer = self._answer
+        self._connection = None
+        response = self._response
         if self._on_ready is not None:
             self._failure = _why_not_opened(error)
-            self._desk.doubts_addresses = True
+            self._context.doubts_addresses = True
             self._ready()
         elif not self._asking:
             return  # the server closed an idle connection, as it may
-        elif answer is None:
-            self._desk.doubts_addresses = True
+        elif response is None:
+            self._context.doubts_addresses = True
             self._end(*_why_not_opened(error))
-        elif self._reused and not answer.begun and not self._retried:
+        elif self._reused and not response.begun and not self._retried:
             # The server closed the idle connection while the request was on its way: it never took it.
             self._retried = True
-            self._answer = None
+            self._response = None
             self._open()
         else:
             at_ns = now_ns()
-            answer.end_of_stream(at_ns, "" if error is None else _error_text(error))
-            self._over(answer, at_ns)
+            response.end_of_stream(at_ns, "" if error is None else _error_text(error))
+            self._over(response, at_ns)
 
     def _on_last_token(self) -> None:
-        if self._link is not None:
-            self._link.set_urgent(True)
+        if self._connection is not None:
+            self._connection.set_urgent(True)
 
     def _ready(self) -> None:
         on_ready, self._on_ready = self._on_ready, None
@@ -213,43 +213,43 @@ class Asker:
     def _end(self, outcome: Outcome, error: str) -> None:
         if not self._asking:
             return
-        answer = self._answer or self._no_answer()
-        answer.fail(outcome, error)
-        self._over(answer, now_ns())
+        response = self._response or self._no_response()
+        response.fail(outcome, error)
+        self._over(response, now_ns())
 
-    def _no_answer(self) -> Answer:
+    def _no_response(self) -> Response:
         assert self._configured is not None
-        return Answer(self._configured.shape.output_tokens, self._desk.decoder, self._desk.tally)
+        return Response(self._configured.shape.output_tokens, self._context.decoder, self._context.tally)
 
-    def _over(self, answer: Answer, at_ns: int) -> None:
-        desk = self._desk
-        record = self._record(answer, at_ns)
+    def _over(self, response: Response, at_ns: int) -> None:
+        context = self._context
+        record = self._record(response, at_ns)
         self._asking = False
-        self._answer = None
+        self._response = None
         self._pieces = None
         self._connect_ns = None
         self.deadline_ns = None
-        if answer.keep_alive:
+        if response.keep_alive:
             self._reused = True
         else:
             self.close()
-        desk.in_flight -= 1
-        desk.started.pop(self._request_id, None)
-        desk.records.append(record)
-        self._on_over(record, answer.retry_after_s)
+        context.in_flight -= 1
+        context.started.pop(self._request_id, None)
+        context.records.append(record)
+        self._on_over(record, response.retry_after_s)
 
-    def _record(self, answer: Answer, at_ns: int) -> RequestRecord:
+    def _record(self, response: Response, at_ns: int) -> RequestRecord:
         assert self._configured is not None
         shape = self._configured.shape
-        stamps = answer.stamps_ns
-        outcome, error = answer.outcome or Outcome.RUNNING, answer.error
+        stamps = response.stamps_ns
+        outcome, error = response.outcome or Outcome.RUNNING, response.error
         late_ns = self._start_ns - self._intended_ns - (self._connect_ns or 0)
         if outcome is Outcome.OK and late_ns > OWN_LATENESS_NS:
             outcome = Outcome.CLIENT_LIMIT
             error = f"the client itself was late by {late_ns / NS_PER_S:.2f} s"
         return RequestRecord(
             request_id=self._request_id,
-            worker=self._desk.worker,
+            worker=self._context.worker,
             user=self.user,
             tag=self._configured.tag,
             intended_start_ns=self._intended_ns,
@@ -259,12 +259,12 @@ class Asker:
             end_ns=max(at_ns, self._start_ns),
             prompt_tokens=shape.prompt_tokens,
             output_tokens_asked=shape.output_tokens,
-            prompt_tokens_usage=answer.prompt_tokens,
-            output_tokens=answer.usage,
+            prompt_tokens_usage=response.prompt_tokens,
+            output_tokens=response.usage,
             events=len(stamps),
             event_gaps_us=pack_gaps(stamps),
             outcome=outcome,
-            http_status=answer.status,
+            http_status=response.status,
             error=error,
             connect_ns=self._connect_ns,
         )

@@ -11,12 +11,12 @@ import sys
 import time
 from typing import TextIO
 
-from tui.simulator.answers import VERSION
+from tui.simulator.responses import VERSION
 
 _GIB = 1024**3
 
 
-class Voice:
+class VllmLog:
     """Writes log lines."""
 
     def __init__(self, cards: int) -> None:

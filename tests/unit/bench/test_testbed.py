@@ -1,4 +1,4 @@
-"""How the rig brings a server back, by a server and cards of the test's own."""
+"""How the testbed brings a server back, by a server and cards of the test's own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from tui.bench import rig as rig_module
+from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
-from tui.bench.rig import Rig
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.profile.schema import AttachTable, Profile, ServerTable
@@ -21,7 +20,7 @@ PATIENCE_S = 30.0
 
 
 class Bench:
-    """A rig whose server stops and launches at once, and whose readings come when the test says so."""
+    """A testbed whose server stops and launches at once, and whose readings come when the test says so."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **tables: Any) -> None:
         self.sampling = SimpleNamespace(unavailable="GPU 7 lost: one of many, not the server's")
@@ -29,14 +28,14 @@ class Bench:
         self.launched_into: list[int | None] = []
         self.said: list[str] = []
         self.stopped = asyncio.Event()
-        monkeypatch.setattr(rig_module, "sampling_for", self._sampling_for)
-        monkeypatch.setattr(rig_module, "RELAUNCH_BACK_OFF_S", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(testbed_module, "sampling_for", self._sampling_for)
+        monkeypatch.setattr(testbed_module, "RELAUNCH_BACK_OFF_S", (0.0, 0.0, 0.0))
         profile = Profile(name="p", engine="vllm", **tables)  # type: ignore[arg-type]
-        picture = SimpleNamespace(session_file="session.vramp", add_event=lambda event: self.said.append(event.text))
+        builder = SimpleNamespace(session_file="session.vramp", add_event=lambda event: self.said.append(event.text))
         writer = SimpleNamespace(add_gpus=_nothing, add_event=_nothing, set_server=_nothing)
-        self.rig = Rig(profile, None, SessionClock(), cast(Any, writer), cast(Any, picture))
-        self.rig.supervisor = cast(Any, SimpleNamespace(stop=self._stop, status=ServerStatus(phase=Phase.ENDED)))
-        monkeypatch.setattr(self.rig, "launch", self._launch)
+        self.testbed = testbed_module.Testbed(profile, None, SessionClock(), cast(Any, writer), cast(Any, builder))
+        self.testbed.supervisor = cast(Any, SimpleNamespace(stop=self._stop, status=ServerStatus(phase=Phase.ENDED)))
+        monkeypatch.setattr(self.testbed, "launch", self._launch)
 
     def _sampling_for(self, profile: Profile, supervisor: object, on_sample: Any, on_event: object) -> object:
         self.deliver = on_sample
@@ -46,7 +45,7 @@ class Bench:
         self.stopped.set()
 
     async def _launch(self) -> None:
-        self.launched_into.append(self.rig.gpus[0].vram_used_bytes)
+        self.launched_into.append(self.testbed.gpus[0].vram_used_bytes)
 
     def read(self, *used: int) -> None:
         self.deliver(
@@ -57,7 +56,7 @@ class Bench:
     async def relaunch_while(self, *rounds: tuple[int, ...]) -> None:
         """Relaunch, with these rounds of readings once the server is stopped."""
         async with asyncio.timeout(PATIENCE_S):
-            relaunch = asyncio.create_task(self.rig.relaunch())
+            relaunch = asyncio.create_task(self.testbed.relaunch())
             await self.stopped.wait()
             for used in rounds:
                 # Time enough for a launch that does not wait; too little would only hide a mistake.
@@ -85,7 +84,7 @@ async def test_only_the_servers_own_cards_are_waited_for(monkeypatch: pytest.Mon
     bench.read(37 * GB, 60 * GB)
     await bench.relaunch_while((GB, 70 * GB))
     assert bench.launched_into == [GB]
-    assert [gpu.index for gpu in bench.rig.own_gpus] == [0]
+    assert [gpu.index for gpu in bench.testbed.own_gpus] == [0]
 
 
 async def test_the_vram_of_an_attached_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +93,4 @@ async def test_the_vram_of_an_attached_server_is_not_waited_for(monkeypatch: pyt
     bench.read(37 * GB, 37 * GB)
     await bench.relaunch_while()
     assert bench.launched_into == [37 * GB]
-    assert [gpu.index for gpu in bench.rig.own_gpus] == [0, 1]
+    assert [gpu.index for gpu in bench.testbed.own_gpus] == [0, 1]

@@ -1,4 +1,4 @@
-"""What the picker asks of the app: its list, and the errands that take files, questions or an editor."""
+"""What the picker asks of the app: its list, and the actions that take files, questions or an editor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tui.profile.settings import Settings
 from tui.view.benches import Benches
 from tui.view.catalogue_reading import read_catalogue
 from tui.view.chrome import Chrome
-from tui.view.errands import ask_new_name, ask_url, attached_entry, copy_profile, edit_profile, open_editor
+from tui.view.profile_actions import ask_new_name, ask_url, attached_entry, copy_profile, edit_profile, open_editor
 from tui.view.screens.picker import PickerScreen
 from tui.view.start import Launch
 
 
-class PickingApp(Chrome):
+class PickerApp(Chrome):
     """An app with a picker in it."""
 
     def __init__(self, settings: Settings, owners: Sequence[type[DOMNode]], benches: Benches) -> None:
@@ -34,10 +34,10 @@ class PickingApp(Chrome):
 
     def on_picker_screen_wanted(self, message: PickerScreen.Wanted) -> None:
         """Do what takes files or questions."""
-        self._errand(message.what, message.entry)
+        self._act(message.what, message.entry)
 
-    @work(group="errands", exclusive=True)
-    async def _errand(self, what: str, entry: ProfileEntry | None) -> None:
+    @work(group="profile-actions", exclusive=True)
+    async def _act(self, what: str, entry: ProfileEntry | None) -> None:
         highlight = entry.name if entry else ""
         try:
             if what == "new":

@@ -18,11 +18,11 @@ STOP_GRACE_S = 2.0
 STDERR_LINES = 5
 
 
-class Member:
+class WorkerHandle:
     """A worker process. `on_report` gets all it says; `on_gone` is called once, when it has ended for any reason."""
 
     def __init__(
-        self, number: int, on_report: Callable[[Member, Report], None], on_gone: Callable[[Member], None]
+        self, number: int, on_report: Callable[[WorkerHandle, Report], None], on_gone: Callable[[WorkerHandle], None]
     ) -> None:
         self.number = number
         self._on_report = on_report

@@ -15,7 +15,7 @@ from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, wrapped
 _MARGIN = 4
 
 
-def stage_lines(
+def presentation_lines(
     snapshot: Snapshot,
     width: int,
     height: int,

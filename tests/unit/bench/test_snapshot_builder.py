@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.unit.bench.records import record
-from tui.bench.picture import Picture
+from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.metrics.window import LiveWindow
 
 
 def test_a_request_is_shown_with_the_users_of_its_time() -> None:
-    shown = Picture(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
+    shown = SnapshotBuilder(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
     shown.users_wanted = 128
     shown.begin_tag(7)
     shown.users_wanted = 0  # they finish what they asked
@@ -17,7 +17,7 @@ def test_a_request_is_shown_with_the_users_of_its_time() -> None:
 
 
 def test_what_is_remembered_of_tags_does_not_grow_with_the_run() -> None:
-    shown = Picture(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
+    shown = SnapshotBuilder(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
     for tag in range(1_000):
         shown.begin_tag(tag)
     assert len(shown.users_by_tag) == 100 and 999 in shown.users_by_tag

@@ -27,7 +27,7 @@ FAST_STREAM_READS_PER_S = 100
 NEVER_NS = 1 << 63
 
 
-class Rounds:
+class ReadBatches:
     """Calls the reader of each connection that has something to be read, by an epoll of its own.
 
     One per worker; one thread.
@@ -97,7 +97,7 @@ class Rounds:
             ready = self._epoll.poll(0, READS_AT_ONCE if in_parts else -1)
             self._has_more = len(ready) == READS_AT_ONCE
             self._all_next = False
-        self._clock.begin_round()
+        self._clock.begin_batch()
         self._read(ready)
 
     def _read_some_urgent(self) -> None:
@@ -158,13 +158,13 @@ class LoopReaders:
         """Do nothing: each connection is removed as it closes."""
 
     def _read(self, read: Callable[[], None]) -> None:
-        self._clock.begin_round()
+        self._clock.begin_batch()
         read()
 
 
-Readers = Rounds | LoopReaders
+Readers = ReadBatches | LoopReaders
 
 
 def readers_for(loop: asyncio.AbstractEventLoop, clock: ArrivalClock) -> Readers:
     """Return what calls the readers of a worker's connections on this system."""
-    return Rounds(loop, clock) if sys.platform == "linux" else LoopReaders(loop, clock)
+    return ReadBatches(loop, clock) if sys.platform == "linux" else LoopReaders(loop, clock)

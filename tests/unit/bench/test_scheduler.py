@@ -1,0 +1,228 @@
+"""What the scheduler decides: the walk over the grid, deaths, the operator's hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.testbed import FakeTestbed, crash, oom
+from tui.bench.scheduler import Scheduler
+from tui.core.errors import UsageError
+from tui.metrics.outcome import Outcome
+from tui.metrics.snapshot import FailureReport
+from tui.profile.schema import Mode
+
+GRID: dict[str, Any] = {"users": [1, 2, 4], "prompt_tokens": [30, 300]}
+
+
+def fine(users: int, prompt_tokens: int) -> None:
+    return None
+
+
+def from_cell(
+    cell: tuple[int, int], how: Callable[[int, int], FailureReport], *, times: int = 99
+) -> Callable[[int, int], FailureReport | None]:
+    """Return a script by which the server dies in the cell, the first so many times."""
+    left = [times]
+
+    def script(users: int, prompt_tokens: int) -> FailureReport | None:
+        if (users, prompt_tokens) != cell or not left[0]:
+            return None
+        left[0] -= 1
+        return how(users, prompt_tokens)
+
+    return script
+
+
+async def swept(testbed: FakeTestbed) -> Scheduler:
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.start_sweep()
+    async with asyncio.timeout(60):
+        while scheduler.activity != "idle":
+            await asyncio.sleep(0.005)
+    return scheduler
+
+
+def outcomes(scheduler: Scheduler, mode: Mode = Mode.BURST) -> dict[tuple[int, int], Outcome]:
+    return {(each.users, each.prompt_tokens): each.outcome for each in scheduler.grids[mode].results}
+
+
+async def test_a_sweep_fills_every_cell_once_and_in_order() -> None:
+    testbed = FakeTestbed(fine, **GRID)
+    scheduler = await swept(testbed)
+    assert set(outcomes(scheduler).values()) == {Outcome.OK}
+    assert testbed.pool.asked == [("burst", users, size) for size in (30, 300) for users in (1, 2, 4)]
+    assert scheduler.sweep_status.finished and scheduler.sweep_status.cells_done == 6
+    assert scheduler.sweep_status.remaining_s == 0
+
+
+async def test_repeats_are_bursts_of_their_own() -> None:
+    testbed = FakeTestbed(fine, users=[2], prompt_tokens=[30], repeats=3)
+    scheduler = await swept(testbed)
+    (cell,) = scheduler.grid.results
+    assert testbed.pool.asked == [("burst", 2, 30)] * 3 and cell.requests_ok == 6
+
+
+async def test_out_of_memory_is_final_at_once_and_implies_the_larger_cells() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), oom), **GRID)
+    scheduler = await swept(testbed)
+    assert outcomes(scheduler) == {
+        (1, 30): Outcome.OK,
+        (2, 30): Outcome.OOM_RUNTIME,
+        (4, 30): Outcome.IMPLIED,
+        (1, 300): Outcome.OK,
+        (2, 300): Outcome.IMPLIED,
+        (4, 300): Outcome.IMPLIED,
+    }
+    assert testbed.launches == 2
+    evidence = {c.outcome: c.evidence for c in testbed.kept}[Outcome.OOM_RUNTIME]
+    assert "CUDA out of memory" in evidence and "exit code 0" in evidence
+
+
+async def test_a_crash_is_given_a_second_chance() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), crash, times=1), **GRID)
+    scheduler = await swept(testbed)
+    assert set(outcomes(scheduler).values()) == {Outcome.OK}
+    assert testbed.launches == 2 and any("once more" in text for text in testbed.said)
+
+
+async def test_a_cell_that_kills_the_server_twice_is_final() -> None:
+    testbed = FakeTestbed(from_cell((4, 30), crash), **GRID)
+    scheduler = await swept(testbed)
+    assert outcomes(scheduler)[4, 30] is Outcome.ENGINE_DEAD
+    assert outcomes(scheduler)[4, 300] is Outcome.IMPLIED
+    assert testbed.launches == 3
+
+
+async def test_a_server_that_comes_up_no_more_ends_the_sweep_with_what_was_measured() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), oom), launches_fail_from=2, **GRID)
+    scheduler = await swept(testbed)
+    assert outcomes(scheduler)[1, 30] is Outcome.OK
+    assert not scheduler.sweep_status.finished
+
+
+async def test_a_sweep_that_cannot_go_on_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    testbed = FakeTestbed(fine, **GRID)
+
+    async def refuse(prompt_tokens: int) -> int:
+        raise UsageError("a prompt of 30 tokens cannot be made")
+
+    monkeypatch.setattr(testbed, "configure", refuse)
+    scheduler = await swept(testbed)
+    assert not scheduler.sweep_status.finished
+    assert scheduler.sweep_status.failed == testbed.snapshot_builder.notice == "a prompt of 30 tokens cannot be made"
+    assert not outcomes(scheduler)
+
+
+async def test_what_cannot_fit_is_not_asked_for() -> None:
+    testbed = FakeTestbed(fine, users=[1, 2], prompt_tokens=[30, 998])
+    scheduler = await swept(testbed)
+    assert outcomes(scheduler)[1, 998] is outcomes(scheduler)[2, 998] is Outcome.TOO_LONG
+    assert all(size != 998 for _, _, size in testbed.pool.asked)
+    assert "1000" in scheduler.grid.results[-1].evidence
+
+
+async def test_steady_cells_of_one_prompt_size_follow_without_a_gap() -> None:
+    testbed = FakeTestbed(fine, mode="steady", **GRID)
+    scheduler = await swept(testbed)
+    assert set(outcomes(scheduler, Mode.STEADY).values()) == {Outcome.OK}
+    # Users are sent home at the beginning, between the two sizes, and at the end.
+    assert testbed.pool.cuts == 3
+    assert all(cell.mode == "steady" for cell in testbed.kept)
+
+
+async def test_rate_cells_say_what_was_dropped() -> None:
+    testbed = FakeTestbed(fine, mode="rate", rate_per_s=2.0, users=[1, 3], prompt_tokens=[30])
+    await swept(testbed)
+    assert [(cell.mode, cell.requests_dropped) for cell in testbed.kept] == [("rate", 3), ("rate", 3)]
+    assert testbed.pool.asked == [("rate", 2, 30), ("rate", 6, 30)]
+
+
+async def test_a_stopped_sweep_leaves_its_running_cell_open() -> None:
+    testbed = FakeTestbed(fine, mode="steady", **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.start_sweep()
+    while not scheduler.grid.results:
+        await asyncio.sleep(0)
+    await scheduler.stop()
+    assert all(cell.outcome is not Outcome.RUNNING for cell in scheduler.grids[Mode.STEADY].results)
+    assert scheduler.sweep_status.running is False
+
+
+async def test_the_operator_fills_the_cell_they_stand_in() -> None:
+    testbed = FakeTestbed(fine, **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.set_users(2)
+    async with asyncio.timeout(60):
+        while not testbed.kept:
+            await asyncio.sleep(0.005)
+    await scheduler.close()
+    cell = testbed.kept[0]
+    assert (cell.users, cell.prompt_tokens, cell.mode, cell.measured_by) == (2, 30, "steady", "operator")
+    assert scheduler.shown_mode is Mode.STEADY
+
+
+async def test_a_cell_that_is_measured_again_is_kept_again_and_told_once() -> None:
+    testbed = FakeTestbed(fine, **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.set_users(2)
+    async with asyncio.timeout(60):
+        while len(testbed.kept) < 3:
+            await asyncio.sleep(0.005)
+    await scheduler.close()
+    assert [text for text in testbed.said if text.startswith("2 users")] == [testbed.said[0]]
+
+
+async def test_nobody_stands_still_when_the_users_were_sent_home() -> None:
+    testbed = FakeTestbed(fine, **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.set_users(2)
+    async with asyncio.timeout(60):
+        while not testbed.kept:
+            await asyncio.sleep(0.005)
+        assert scheduler.standing_for_s() is not None
+        await scheduler.set_users(0)
+        while scheduler.activity != "idle" or scheduler.current is not None:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0)
+    assert scheduler.standing_for_s() is None
+
+
+async def test_the_operator_who_kills_the_server_is_left_with_no_users_and_a_new_one() -> None:
+    testbed = FakeTestbed(from_cell((4, 30), oom), **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.set_users(4)
+    async with asyncio.timeout(60):
+        while scheduler.activity != "idle":
+            await asyncio.sleep(0.005)
+    assert scheduler.users == 0 and testbed.launches == 2
+    assert testbed.kept[0].outcome is Outcome.OOM_RUNTIME
+
+
+async def test_a_ramp_stands_still_at_each_step() -> None:
+    testbed = FakeTestbed(fine, **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    await scheduler.start_ramp()
+    async with asyncio.timeout(60):
+        while len(testbed.kept) < 3:
+            await asyncio.sleep(0.005)
+    await scheduler.close()
+    assert [cell.users for cell in testbed.kept[:3]] == [1, 2, 4]
+
+
+async def test_prompt_sizes_step_along_the_axis_and_stop_at_its_ends() -> None:
+    scheduler = Scheduler(FakeTestbed(fine, **GRID).as_testbed)
+    assert scheduler.next_prompt_tokens(-1) == 30
+    await scheduler.set_prompt_tokens(scheduler.next_prompt_tokens(1))
+    assert scheduler.prompt_tokens == 300
+    assert scheduler.next_prompt_tokens(1) == 300
+
+
+async def test_a_server_that_never_came_up_for_memory_fails_every_cell() -> None:
+    testbed = FakeTestbed(fine, **GRID)
+    scheduler = Scheduler(testbed.as_testbed)
+    scheduler.fail_all(Outcome.OOM_KV, "too small")
+    assert set(outcomes(scheduler).values()) == {Outcome.OOM_KV} and len(testbed.kept) == 6
