@@ -26,9 +26,9 @@ from pathlib import Path
 import psutil
 from ground import attached_spec, gap_errors_ms, own_folders, paced_server, quantiles, sends, ttft_excess_ms
 
-from tui.bench.link import BenchLink
-from tui.bench.protocol import SetUsers, StopBench
-from tui.bench.spawn import StartingBench
+from tui.link.client import BenchLink
+from tui.link.launcher import StartingBench
+from tui.link.protocol import SetUsers, StopBench
 from tui.session.reader import SessionReader
 
 GAP_US = 50_000

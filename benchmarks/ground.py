@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 import tomli_w
 
-from tui.bench.protocol import BenchSpec
-from tui.bench.spawn import spec_for
+from tui.link.launcher import spec_for
+from tui.link.protocol import BenchSpec
 from tui.metrics.record import RequestRecord
 from tui.profile.loader import parse_profile
 

@@ -25,9 +25,9 @@ from pathlib import Path
 import psutil
 from ground import attached_spec, compiled, own_folders
 
-from tui.bench.link import BenchLink
-from tui.bench.protocol import SetUsers, StopBench
-from tui.bench.spawn import StartingBench
+from tui.link.client import BenchLink
+from tui.link.launcher import StartingBench
+from tui.link.protocol import SetUsers, StopBench
 
 TOKENS = 4
 GAP_US = 5000

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bench.protocol import Command, Reply, StopBench
+from tui.link.protocol import Command, Reply, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.catalogue import entry_of
 from tui.session.reader import SessionReader

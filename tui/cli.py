@@ -14,7 +14,7 @@ from tui import __version__
 from tui.core.errors import ExitCode, UsageError, VrampError
 
 if TYPE_CHECKING:
-    from tui.bench.protocol import BenchSpec
+    from tui.link.protocol import BenchSpec
     from tui.profile.catalogue import ProfileEntry
     from tui.view.start import StartWish
 
@@ -160,7 +160,7 @@ def _entry(name: str) -> ProfileEntry:
 
 
 def _spec(name: str, overrides: Any, time_scale: float) -> BenchSpec:
-    from tui.bench.spawn import spec_for
+    from tui.link.launcher import spec_for
     from tui.profile.catalogue import profile_text
     from tui.profile.overrides import apply
 
@@ -173,7 +173,7 @@ def _spec(name: str, overrides: Any, time_scale: float) -> BenchSpec:
 
 
 def _resumed(session: str) -> BenchSpec:
-    from tui.bench.spawn import spec_to_resume
+    from tui.link.launcher import spec_to_resume
     from tui.session.shelf import find as find_session
 
     return spec_to_resume(find_session(session))
@@ -186,7 +186,7 @@ def _resumed(session: str) -> BenchSpec:
 @click.pass_context
 def attach(context: click.Context, session: str | None, read_only: bool, stage: bool) -> int:
     """Come back to a bench that runs."""
-    from tui.bench.spawn import find_running
+    from tui.link.launcher import find_running
     from tui.view.start import Attach
 
     return _open_app(context, Attach(find_running(session).socket_path, read_only=read_only, presentation=stage))
@@ -284,7 +284,7 @@ def list_profiles(as_json: bool = False) -> None:
 @click.argument("name")
 def show_profile(name: str) -> None:
     """Print a profile as it is written, and the command that it would run."""
-    from tui.bench.preflight import preflight
+    from tui.preflight import preflight
     from tui.profile.catalogue import profile_text
 
     entry = _entry(name)

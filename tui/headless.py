@@ -14,11 +14,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from tui.bench.link import BenchLink
-from tui.bench.protocol import BenchSpec, StopBench
-from tui.bench.spawn import StartingBench
 from tui.core.errors import BenchLost, ExitCode, LaunchError
 from tui.core.safe_text import safe_line
+from tui.link.client import BenchLink
+from tui.link.launcher import StartingBench
+from tui.link.protocol import BenchSpec, StopBench
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase, Snapshot

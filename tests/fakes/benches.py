@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tui.bench.protocol import Command, Reply
-from tui.bench.spawn import RunningBench
 from tui.core.errors import BenchLost, VrampError
+from tui.link.launcher import RunningBench
+from tui.link.protocol import Command, Reply
 from tui.metrics.snapshot import Snapshot
 from tui.profile.catalogue import ProfileEntry
 from tui.view.start import Launch

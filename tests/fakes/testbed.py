@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from tui.bench.clock import SessionClock
-from tui.bench.testbed import Testbed
 from tui.core.errors import LaunchError
+from tui.engines.base import ServerMetrics
+from tui.load.wire import LoadProgress
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, pack_gaps
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.metrics.summary import CellSummary
-from tui.profile.schema import LoadTable, Profile, ServerTable
+from tui.profile.schema import Arrivals, LoadTable, Profile, ServerTable
 
 
 class FakePool:
@@ -39,7 +39,7 @@ class FakePool:
         self._answer(users)
         return users
 
-    async def open_loop(self, rate_per_s: float, arrivals: str, seed: int, duration_s: float) -> int:
+    async def open_loop(self, rate_per_s: float, arrivals: Arrivals, seed: int, duration_s: float) -> int:
         self.asked.append(("rate", round(rate_per_s), self._testbed.prompt_tokens))
         self._keep_asking(1)
         return 3
@@ -119,11 +119,12 @@ class FakeTestbed:
             load=LoadTable(output_tokens=3, warm_up_s=0.01, duration_s=0.02, **load),
         )
         self.clock = SessionClock()
-        self.snapshot_builder = SimpleNamespace(users_wanted=0, notice="")
+        self.notice = ""
+        self.users_wanted = 0
         self.references: dict[tuple[int, int], float] = {}
-        self.supervisor = SimpleNamespace(status=ServerStatus(phase=Phase.READY, max_model_len=1_000))
-        self.metrics = None
-        self.progress = None
+        self.status = ServerStatus(phase=Phase.READY, max_model_len=1_000)
+        self.metrics: ServerMetrics | None = None
+        self.progress: LoadProgress | None = None
         self.own_gpus: list[GpuReading] = []
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
         self.pool = FakePool(self)
@@ -166,9 +167,11 @@ class FakeTestbed:
     def keep_cell(self, result: CellResult) -> None:
         self.kept.append(result)
 
+    def show_users_wanted(self, users: int) -> None:
+        self.users_wanted = users
+
+    def show_notice(self, text: str) -> None:
+        self.notice = text
+
     def say(self, source: str, text: str, level: str = "info") -> None:
         self.said.append(text)
-
-    @property
-    def as_testbed(self) -> Testbed:
-        return cast(Testbed, self)

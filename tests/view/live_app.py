@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.app import App
 from textual.filter import LineFilter
 
-from tui.bench.protocol import Command
+from tui.link.protocol import Command
 from tui.metrics.snapshot import Snapshot
 from tui.view.ascii_filter import AsciiFilter
 from tui.view.screens.live import LiveScreen

@@ -9,8 +9,8 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.fakes.benches import FakeBenches, FakeSource
-from tui.bench.preflight import Machine
 from tui.metrics.snapshot import Snapshot
+from tui.preflight import Machine
 from tui.profile.catalogue import ProfileEntry
 from tui.profile.loader import parse_profile
 from tui.profile.settings import Settings

@@ -6,7 +6,7 @@ from textual.app import App
 
 from tests.fakes import snapshots
 from tests.fakes.benches import FakeSource
-from tui.bench.protocol import ChangeUsers, StopBench
+from tui.link.protocol import ChangeUsers, StopBench
 from tui.view.bridge import BenchGone, Bridge, SnapshotArrived
 
 

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.view.shell import MIXTRAL, Shell, entry, until
-from tui.bench.protocol import Export, Linger, Relaunch, Reply, StopBench
+from tui.link.protocol import Export, Linger, Relaunch, Reply, StopBench
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot
 from tui.view.app import VrampApp

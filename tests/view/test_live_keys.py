@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes import snapshots
 from tests.view.live_app import LiveApp
-from tui.bench.protocol import (
+from tui.link.protocol import (
     ChangeUsers,
     Command,
     Export,

@@ -11,8 +11,8 @@ import msgspec
 import uvloop
 
 from tui.bench.bench import Bench
-from tui.bench.protocol import BenchSpec
 from tui.core.errors import VrampError
+from tui.link.protocol import BenchSpec
 from tui.server.process import become_subreaper
 
 

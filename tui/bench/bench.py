@@ -16,22 +16,23 @@ import msgspec
 from tui import __version__
 from tui.bench.clock import SessionClock
 from tui.bench.commands import CommandExecutor
-from tui.bench.listener import Listener
+from tui.bench.environment import environment_of, gpu_summary_of
 from tui.bench.outcomes import evidence_of, outcome_of
-from tui.bench.protocol import BenchSpec
 from tui.bench.scheduler import Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
-from tui.bench.spawn import socket_of
-from tui.bench.surroundings import environment_of, gpu_summary_of
 from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
 from tui.core.errors import LaunchError
+from tui.core.paths import socket_of
 from tui.engines.command_line import command_line
+from tui.link.protocol import BenchSpec
+from tui.link.server import LinkServer
 from tui.metrics.cell import CellResult
 from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Mode, Profile
+from tui.session.export import export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 from tui.session.store import SessionWriter
@@ -77,7 +78,7 @@ class Bench:
         self.lingers = spec.linger
         self.ended = asyncio.Event()
         self.how_it_ended = "stopped"
-        self._listener = Listener(
+        self._link = LinkServer(
             socket_of(spec.session_id),
             snapshot=self.snapshot,
             execute=CommandExecutor(self).execute,
@@ -91,7 +92,7 @@ class Bench:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end, f"signal {number.name}")
-        await self._listener.open()
+        await self._link.open()
         on_ready.set()
         loop.call_later(FIRST_FRONT_END_S, self._check_first_front_end)
         self.launch()
@@ -102,7 +103,7 @@ class Bench:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
             await self.close()
-            await self._listener.close()
+            await self._link.close()
 
     def end(self, how: str) -> None:
         """Let the session end; returns at once."""
@@ -131,6 +132,15 @@ class Bench:
             )
         )
 
+    async def export(self, folder: Path | None) -> Path:
+        """Write the session as TOML and CSV into `folder`, or beside its file; return where. Raises VrampError."""
+        session_file = Path(self._spec.session_file)
+        folder = folder or session_file.with_suffix("")
+        await asyncio.to_thread(self.writer.flush)
+        # A process of its own would be cleaner for the loop, but an export is rare and this thread yields to it.
+        await asyncio.to_thread(export_session, session_file, folder)
+        return folder
+
     def launch(self) -> None:
         """Launch the server, then begin what the session is to begin with; returns at once."""
         if self._launching is None or self._launching.done():
@@ -140,8 +150,8 @@ class Bench:
         try:
             await self.testbed.launch()
         except LaunchError as error:
-            failure = self.testbed.supervisor.status.failure
-            self.writer.set_server(self.testbed.supervisor.status)
+            failure = self.testbed.status.failure
+            self.writer.set_server(self.testbed.status)
             self.testbed.say("server", str(error), level="error")
             if failure is not None and (outcome := outcome_of(failure)).is_oom:
                 self.scheduler.fail_all(outcome, evidence_of(failure))
@@ -185,7 +195,7 @@ class Bench:
         )
 
     def _server_status(self) -> ServerStatus:
-        status = self.testbed.supervisor.status
+        status = self.testbed.status
         metrics = self.testbed.metrics if self.testbed.ready else None
         if self._closed:
             status = msgspec.structs.replace(status, phase=Phase.ENDED)
@@ -225,7 +235,7 @@ class Bench:
             self.end("its front end went away")
 
     def _check_first_front_end(self) -> None:
-        if not self._listener.ever_busy and not self.lingers:
+        if not self._link.ever_busy and not self.lingers:
             self.end("no front end came")
 
 

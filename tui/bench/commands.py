@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from tui.bench import protocol as p
 from tui.bench.measure import too_long
+from tui.bench.scheduler import Scheduler
+from tui.bench.system_under_test import SystemUnderTest
 from tui.core.errors import VrampError
+from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Mode
-from tui.session.export import export_session
-
-if TYPE_CHECKING:
-    from tui.bench.bench import Bench
 
 MAX_USERS = 100_000
+
+
+class RunningSession(Protocol):
+    """What commands are carried out on; `Bench` is one."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What decides what is asked next."""
+
+    @property
+    def testbed(self) -> SystemUnderTest:
+        """The server and its load."""
+
+    def launch(self) -> None:
+        """Launch the server; returns at once."""
+
+    async def export(self, folder: Path | None) -> Path:
+        """Write the session out; return where. Raises VrampError."""
+
+    async def close(self) -> None:
+        """Cut the load, stop the server, close the file."""
+
+    def end(self, how: str) -> None:
+        """Let the session end; returns at once."""
 
 
 class CommandExecutor:
     """Carries commands out, one at a time in the order of their coming."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, session: RunningSession) -> None:
+        self._session = session
         self._turn = asyncio.Lock()
 
     async def execute(self, command: p.Command) -> p.Reply:
@@ -35,7 +57,7 @@ class CommandExecutor:
                 return p.Reply(0, False, str(error))
 
     async def _carry_out(self, command: p.Command) -> str | None:
-        scheduler = self._bench.scheduler
+        scheduler = self._session.scheduler
         match command:
             case p.SetUsers(users=users, cut=cut):
                 return await self._set_users(users, cut)
@@ -60,36 +82,29 @@ class CommandExecutor:
             case p.Relaunch():
                 self._relaunch()
             case p.Export(out_dir=out_dir):
-                return await self._export(out_dir)
+                return str(await self._session.export(Path(out_dir) if out_dir else None))
             case p.StopBench():
-                await self._bench.close()
-                asyncio.get_running_loop().call_soon(self._bench.end, "stopped by the operator")
+                await self._session.close()
+                asyncio.get_running_loop().call_soon(self._session.end, "stopped by the operator")
             case _:
                 raise VrampError("the bench does not know this command")
         return None
 
     async def _set_users(self, users: int, cut: bool) -> str | None:
-        scheduler = self._bench.scheduler
+        scheduler = self._session.scheduler
         await scheduler.set_users(min(max(users, 0), MAX_USERS), cut=cut)
         # The users go home at once; that must not only stand in the log.
-        impossible = too_long(self._bench.testbed, (users, scheduler.prompt_tokens), Mode.STEADY) if users > 0 else None
+        cell = (users, scheduler.prompt_tokens)
+        impossible = too_long(self._session.testbed, cell, Mode.STEADY) if users > 0 else None
         return impossible.evidence if impossible is not None else None
 
     def _need_server(self) -> None:
-        if not self._bench.testbed.ready:
+        if not self._session.testbed.ready:
             raise VrampError("the server is not ready")
 
     def _relaunch(self) -> None:
-        if self._bench.testbed.supervisor.status.phase is not Phase.FAILED:
+        if self._session.testbed.status.phase is not Phase.FAILED:
             raise VrampError("the server has not failed")
-        if self._bench.scheduler.activity != "idle":
+        if self._session.scheduler.activity != "idle":
             raise VrampError("the server is being launched again already")
-        self._bench.launch()
-
-    async def _export(self, out_dir: str | None) -> str:
-        session_file = Path(self._bench.snapshot_builder.session_file)
-        folder = Path(out_dir) if out_dir else session_file.with_suffix("")
-        await asyncio.to_thread(self._bench.writer.flush)
-        # A process of its own would be cleaner for the loop, but an export is rare and this thread yields to it.
-        await asyncio.to_thread(export_session, session_file, folder)
-        return str(folder)
+        self._session.launch()

@@ -13,7 +13,7 @@ from tui.bench.client_limit import client_limit
 from tui.bench.energy import EnergyMeter
 from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
-from tui.bench.testbed import Testbed
+from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.engines.base import ServerMetrics
 from tui.metrics.cell import CellResult
@@ -53,7 +53,7 @@ class _Readings:
     cpu_shares: list[float] = field(default_factory=list)
     lags_p99_s: list[float] = field(default_factory=list)
 
-    def take(self, testbed: Testbed) -> None:
+    def take(self, testbed: SystemUnderTest) -> None:
         if testbed.metrics is not None:
             self.server_waiting_max = _larger(self.server_waiting_max, testbed.metrics.waiting)
             self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, testbed.metrics.kv_cache_usage)
@@ -67,7 +67,7 @@ class _Readings:
                 self.lags_p99_s.append(testbed.progress.lag_p99_s)
 
 
-async def measure_burst(testbed: Testbed, cell: Cell, on_progress: OnProgress) -> CellResult:
+async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnProgress) -> CellResult:
     """Send `users` requests at once, as often as the profile says, and wait for all of them."""
     load = testbed.profile.load
     tag = await testbed.configure(cell[1])
@@ -93,7 +93,7 @@ async def measure_burst(testbed: Testbed, cell: Cell, on_progress: OnProgress) -
 
 
 async def measure_standing(
-    testbed: Testbed,
+    testbed: SystemUnderTest,
     cell: Cell,
     mode: Mode,
     tag: int,
@@ -137,9 +137,9 @@ async def measure_standing(
     return await _result(testbed, cell, mode, by, summary, started_ns, readings, died)
 
 
-def too_long(testbed: Testbed, cell: Cell, mode: Mode) -> CellResult | None:
+def too_long(testbed: SystemUnderTest, cell: Cell, mode: Mode) -> CellResult | None:
     """Return the result of a cell that cannot fit, by arithmetic: vLLM would silently answer with fewer tokens."""
-    limit = testbed.supervisor.status.max_model_len
+    limit = testbed.status.max_model_len
     output_tokens = testbed.profile.load.output_tokens
     if limit is None or cell[1] + output_tokens <= limit:
         return None
@@ -159,7 +159,7 @@ _N = TypeVar("_N", int, float)
 _FATAL = frozenset({Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
 
 
-async def _unless_died(testbed: Testbed, work: Awaitable[object], readings: _Readings) -> None:
+async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: _Readings) -> None:
     """Wait for `work`, taking readings each second; raise ServerDied when the server dies first."""
     assert testbed.failure is not None
     task = asyncio.ensure_future(work)
@@ -180,7 +180,7 @@ async def _unless_died(testbed: Testbed, work: Awaitable[object], readings: _Rea
 
 
 async def _stand(
-    testbed: Testbed, session_s: float, readings: _Readings | None, on_progress: OnProgress, before_s: float
+    testbed: SystemUnderTest, session_s: float, readings: _Readings | None, on_progress: OnProgress, before_s: float
 ) -> None:
     """Let the load stand for so long; raise ServerDied when the server dies in the meantime."""
     assert testbed.failure is not None
@@ -196,11 +196,11 @@ async def _stand(
             raise ServerDied(testbed.failure.result())
 
 
-def _seconds_since(testbed: Testbed, at_ns: int) -> float:
+def _seconds_since(testbed: SystemUnderTest, at_ns: int) -> float:
     return (testbed.clock.now_ns() - at_ns) / NS_PER_S
 
 
-async def _wait_for_death(testbed: Testbed) -> None:
+async def _wait_for_death(testbed: SystemUnderTest) -> None:
     """Give a server whose streams broke the time to be seen dead; raise ServerDied when it is."""
     assert testbed.failure is not None
     done, _ = await asyncio.wait({testbed.failure}, timeout=DEATH_NOTICE_S)
@@ -208,14 +208,14 @@ async def _wait_for_death(testbed: Testbed) -> None:
         raise ServerDied(testbed.failure.result())
 
 
-async def _settle(testbed: Testbed) -> None:
+async def _settle(testbed: SystemUnderTest) -> None:
     """End what is still asked of a dead server, so that its requests have their records."""
     if testbed.pool is not None:
         await testbed.pool.cut()
 
 
 async def _result(
-    testbed: Testbed,
+    testbed: SystemUnderTest,
     cell: Cell,
     mode: Mode,
     by: str,

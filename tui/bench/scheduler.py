@@ -12,7 +12,7 @@ import msgspec
 
 from tui.bench.grid import Cell, Grid
 from tui.bench.measure import measure_burst, measure_standing, too_long
-from tui.bench.testbed import Testbed
+from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
 from tui.metrics.cell import CellResult
@@ -27,7 +27,7 @@ DEATHS_PER_CELL = 2
 class Scheduler:
     """Owns the grids and the one activity under way."""
 
-    def __init__(self, testbed: Testbed) -> None:
+    def __init__(self, testbed: SystemUnderTest) -> None:
         self._testbed = testbed
         load = testbed.profile.load
         self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
@@ -135,7 +135,7 @@ class Scheduler:
 
     def _give_up(self, why: str) -> None:
         self._testbed.say("bench", why, level="error")
-        self._testbed.snapshot_builder.notice = why
+        self._testbed.show_notice(why)
         if self.activity == "sweep":
             self._sweep_failed = why
 
@@ -271,7 +271,7 @@ class Scheduler:
 
     def _set_users_wanted(self, users: int) -> None:
         self.users = users
-        self._testbed.snapshot_builder.users_wanted = users
+        self._testbed.show_users_wanted(users)
 
     def _mark_running(self, cell: Cell, mode: Mode) -> None:
         self.current = cell

@@ -32,7 +32,7 @@ _TAGS = 100
 
 @dataclass(slots=True)
 class SnapshotBuilder:
-    """The latest of everything. Filled by the testbed and the scheduler, read by the listener."""
+    """The latest of everything. Filled by the testbed and the scheduler, read by the link."""
 
     started_at_ns: int
     started_at: str

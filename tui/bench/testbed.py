@@ -28,7 +28,7 @@ from tui.load.wire import LoadProgress, LoadTarget
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
-from tui.metrics.snapshot import FailureReport, Phase
+from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import Profile
@@ -96,7 +96,7 @@ class Testbed:
             self._measuring_client = asyncio.create_task(self._measure_client(), name="measure-client")
         await self._sampling.start()
         await self.supervisor.launch()
-        self.writer.set_server(self.supervisor.status)
+        self.writer.set_server(self.status)
         self.snapshot_builder.simulated = self.simulated
         self.failure = asyncio.get_running_loop().create_future()
         self._watching = asyncio.create_task(self._watch(self.failure), name="watch-server")
@@ -140,7 +140,7 @@ class Testbed:
         if self.pool is not None:
             await self.pool.cut()
         await self.supervisor.stop()
-        self.writer.set_server(self.supervisor.status)
+        self.writer.set_server(self.status)
 
     async def close(self) -> None:
         """End everything; nothing of it is left."""
@@ -190,21 +190,26 @@ class Testbed:
 
     async def _watch(self, failure: asyncio.Future[FailureReport]) -> None:
         report = await self.supervisor.wait_died()
-        self.writer.set_server(self.supervisor.status)
+        self.writer.set_server(self.status)
         if not failure.done():
             failure.set_result(report)
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
     @property
+    def status(self) -> ServerStatus:
+        """Return how the server is."""
+        return self.supervisor.status
+
+    @property
     def simulated(self) -> bool:
         """Say whether a model of a server answers: one that the profile launches, or an attached one that says so."""
-        return self.profile.simulated or SIMULATED_MARK in self.supervisor.status.version
+        return self.profile.simulated or SIMULATED_MARK in self.status.version
 
     @property
     def ready(self) -> bool:
         """Say whether the server takes requests."""
-        return self.supervisor.status.phase is Phase.READY and self.failure is not None and not self.failure.done()
+        return self.status.phase is Phase.READY and self.failure is not None and not self.failure.done()
 
     async def configure(self, prompt_tokens: int) -> int:
         """Make requests that start from now on ask for this prompt size; return the tag that they will bear."""
@@ -285,6 +290,14 @@ class Testbed:
         if event.source != "server":  # the server's own log has a file of its own
             self.writer.add_event(event)
         self.snapshot_builder.add_event(event)
+
+    def show_users_wanted(self, users: int) -> None:
+        """Show from now on that so many users are wanted."""
+        self.snapshot_builder.users_wanted = users
+
+    def show_notice(self, text: str) -> None:
+        """Show a line of news until there is another."""
+        self.snapshot_builder.notice = text
 
     def say(self, source: str, text: str, level: str = "info") -> None:
         """Tell the operator something, now."""

@@ -45,6 +45,11 @@ def runtime_dir() -> Path:
     return _private_dir(Path(tempfile.gettempdir()) / f"vramp-{os.getuid()}")
 
 
+def socket_of(session_id: str) -> Path:
+    """Return where the bench of a session listens. Raises VrampError as `runtime_dir` does."""
+    return runtime_dir() / f"{session_id}.sock"
+
+
 def _private_dir(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     info = path.lstat()

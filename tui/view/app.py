@@ -13,9 +13,9 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from tui.bench.protocol import Command, Export, Linger, StopBench
 from tui.core.errors import ExitCode, UsageError, VrampError
 from tui.core.safe_text import safe_line
+from tui.link.protocol import Command, Export, Linger, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.settings import Settings, load_settings
 from tui.view.benches import Benches, LocalBenches

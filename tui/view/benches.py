@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from tui.bench.link import BenchLink
-from tui.bench.spawn import RunningBench, running
+from tui.link.client import BenchLink
+from tui.link.launcher import RunningBench, running
 from tui.view.bridge import SnapshotSource
 from tui.view.replaying import ReplaySource
 from tui.view.start import Launch

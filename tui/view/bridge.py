@@ -8,8 +8,8 @@ from typing import Protocol
 
 from textual.message import Message
 
-from tui.bench.protocol import Command, Reply
 from tui.core.errors import BenchLost, VrampError
+from tui.link.protocol import Command, Reply
 from tui.metrics.snapshot import Snapshot
 
 

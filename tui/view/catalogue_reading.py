@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tui.bench.preflight import SIMULATED, Machine, Preflight, look_at_machine, preflight
-from tui.bench.spawn import RunningBench
+from tui.link.launcher import RunningBench
+from tui.preflight import SIMULATED, Machine, Preflight, look_at_machine, preflight
 from tui.profile.catalogue import ProfileEntry, entries
 from tui.session.shelf import SessionSummary, session_files, summary
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tui.bench.protocol import Command, Reply
 from tui.core.clock import NS_PER_S
+from tui.link.protocol import Command, Reply
 from tui.metrics.snapshot import Snapshot
 from tui.session.reader import SessionReader
 from tui.session.replay import snapshot as snapshot_at

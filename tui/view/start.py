@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tui.bench.protocol import BenchSpec
-from tui.bench.spawn import StartingBench, spec_for
 from tui.core.errors import UsageError
+from tui.link.launcher import StartingBench, spec_for
+from tui.link.protocol import BenchSpec
 from tui.profile.catalogue import ProfileEntry, profile_text
 
 

@@ -38,7 +38,7 @@ def from_cell(
 
 
 async def swept(testbed: FakeTestbed) -> Scheduler:
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.start_sweep()
     async with asyncio.timeout(60):
         while scheduler.activity != "idle":
@@ -113,7 +113,7 @@ async def test_a_sweep_that_cannot_go_on_says_why(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(testbed, "configure", refuse)
     scheduler = await swept(testbed)
     assert not scheduler.sweep_status.finished
-    assert scheduler.sweep_status.failed == testbed.snapshot_builder.notice == "a prompt of 30 tokens cannot be made"
+    assert scheduler.sweep_status.failed == testbed.notice == "a prompt of 30 tokens cannot be made"
     assert not outcomes(scheduler)
 
 
@@ -143,7 +143,7 @@ async def test_rate_cells_say_what_was_dropped() -> None:
 
 async def test_a_stopped_sweep_leaves_its_running_cell_open() -> None:
     testbed = FakeTestbed(fine, mode="steady", **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.start_sweep()
     while not scheduler.grid.results:
         await asyncio.sleep(0)
@@ -154,7 +154,7 @@ async def test_a_stopped_sweep_leaves_its_running_cell_open() -> None:
 
 async def test_the_operator_fills_the_cell_they_stand_in() -> None:
     testbed = FakeTestbed(fine, **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.set_users(2)
     async with asyncio.timeout(60):
         while not testbed.kept:
@@ -167,7 +167,7 @@ async def test_the_operator_fills_the_cell_they_stand_in() -> None:
 
 async def test_a_cell_that_is_measured_again_is_kept_again_and_told_once() -> None:
     testbed = FakeTestbed(fine, **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.set_users(2)
     async with asyncio.timeout(60):
         while len(testbed.kept) < 3:
@@ -178,7 +178,7 @@ async def test_a_cell_that_is_measured_again_is_kept_again_and_told_once() -> No
 
 async def test_nobody_stands_still_when_the_users_were_sent_home() -> None:
     testbed = FakeTestbed(fine, **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.set_users(2)
     async with asyncio.timeout(60):
         while not testbed.kept:
@@ -193,7 +193,7 @@ async def test_nobody_stands_still_when_the_users_were_sent_home() -> None:
 
 async def test_the_operator_who_kills_the_server_is_left_with_no_users_and_a_new_one() -> None:
     testbed = FakeTestbed(from_cell((4, 30), oom), **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.set_users(4)
     async with asyncio.timeout(60):
         while scheduler.activity != "idle":
@@ -204,7 +204,7 @@ async def test_the_operator_who_kills_the_server_is_left_with_no_users_and_a_new
 
 async def test_a_ramp_stands_still_at_each_step() -> None:
     testbed = FakeTestbed(fine, **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     await scheduler.start_ramp()
     async with asyncio.timeout(60):
         while len(testbed.kept) < 3:
@@ -214,7 +214,7 @@ async def test_a_ramp_stands_still_at_each_step() -> None:
 
 
 async def test_prompt_sizes_step_along_the_axis_and_stop_at_its_ends() -> None:
-    scheduler = Scheduler(FakeTestbed(fine, **GRID).as_testbed)
+    scheduler = Scheduler(FakeTestbed(fine, **GRID))
     assert scheduler.next_prompt_tokens(-1) == 30
     await scheduler.set_prompt_tokens(scheduler.next_prompt_tokens(1))
     assert scheduler.prompt_tokens == 300
@@ -223,6 +223,6 @@ async def test_prompt_sizes_step_along_the_axis_and_stop_at_its_ends() -> None:
 
 async def test_a_server_that_never_came_up_for_memory_fails_every_cell() -> None:
     testbed = FakeTestbed(fine, **GRID)
-    scheduler = Scheduler(testbed.as_testbed)
+    scheduler = Scheduler(testbed)
     scheduler.fail_all(Outcome.OOM_KV, "too small")
     assert set(outcomes(scheduler).values()) == {Outcome.OOM_KV} and len(testbed.kept) == 6

@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from tui.bench.protocol import Command, Relaunch
 from tui.core.safe_text import safe_line, safe_text
+from tui.link.protocol import Command, Relaunch
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot, StageProgress
 from tui.view.screens.roomy import RoomyScreen

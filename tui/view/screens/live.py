@@ -16,7 +16,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
-from tui.bench.protocol import (
+from tui.core.clock import NS_PER_S
+from tui.link.protocol import (
     ChangeUsers,
     Command,
     Export,
@@ -28,7 +29,6 @@ from tui.bench.protocol import (
     StopRamp,
     StopSweep,
 )
-from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view.panes.grid import GridPane
 from tui.view.panes.header import ViewState, header_lines, news_of

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Input, OptionList, Static
 
-from tui.bench.spawn import RunningBench
 from tui.core.safe_text import safe_line
+from tui.link.launcher import RunningBench
 from tui.profile.catalogue import ProfileEntry
 from tui.view.catalogue_reading import Candidate, Reading
 from tui.view.screens.fact_sheet import Fact, FactSheet

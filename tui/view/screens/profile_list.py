@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from tui.bench.spawn import RunningBench
 from tui.core.safe_text import safe_line
+from tui.link.launcher import RunningBench
 from tui.view.catalogue_reading import Candidate, Reading
 
 DEMO = "demo"

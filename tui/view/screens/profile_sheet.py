@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from tui.bench.preflight import Need, Preflight
 from tui.core.safe_text import safe_line, safe_text
+from tui.preflight import Need, Preflight
 from tui.profile.catalogue import ProfileEntry
 from tui.profile.schema import LoadTable, Mode, Profile
 from tui.view.screens.fact_sheet import Fact

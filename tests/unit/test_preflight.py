@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tui.bench import preflight as module
-from tui.bench.preflight import FREE_PORT, Machine, estimate, gpus_needed, preflight
+from tui import preflight as module
 from tui.gpu.backend import GpuDescription, GpuInventory
+from tui.preflight import FREE_PORT, Machine, estimate, gpus_needed, preflight
 from tui.profile.loader import parse_profile
 from tui.profile.schema import Profile, ServerTable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 
-from tui.bench.protocol import MAX_FRAME_BYTES
+from tui.link.protocol import MAX_FRAME_BYTES
 
 _LENGTH = struct.Struct(">I")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bench.framing import pack_frame, read_frame
-from tui.bench.protocol import PROTOCOL_VERSION, Command, Hello, Linger, Reply, Request, SnapshotFrame
+from tui.link.framing import pack_frame, read_frame
+from tui.link.protocol import PROTOCOL_VERSION, Command, Hello, Linger, Reply, Request, SnapshotFrame
 from tui.metrics.snapshot import Snapshot
 
 MAX_REFRESH_HZ = 10.0
@@ -18,7 +18,7 @@ MAX_REFRESH_HZ = 10.0
 _UNSENT_LIMIT_BYTES = 256 * 1024
 
 Execute = Callable[[Command], Awaitable[Reply]]
-"""Carries a command out; the reply's number is filled in by the listener."""
+"""Carries a command out; the reply's number is filled in by the server."""
 
 
 class _FrontEnd:
@@ -33,7 +33,7 @@ class _FrontEnd:
             self.writer.write(pack_frame(body))
 
 
-class Listener:
+class LinkServer:
     """Serves snapshots and takes commands until closed.
 
     `on_empty(detached)` is called when the last front end has left; `detached` says whether it said so (Linger).

@@ -10,9 +10,9 @@ from typing import Self
 
 import msgspec
 
-from tui.bench.framing import pack_frame, read_frame
-from tui.bench.protocol import Command, Downward, Hello, Reply, Request
 from tui.core.errors import BenchLost
+from tui.link.framing import pack_frame, read_frame
+from tui.link.protocol import Command, Downward, Hello, Reply, Request
 from tui.metrics.snapshot import Snapshot
 
 # A bench that hung up and lives on, as one does that is stopping, is not waited for longer than this.

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.snapshots import mid_ramp
-from tui.bench.framing import pack_frame
-from tui.bench.link import BenchLink, is_listening
-from tui.bench.listener import Listener
-from tui.bench.protocol import MAX_FRAME_BYTES, ChangeUsers, Command, Hello, Linger, Reply, SetUsers
 from tui.core.errors import BenchLost
+from tui.link.client import BenchLink, is_listening
+from tui.link.framing import pack_frame
+from tui.link.protocol import MAX_FRAME_BYTES, ChangeUsers, Command, Hello, Linger, Reply, SetUsers
+from tui.link.server import LinkServer
 
 
 class Door:
-    """A listener with a record of what happened to it."""
+    """A server with a record of what happened to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.commands: list[Command] = []
         self.left: asyncio.Queue[bool] = asyncio.Queue()
-        self.listener = Listener(path, snapshot=mid_ramp, execute=self.execute, on_empty=self.left.put_nowait)
+        self.server = LinkServer(path, snapshot=mid_ramp, execute=self.execute, on_empty=self.left.put_nowait)
 
     async def execute(self, command: Command) -> Reply:
         self.commands.append(command)
@@ -32,9 +32,9 @@ class Door:
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     found = Door(tmp_path / "bench.sock")
-    await found.listener.open()
+    await found.server.open()
     yield found
-    await found.listener.close()
+    await found.server.close()
 
 
 async def test_snapshots_come_down_whole(door: Door) -> None:
@@ -85,7 +85,7 @@ async def test_somebody_who_only_knocks_was_never_there(door: Door) -> None:
 
 
 async def test_another_version_is_told_so(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.bench.link.Hello", lambda **_: Hello(version=99))
+    monkeypatch.setattr("tui.link.client.Hello", lambda **_: Hello(version=99))
     with pytest.raises(BenchLost, match="version"):
         await BenchLink.connect(door.path)
 
@@ -110,7 +110,7 @@ async def test_a_lost_bench_ends_snapshots_and_requests(door: Door) -> None:
     seen = 0
     async for _ in link.snapshots():
         seen += 1
-        await door.listener.close()
+        await door.server.close()
     assert seen >= 1
     with pytest.raises(BenchLost):
         await link.request(SetUsers(1))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bench.link import is_listening
-from tui.bench.protocol import BenchSpec
 from tui.core.errors import SessionError, UsageError, VrampError
-from tui.core.paths import runtime_dir, sessions_dir
+from tui.core.paths import runtime_dir, sessions_dir, socket_of
+from tui.link.client import is_listening
+from tui.link.protocol import BenchSpec
 from tui.profile.schema import Profile
 from tui.session import shelf
 from tui.session.reader import SessionReader
@@ -93,11 +93,6 @@ def spec_to_resume(session_file: Path) -> BenchSpec:
         time_scale=meta.time_scale,
         resume=True,
     )
-
-
-def socket_of(session_id: str) -> Path:
-    """Return where the bench of a session listens."""
-    return runtime_dir() / f"{session_id}.sock"
 
 
 def log_of(session_file: Path) -> Path:

@@ -1,0 +1,111 @@
+"""What the scheduler and the measuring ask of the server under test and the load on it; `Testbed` is one.
+
+Whatever decides what to measure is written against this, so that it can be tried without processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from tui.bench.clock import SessionClock
+from tui.bench.grid import Cell
+from tui.engines.base import ServerMetrics
+from tui.load.wire import LoadProgress
+from tui.metrics.cell import CellResult
+from tui.metrics.reading import GpuReading
+from tui.metrics.record import RequestRecord
+from tui.metrics.snapshot import FailureReport, ServerStatus
+from tui.metrics.summary import CellSummary
+from tui.profile.schema import Arrivals, Profile
+
+
+class LoadGenerator(Protocol):
+    """What puts requests on a server. One kind of load at a time; times are real seconds."""
+
+    async def set_users(self, users: int, *, cut: bool = False) -> None:
+        """Have so many closed-loop users; those who leave finish their request, or are cut."""
+
+    async def burst(self, users: int) -> int:
+        """Send so many requests at once; return how many were sent, when all are over."""
+
+    async def open_loop(self, rate_per_s: float, arrivals: Arrivals, seed: int, duration_s: float) -> int:
+        """Send requests by a plan, whether earlier ones were answered or not; return how many could not be sent."""
+
+    async def cut(self) -> None:
+        """End all that is under way; it has its records when this returns."""
+
+    async def peek(self) -> list[RequestRecord]:
+        """Return what is under way, each as a record that ends now."""
+
+
+class SystemUnderTest(Protocol):
+    """A server with its load. Session time throughout."""
+
+    @property
+    def profile(self) -> Profile:
+        """What is asked for."""
+
+    @property
+    def clock(self) -> SessionClock:
+        """The time axis."""
+
+    @property
+    def status(self) -> ServerStatus:
+        """How the server is."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server takes requests."""
+
+    @property
+    def failure(self) -> asyncio.Future[FailureReport] | None:
+        """Resolves when the server dies by itself; a new one for every launch."""
+
+    @property
+    def pool(self) -> LoadGenerator | None:
+        """The load; None before the first launch."""
+
+    @property
+    def metrics(self) -> ServerMetrics | None:
+        """The server's own figures, as last read."""
+
+    @property
+    def progress(self) -> LoadProgress | None:
+        """What the load workers last reported."""
+
+    @property
+    def own_gpus(self) -> Sequence[GpuReading]:
+        """The last readings of the server's GPUs."""
+
+    @property
+    def references(self) -> dict[Cell, float]:
+        """Published seconds by cell."""
+
+    async def relaunch(self) -> None:
+        """Launch the server again after it died. Raises LaunchError."""
+
+    async def configure(self, prompt_tokens: int) -> int:
+        """Make requests that start from now on ask for this prompt size; return the tag that they will bear."""
+
+    def collect(self, summary: CellSummary) -> None:
+        """Add every record to a summary from now on, until `release`."""
+
+    def release(self, summary: CellSummary) -> None:
+        """Stop adding to a summary."""
+
+    async def scrape(self) -> ServerMetrics | None:
+        """Read the server's own figures now."""
+
+    def keep_cell(self, result: CellResult) -> None:
+        """Keep the result of a cell."""
+
+    def say(self, source: str, text: str, level: str = "info") -> None:
+        """Tell the operator something, now."""
+
+    def show_users_wanted(self, users: int) -> None:
+        """Show from now on that so many users are wanted."""
+
+    def show_notice(self, text: str) -> None:
+        """Show a line of news until there is another."""
