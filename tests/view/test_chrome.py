@@ -8,7 +8,7 @@ from tests.view.shell import Shell, until
 from tui.core.errors import UsageError
 from tui.profile.settings import Settings
 from tui.view.screens.fact_sheet import FactSheet
-from tui.view.screens.help import PANES, HelpScreen
+from tui.view.screens.help import HelpScreen
 from tui.view.screens.live import LiveScreen
 from tui.view.screens.picker import PickerScreen
 from tui.view.themes import THEMES
@@ -89,7 +89,3 @@ async def test_a_narrow_list_keeps_its_choice_when_it_is_widened(shell: Shell) -
         await pilot.pause()
         chosen = app.screen.query_one(OptionList)
         assert chosen.highlighted == chosen.option_count - 1
-
-
-def test_every_pane_of_the_live_screen_is_explained() -> None:
-    assert {pane.NAME for pane in LiveScreen().panes} == set(PANES)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 import pytest
+from textual.app import App
+from textual.screen import Screen
 
 from tests.fakes import snapshots
 from tests.view.live_app import LiveApp
@@ -20,7 +24,11 @@ from tui.link.protocol import (
     StopSweep,
 )
 from tui.metrics.snapshot import Phase, Snapshot, SweepStatus
+from tui.view.panes.catalogue import PANES
+from tui.view.panes.pane import Pane
+from tui.view.screens.help import help_facts
 from tui.view.screens.live import LiveScreen
+from tui.view.widgets.lines import Ink, Line
 
 SIZE = (120, 40)
 
@@ -109,14 +117,14 @@ async def test_typed_number_is_shown_and_set_by_enter_and_the_pane_comes_back() 
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("5", "6")
-        assert app.live.active.NUMBER == 6
+        assert app.live.active.KEY == "6"
         await pilot.pause()
         assert "→ 56▏" in app.picture()
         assert "enter sets, esc clears" in app.picture()
         assert app.sent == []
         await pilot.press("enter")
         assert app.sent == [SetUsers(users=56)]
-        assert app.live.active.NUMBER == 1
+        assert app.live.active.KEY == "1"
         await pilot.pause()
         assert "24 of  56" in app.picture()
 
@@ -126,7 +134,7 @@ async def test_typed_number_is_forgotten_by_escape_and_the_pane_stays() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4", "escape", "enter")
         assert app.sent == []
-        assert app.live.active.NUMBER == 4
+        assert app.live.active.KEY == "4"
 
 
 async def test_nought_can_be_typed() -> None:
@@ -202,10 +210,10 @@ async def test_maximise_shows_one_pane_under_tabs_and_escape_brings_all_back() -
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("tab", "tab", "m")
         await pilot.pause()
-        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [3]
+        assert "".join(pane.KEY for pane in app.live.panes if pane.display) == "3"
         assert "[3 VRAM]" in app.picture()
         await pilot.press("escape")
-        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [1, 2, 3, 4, 5, 6]
+        assert "".join(pane.KEY for pane in app.live.panes if pane.display) == "123456"
 
 
 async def test_arrows_pick_a_cell_whose_story_is_told() -> None:
@@ -220,9 +228,9 @@ async def test_seventh_pane_takes_the_log_s_place_until_another_is_chosen() -> N
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("7")
-        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [1, 2, 3, 4, 5, 7]
+        assert "".join(pane.KEY for pane in app.live.panes if pane.display) == "123457"
         await pilot.press("6")
-        assert [pane.NUMBER for pane in app.live.panes if pane.display] == [1, 2, 3, 4, 5, 6]
+        assert "".join(pane.KEY for pane in app.live.panes if pane.display) == "123456"
 
 
 async def test_pane_is_copied_as_text() -> None:
@@ -263,7 +271,7 @@ async def test_mouse_chooses_panes_and_presses_keys() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause()
         await pilot.click("#pane-4", offset=(4, 4))
-        assert app.live.active.NUMBER == 4
+        assert app.live.active.KEY == "4"
         await pilot.click("#keys", offset=(1, 0))
         assert app.sent == [ChangeUsers(delta=1)]
 
@@ -273,3 +281,28 @@ def test_every_binding_can_be_moved_and_is_explained() -> None:
         assert not isinstance(binding, tuple)
         assert binding.id is not None and binding.id.startswith("live.")
         assert binding.tooltip or binding.action.startswith("digit")
+
+
+class EighthPane(Pane):
+    KEY = "8"
+    NAME = "eighth"
+    COLUMN = 2
+    HELP = "It is only here to be seen."
+
+    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        return [[("the eighth is seen", Ink.PLAIN)]]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+async def test_a_pane_is_added_by_the_list_of_panes_alone(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.view.screens.live.PANES", (*PANES, EighthPane))
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("8")
+        await pilot.pause()
+        assert "the eighth is seen" in app.picture()
+        assert "8 eighth" in app.picture()
+        told = [str(fact) for fact in help_facts(cast("App[int]", app), cast("Screen[object]", app.live))]
+        assert any("It is only here to be seen." in fact for fact in told)

@@ -16,21 +16,18 @@ from tests.view.live_app import LiveApp
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import Figures, LatencyPoint, LoadStatus, RequestRow, ServerStatus, Snapshot, SweepStatus
+from tui.view.panes.catalogue import PANES
 from tui.view.panes.grid import GridPane
 from tui.view.panes.header import ViewState, header_lines
-from tui.view.panes.latency import LatencyPane
 from tui.view.panes.log import LogPane
-from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.requests import RequestsPane
 from tui.view.panes.server import ServerPane
-from tui.view.panes.throughput import ThroughputPane
 from tui.view.panes.vram import VramPane
 from tui.view.plotting import plotext_backend
 from tui.view.plotting.spec import ChartSpec
 from tui.view.widgets.lines import Ink, text_of, width_of
 
-PANES: list[type[Pane]] = [ThroughputPane, LatencyPane, VramPane, GridPane, RequestsPane, LogPane, ServerPane]
 NUMBER = st.one_of(st.none(), st.floats(), st.floats(0, 1e4), st.sampled_from([math.nan, math.inf, -1.0, 1e300]))
 COUNT = st.one_of(st.integers(0, 200), st.sampled_from([10**12]))
 BYTES = st.one_of(st.none(), st.integers(0, 10**12))

@@ -1,1 +1,1 @@
-"""The panes of the live screen, one file each: a pane composes lines from a snapshot and knows nothing else."""
+"""The panes of the live screen, one file each; `catalogue` lists them. A pane composes lines from a snapshot."""

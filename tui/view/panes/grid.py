@@ -23,8 +23,15 @@ Place = tuple[int, int]
 class GridPane(Pane):
     """One mode at a time. Arrow keys pick a cell, whose whole story is told in the last line."""
 
-    NUMBER: ClassVar[int] = 4
+    KEY: ClassVar[str] = "4"
     NAME: ClassVar[str] = "grid"
+    COLUMN: ClassVar[int] = 3
+    HELP: ClassVar[str] = (
+        "Users down, prompt tokens across: the time to resolve of each cell that was measured, or how it failed. "
+        "A cell fills when users and prompt size stand still long enough, by your keys or by the sweep."
+    )
+    HINT: ClassVar[str] = "The arrow keys pick a cell and tell all of it."
+    MOVES_SIDEWAYS: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,8 +26,12 @@ Percentile = Callable[[SeriesPoint], float | None]
 class LatencyPane(Pane):
     """Two charts over one time line; failed requests are crosses on it."""
 
-    NUMBER: ClassVar[int] = 2
+    KEY: ClassVar[str] = "2"
     NAME: ClassVar[str] = "latency"
+    COLUMN: ClassVar[int] = 2
+    HELP: ClassVar[str] = (
+        "Each finished request as a point, failed ones as crosses; TTFT and E2E with their p50 and p99."
+    )
 
     def __init__(self) -> None:
         super().__init__()

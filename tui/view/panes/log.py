@@ -24,8 +24,11 @@ _USUAL = ("APIServer", "INFO", None)
 class LogPane(Pane):
     """The tail; arrows go back in it, and there it stays while new lines come."""
 
-    NUMBER: ClassVar[int] = 6
+    KEY: ClassVar[str] = "6"
     NAME: ClassVar[str] = "log"
+    COLUMN: ClassVar[int] = 3
+    HELP: ClassVar[str] = "What the server's log says, what was read from it, and what the bench did."
+    HINT: ClassVar[str] = "The arrow keys go back in it."
 
     def __init__(self) -> None:
         super().__init__()

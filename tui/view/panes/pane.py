@@ -1,4 +1,4 @@
-"""What all panes have in common: a number, a title in the border, lines from the last snapshot."""
+"""What all panes have in common: a key, a title in the border, help, lines from the last snapshot."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from tui.view.widgets.lines import Ink, Line, plain, text_of
 
 
 class Pane(Canvas):
-    """One pane. Subclasses say `title` and compose `lines`."""
+    """One pane. Subclasses say what they are by the constants, and compose `lines`."""
 
-    NUMBER: ClassVar[int]
+    KEY: ClassVar[str]
+    """The digit that goes to it; stands before its title."""
     NAME: ClassVar[str]
     """Its word in the tab line."""
+    COLUMN: ClassVar[int]
+    """Where it stands when there is room for three columns, from 1."""
+    HELP: ClassVar[str]
+    """What it shows, in a sentence or two."""
+    HINT: ClassVar[str] = ""
+    """What the arrow keys do in it; empty = nothing."""
+    MOVES_SIDEWAYS: ClassVar[bool] = False
+    """Whether it takes the left and right arrow, too."""
 
     class Chosen(Message):
         """The mouse went down on a pane."""
@@ -28,7 +37,7 @@ class Pane(Canvas):
             super().__init__()
 
     def __init__(self) -> None:
-        super().__init__(id=f"pane-{self.NUMBER}", classes="pane")
+        super().__init__(id=f"pane-{self.KEY}", classes="pane")
         self.snapshot: Snapshot | None = None
         self._shown_title = ""
 
@@ -46,6 +55,10 @@ class Pane(Canvas):
 
     def move(self, columns: int, rows: int) -> None:
         """Take an arrow key; most panes have nothing to move."""
+
+    def unpick(self) -> bool:
+        """Let go of what the arrow keys picked; say whether there was something."""
+        return False
 
     def show(self, snapshot: Snapshot) -> None:
         """Take a new snapshot; drawn only where it can be seen."""
@@ -70,7 +83,7 @@ class Pane(Canvas):
 
     def _set_titles(self, snapshot: Snapshot) -> None:
         room = max(4, self.content_size.width - 4)
-        title = plain(f"{self.NUMBER} {self.title(snapshot)}", room)
+        title = plain(f"{self.KEY} {self.title(snapshot)}", room)
         subtitle = plain(self.subtitle(snapshot), room)
         if title + "\n" + subtitle != self._shown_title:  # setting a title repaints the whole widget
             self._shown_title = title + "\n" + subtitle

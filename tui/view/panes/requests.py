@@ -26,8 +26,10 @@ _COLUMNS = [
 class RequestsPane(Pane):
     """A third of the room at most for failures, the rest for the latest; arrows scroll the latest."""
 
-    NUMBER: ClassVar[int] = 5
+    KEY: ClassVar[str] = "5"
     NAME: ClassVar[str] = "requests"
+    COLUMN: ClassVar[int] = 2
+    HELP: ClassVar[str] = "Finished requests, latest first, the failed ones above and kept longer."
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,8 +20,12 @@ _STATES = {
 class ServerPane(Pane):
     """Facts, one a line; the failure first when there is one."""
 
-    NUMBER: ClassVar[int] = 7
+    KEY: ClassVar[str] = "7"
     NAME: ClassVar[str] = "server"
+    COLUMN: ClassVar[int] = 1
+    HELP: ClassVar[str] = (
+        "What is known of the server under test: its command, version, limits, and how it failed when it did."
+    )
 
     def title(self, snapshot: Snapshot) -> str:
         """Return the title with the phase."""

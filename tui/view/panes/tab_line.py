@@ -32,7 +32,7 @@ class TabLine(Canvas):
             gap = "  " if roomy else " "
             line.append(
                 (
-                    f"[{pane.NUMBER} {pane.NAME}]" if active else f" {pane.NUMBER} {pane.NAME} ",
+                    f"[{pane.KEY} {pane.NAME}]" if active else f" {pane.KEY} {pane.NAME} ",
                     Ink.STRONG if active else Ink.DIM,
                 )
             )

@@ -20,8 +20,12 @@ Value = Callable[[SeriesPoint], float | None]
 class ThroughputPane(Pane):
     """One graph of all users' tokens/s, one of each user's, one of how many users there were."""
 
-    NUMBER: ClassVar[int] = 1
+    KEY: ClassVar[str] = "1"
     NAME: ClassVar[str] = "tokens/s"
+    COLUMN: ClassVar[int] = 1
+    HELP: ClassVar[str] = (
+        "Output tokens of all users in each second, and of one user; how many users there were at the time."
+    )
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the figures, the graphs as tall as there is room for, and the time line."""

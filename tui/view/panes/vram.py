@@ -18,8 +18,13 @@ _FULL = 0.97
 class VramPane(Pane):
     """The cards, then the KV cache, then the server's queue."""
 
-    NUMBER: ClassVar[int] = 3
+    KEY: ClassVar[str] = "3"
     NAME: ClassVar[str] = "VRAM"
+    COLUMN: ClassVar[int] = 1
+    HELP: ClassVar[str] = (
+        "The memory of each card: weights, KV cache, other; how much of the time it computed, its power and "
+        "heat; how full the server's KV cache is, and what runs, waits and was preempted."
+    )
 
     def title(self, snapshot: Snapshot) -> str:
         """Return the title; simulated cards are called so."""

@@ -12,6 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from tui.view.panes.pane import Pane
 from tui.view.screens.fact_sheet import Fact, FactSheet
 from tui.view.screens.roomy import RoomyScreen
 
@@ -28,20 +29,6 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("implied", "not measured: a smaller cell failed for a cause that grows with load"),
     ("SIMULATED", "the figures come from a model of a server, not from a server"),
 )
-
-PANES: dict[str, str] = {
-    "tokens/s": "Output tokens of all users in each second, and of one user; how many users there were at the time.",
-    "latency": "Each finished request as a point, failed ones as crosses; TTFT and E2E with their p50 and p99.",
-    "VRAM": "The memory of each card: weights, KV cache, other; how much of the time it computed, its power and "
-    "heat; how full the server's KV cache is, and what runs, waits and was preempted.",
-    "grid": "Users down, prompt tokens across: the time to resolve of each cell that was measured, or how it failed. "
-    "A cell fills when users and prompt size stand still long enough, by your keys or by the sweep. "
-    "The arrow keys pick a cell and tell all of it.",
-    "requests": "Finished requests, latest first, the failed ones above and kept longer.",
-    "log": "What the server's log says, what was read from it, and what the bench did. The arrow keys go back in it.",
-    "server": "What is known of the server under test: its command, version, limits, and how it failed when it did.",
-}
-"""What the live screen's panes show, by their names."""
 
 
 class HelpScreen(RoomyScreen):
@@ -80,8 +67,11 @@ class HelpScreen(RoomyScreen):
 def help_facts(app: App[int], screen: Screen[object]) -> list[Fact]:
     """Return the help for a screen as it is now."""
     facts: list[Fact] = []
-    pane = getattr(getattr(screen, "active", None), "NAME", "")
-    for place, text in (("here", _help_of(screen)), (f"pane {pane}", PANES.get(pane, ""))):
+    told = [("here", _help_of(screen))]
+    pane = getattr(screen, "active", None)
+    if isinstance(pane, Pane):
+        told.append((f"pane {pane.NAME}", f"{pane.HELP} {pane.HINT}"))
+    for place, text in told:
         if text:
             facts += [Fact(place, tuple(Content(part) for part in _paragraphs(text))), Fact("", ())]
     hidden: frozenset[str | None] = getattr(screen, "keys_without_use", frozenset())

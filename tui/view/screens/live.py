@@ -1,4 +1,4 @@
-"""The live screen: a run header, seven panes, the keys. It draws the snapshots it is given and sends commands up.
+"""The live screen: a run header, the panes, the keys. It draws the snapshots it is given and sends commands up.
 
 The view is a picture: nothing is measured or computed here, and nothing waits for the bench. A key shows at once
 (the wanted number changes in the header) and the bench's own word replaces it when it comes.
@@ -30,18 +30,13 @@ from tui.link.protocol import (
     StopSweep,
 )
 from tui.metrics.snapshot import Phase, Snapshot
-from tui.view.panes.grid import GridPane
+from tui.view.panes.arrangement import rows_in_three_columns, seen_in_two_columns
+from tui.view.panes.catalogue import PANES
 from tui.view.panes.header import ViewState, header_lines, news_of
 from tui.view.panes.key_line import KeyLine
-from tui.view.panes.latency import LatencyPane
-from tui.view.panes.log import LogPane
 from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
-from tui.view.panes.requests import RequestsPane
-from tui.view.panes.server import ServerPane
 from tui.view.panes.tab_line import TabLine
-from tui.view.panes.throughput import ThroughputPane
-from tui.view.panes.vram import VramPane
 from tui.view.screens.live_keys import DIGITS, HELP, KEY_LINE, LOOK, STEER, STEERING_IDS
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
@@ -50,8 +45,6 @@ LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 _TWO = (110, 30)
 """From this size on there are two columns of panes."""
 _THREE = (170, 42)
-_ORDER_TWO = (1, 2, 3, 4, 5, 6, 7)
-_ORDER_THREE = (1, 2, 4, 3, 7, 5, 6)
 _ENTRY_S = 5.0
 """How long a typed number waits for its next digit or enter."""
 _UNCONFIRMED_NS = 2 * NS_PER_S
@@ -96,9 +89,7 @@ class LiveScreen(Screen[None]):
         self.maximised = False
         self.snapshot: Snapshot | None = None
         self.entry = ""
-        self.panes: list[Pane] = [
-            ThroughputPane(), LatencyPane(), VramPane(), GridPane(), RequestsPane(), LogPane(), ServerPane(),
-        ]  # fmt: skip
+        self.panes: list[Pane] = [kind() for kind in PANES]
         self.active: Pane = self.panes[0]
         self._before_entry: Pane = self.active
         self._entry_timer: Timer | None = None
@@ -106,7 +97,7 @@ class LiveScreen(Screen[None]):
         """Users asked for by key and not yet confirmed, and the snapshot time (ns) until which they are believed."""
         self._prompt: tuple[int, int] | None = None
         self._draw_due = False
-        self._order = _ORDER_TWO
+        self._order = self.panes
 
     def compose(self) -> ComposeResult:
         """Header, tab line, panes, keys; and one canvas for the presentation screen and for what is too small."""
@@ -214,15 +205,17 @@ class LiveScreen(Screen[None]):
         tabs = self.query_one(TabLine)
         tabs.display = layout == "-single"
         tabs.mark(self.active)
-        order = _ORDER_THREE if layout == "-three" else _ORDER_TWO
-        if order != self._order:  # a sort lays everything out anew
+        rows = rows_in_three_columns(self.panes) if layout == "-three" else dict.fromkeys(self.panes, 1)
+        if (order := list(rows)) != self._order:  # a sort lays everything out anew
             self._order = order
-            self.query_one("#panes").sort_children(key=lambda pane: order.index(getattr(pane, "NUMBER", 1)))
+            places = {id(pane): place for place, pane in enumerate(order)}
+            self.query_one("#panes").sort_children(key=lambda pane: places[id(pane)])
+        seen = self.panes if layout == "-three" else seen_in_two_columns(self.panes, self.active)
         for pane in self.panes:
             pane.set_class(pane is self.active, "-active")
-            pane.display = layout == "-three" or (
-                pane is self.active if layout == "-single" else (6 if self.active.NUMBER == 7 else 7) != pane.NUMBER
-            )
+            pane.display = pane is self.active if layout == "-single" else pane in seen
+            if pane.styles.row_span != rows[pane]:
+                pane.styles.row_span = rows[pane]
         self.call_after_refresh(self._redraw_all)
 
     def _redraw_all(self) -> None:
@@ -283,8 +276,10 @@ class LiveScreen(Screen[None]):
         if not self.entry:
             self._before_entry = self.active
         self.entry = (self.entry + str(digit))[-5:].lstrip("0") or "0"
-        if 1 <= digit <= len(self.panes) and self._layout_name() in ("-single", "-two", "-three"):
-            self._activate(self.panes[digit - 1])
+        if self._layout_name() in ("-single", "-two", "-three"):
+            for pane in self.panes:
+                if str(digit) == pane.KEY:
+                    self._activate(pane)
         if self._entry_timer is not None:
             self._entry_timer.stop()
         self._entry_timer = self.set_timer(_ENTRY_S, self._end_entry)
@@ -353,10 +348,9 @@ class LiveScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Undo the nearest of: a typed number, a picked cell, a maximised pane, the presentation."""
-        grid = self.panes[3]
         if self.entry:
             self._end_entry()
-        elif isinstance(grid, GridPane) and grid.unpick():
+        elif any(pane.unpick() for pane in self.panes):
             return
         elif self.maximised:
             self.action_maximise()

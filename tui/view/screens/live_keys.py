@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from tui.view.panes.catalogue import PANES
+
 STEER: list[BindingType] = [
     Binding("plus,equals_sign", "users(1)", "user", key_display="+", id="live.user-more", tooltip="one user more"),
     Binding("minus", "users(-1)", "user", key_display="−", id="live.user-less", tooltip="one user less"),
@@ -50,10 +52,10 @@ DIGITS: list[BindingType] = [
     Binding(str(digit), f"digit({digit})", show=False, id=f"live.digit-{digit}") for digit in range(10)
 ]
 
-HELP = """What a server carries: + and − add and take users, the panes show what they get and what it costs.
+HELP = f"""What a server carries: + and − add and take users, the panes show what they get and what it costs.
 
-1 to 7 go to that pane; the digits also make a number that the header shows: enter sets so many users and goes back
-to the pane you came from, esc forgets the number, and so do five seconds without a digit."""
+{PANES[0].KEY} to {PANES[-1].KEY} go to that pane; the digits also make a number that the header shows: enter sets so
+many users and goes back to the pane you came from, esc forgets the number, and so do five seconds without a digit."""
 
 KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("live.relaunch",), "relaunch"),

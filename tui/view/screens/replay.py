@@ -12,7 +12,6 @@ from textual.widgets import Static
 
 from tui.core.clock import seconds
 from tui.view.formatting import hms
-from tui.view.panes.grid import GridPane
 from tui.view.screens.live import LiveScreen
 
 _BAR_CELLS = 40
@@ -92,7 +91,7 @@ class ReplayScreen(LiveScreen):
 
     def action_arrow(self, steps: int) -> None:
         """Pick a cell in the grid; elsewhere go through the time."""
-        if isinstance(self.active, GridPane):
+        if self.active.MOVES_SIDEWAYS:
             self.action_move(steps, 0)
         else:
             self.action_step(steps)
