@@ -81,8 +81,8 @@ class Terminal:
             self.read()
         return self.text
 
-    def send(self, keys: str) -> None:
-        """Press keys."""
+    def send(self, keys: str | bytes) -> None:
+        """Press keys, or send what no key makes."""
         self.process.send(keys)
 
     def resize(self, columns: int, rows: int) -> None:

@@ -12,6 +12,12 @@ from typing import Any, TextIO
 
 from textual.drivers.linux_driver import LinuxDriver
 
+from tui.view.terminal_input import TerminalInput
+
+_READ_BYTES = 4096
+_LOOK_EVERY_S = 0.1
+"""How often the reader of keys looks whether it is to end, and whether an escape was a key."""
+
 
 class TerminalDriver(LinuxDriver):
     """Textual's driver, and what it leaves open.
@@ -38,6 +44,21 @@ class TerminalDriver(LinuxDriver):
         """Give the terminal back as it was."""
         self._drawing = False
         super().stop_application_mode()
+
+    def run_input_thread(self) -> None:
+        """Read keys until the terminal is given back; one that goes away is told of by the watch."""
+        keys = TerminalInput()
+        while not self.exit_event.is_set():
+            try:
+                data = os.read(self.fileno, _READ_BYTES) if _can_be_read(self.fileno) else None
+            except OSError:
+                return
+            if data == b"":  # its end, which could be read over and over
+                self.exit_event.wait(_LOOK_EVERY_S)
+            for message in keys.feed(data) if data else ():
+                self.process_message(message)
+            for message in keys.tick():
+                self.process_message(message)
 
     def _sigtstp_application(self, *_: object) -> None:
         if not (self._drawing and self._auto_restart and _soon(self._give_way)):
@@ -71,6 +92,11 @@ def _soon(call: Callable[[], None]) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _can_be_read(fileno: int) -> bool:
+    """Wait a moment for something to read, and say whether there is."""
+    return bool(select.select([fileno], [], [], _LOOK_EVERY_S)[0])
 
 
 class _Output:
