@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import UsageError, VrampError
+from tui.core.secrets import hide_in_document, hide_in_words
 from tui.engines.catalogue import engine_for
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
@@ -116,11 +117,12 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
         state, needs = SIMULATED, (Need("a simulated server", True, "part of this program"),)
     else:
         state, needs = _of_launched(profile.server, machine)
+    env = hide_in_document({**plan.env, **profile.server.env})
     return Preflight(
         state=state,
         needs=needs,
-        argv=_shown_argv(plan.argv, profile.server.port),
-        env=tuple(f"{name}={value}" for name, value in {**plan.env, **profile.server.env}.items()),
+        argv=_shown_argv(tuple(hide_in_words(plan.argv)), profile.server.port),
+        env=tuple(f"{name}={value}" for name, value in env.items()),
         estimate_s=estimate_s,
         estimate_by=estimate_by,
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
 
 from tui.core.safe_text import safe_line
+from tui.core.secrets import hide_in_document, hide_in_words
 from tui.engines.base import LaunchPlan
 from tui.engines.catalogue import engine_for
 from tui.profile.schema import Profile
-from tui.profile.secrets import is_secret_name, is_secret_value
-
-HIDDEN = "•••"
 
 
 def command_line(profile: Profile) -> str:
@@ -23,27 +20,5 @@ def command_line(profile: Profile) -> str:
 
 def show_plan(plan: LaunchPlan) -> str:
     """Return a plan as one shell line, the values of secrets hidden."""
-    return safe_line(" ".join([*_variables(plan.env), shlex.join(_without_secrets(plan.argv))]))
-
-
-def _variables(env: Mapping[str, str]) -> Iterable[str]:
-    for name, value in env.items():
-        secret = is_secret_name(name) or is_secret_value(value)
-        yield f"{name}={HIDDEN if secret else shlex.quote(value)}"
-
-
-def _without_secrets(argv: Iterable[str]) -> list[str]:
-    shown: list[str] = []
-    after_secret_flag = False
-    for word in argv:
-        flag, joined, _value = word.partition("=")
-        is_flag = word.startswith("-")
-        if after_secret_flag and not is_flag:
-            shown.append(HIDDEN)
-            continue  # a list of keys may follow one flag
-        if is_flag and joined and is_secret_name(flag):
-            shown.append(f"{flag}={HIDDEN}")
-        else:
-            shown.append(HIDDEN if is_secret_value(word) else word)
-        after_secret_flag = is_flag and not joined and is_secret_name(flag)
-    return shown
+    variables = [f"{name}={shlex.quote(value)}" for name, value in hide_in_document(dict(plan.env)).items()]
+    return safe_line(" ".join([*variables, shlex.join(hide_in_words(plan.argv))]))

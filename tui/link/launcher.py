@@ -17,12 +17,12 @@ import msgspec
 
 from tui.core.errors import SessionError, UsageError, VrampError
 from tui.core.paths import runtime_dir, sessions_dir, socket_of
+from tui.core.secrets import NOT_KEPT
 from tui.link.client import is_listening
 from tui.link.protocol import BenchSpec
 from tui.profile.schema import Profile
 from tui.session import shelf
 from tui.session.reader import SessionReader
-from tui.session.redaction import REDACTED
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
@@ -79,7 +79,7 @@ def spec_to_resume(session_file: Path) -> BenchSpec:
         meta = reader.meta
         if reader.profile is None:
             raise SessionError(f"{session_file}: its profile cannot be read by this version; start a new session")
-        if REDACTED in meta.profile_json:
+        if NOT_KEPT in meta.profile_json:
             raise SessionError(f"{session_file}: its profile held secrets, which are not kept; start a new session")
     if is_listening(socket_of(meta.session_id)):
         raise UsageError(f"{meta.session_id} is running; come back to it by: vramp attach {meta.session_id}")

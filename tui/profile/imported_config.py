@@ -15,9 +15,10 @@ import yaml
 
 from tui.core.errors import ProfileError
 from tui.core.safe_text import safe_line
+from tui.core.secrets import secrets_in_document
 from tui.profile.catalogue import write_profile
 from tui.profile.loader import parse_profile, read_text
-from tui.profile.secrets import is_secret_name, is_secret_value
+from tui.profile.mistakes import NOT_HERE
 
 # Said by name, since [server] has keys of its own for them.
 _OWN_KEYS = {"model": "model", "model-tag": "model", "host": "host", "port": "port"}
@@ -115,14 +116,8 @@ def _json(key: str, value: dict[Any, Any], problems: list[str]) -> str:
 
 def _secrets_within(key: str, value: object) -> list[str]:
     """Return a line for each secret in a table, at any depth."""
-    found: list[str] = []
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, each in inner:
-        place = f"{key}.{name}"
-        if isinstance(each, str) and (is_secret_value(each) or (isinstance(name, str) and is_secret_name(name))):
-            found.append(f"{safe_line(place, limit=80)}: found a secret, expected it in vramp's own environment")
-        found += _secrets_within(place, each)
-    return found
+    places = [".".join(map(str, found.place)) for found in secrets_in_document({key: value})]
+    return [f"{safe_line(place, limit=80)}: {NOT_HERE}" for place in dict.fromkeys(places)]
 
 
 def _checked(path: Path, document: dict[str, Any]) -> str:

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 
 from tui.core.errors import ProfileError
 from tui.core.safe_text import safe_line
-from tui.profile.mistakes import describe, one_server_mistake
+from tui.profile.mistakes import describe, one_server_mistake, secret_mistakes
 from tui.profile.schema import Profile
-from tui.profile.secrets import secrets_in
 
 MAX_PROFILE_BYTES = 256 * 1024
 MAX_PROBLEMS = 50
@@ -43,7 +42,7 @@ def parse_profile(text: str, source: str) -> Profile:
     Raises ProfileError with all mistakes, one line each.
     """
     document = _parse_toml(text, source)
-    problems = secrets_in(document)
+    problems = secret_mistakes(document)
     try:
         profile = Profile.model_validate(document)
     except ValidationError as error:

@@ -11,9 +11,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tui.core.safe_text import safe_line
+from tui.core.secrets import mentions_secret, secrets_in_document, secrets_in_text
 from tui.profile.schema import Profile
-from tui.profile.secrets import is_secret_name, is_secret_value
 
+NOT_HERE = "found a secret, expected it in vramp's own environment"
 _VALUE_LIMIT = 60
 _KEYS_LIMIT = 240
 # `server.args` is a table of free keys: pydantic adds the tried type to the place of a mistake there.
@@ -70,7 +71,13 @@ def one_server_mistake(document: dict[str, Any]) -> list[str]:
     return [f"{_tables(document)}, expected one of the tables [server] and [attach]"]
 
 
-def key_path(place: tuple[int | str, ...]) -> str:
+def secret_mistakes(document: dict[str, Any]) -> list[str]:
+    """Return a line for each secret in a profile: it is kept in every session, so it must hold none."""
+    places = dict.fromkeys(key_path(found.place) for found in secrets_in_document(document))
+    return [f"{place}: {NOT_HERE}, since a profile is kept in every session" for place in places]
+
+
+def key_path(place: tuple[str | int, ...]) -> str:
     """Return a place as a profile's reader writes it, e.g. load.users[2]."""
     path = ""
     for part in place:
@@ -96,13 +103,13 @@ def _reason(mistake: ErrorDetails) -> str:
 
 def _shown(place: tuple[int | str, ...], value: object) -> str:
     names = [part for part in place if isinstance(part, str)]
-    if any(is_secret_name(name) for name in names) and isinstance(value, str):
+    if any(mentions_secret(name) for name in names) and isinstance(value, str):
         return "a value that is not shown here"
     match value:
         case bool():
             return "true" if value else "false"
         case str():
-            if is_secret_value(value):
+            if secrets_in_text(value):
                 return "a value that is not shown here"
             return f'"{safe_line(value[:1000], limit=_VALUE_LIMIT)}"'
         case list():

@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from tui.core.errors import ProfileError
-from tui.profile.mistakes import describe
+from tui.profile.mistakes import describe, secret_mistakes
 from tui.profile.schema import EngineName, Mode, Profile
-from tui.profile.secrets import secrets_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def apply(profile: Profile, overrides: Overrides) -> Profile:
         document["attach" if "attach" in document else "server"]["model"] = overrides.model
     if overrides.api_key_env is not None and "attach" in document:
         document["attach"]["api_key_env"] = overrides.api_key_env
-    mistakes = secrets_in(document)
+    mistakes = secret_mistakes(document)
     if load.get("mode") == Mode.RATE and "rate_per_s" not in load:
         mistakes.append('--rate: found nothing, expected a number with mode = "rate" (in the profile: load.rate_per_s)')
         load["rate_per_s"] = 1.0  # so that the rest is looked at as well

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tui.core.clock import now_ns
+from tui.core.secrets import HIDDEN, is_secret
 from tui.engines.base import Diagnosis, Engine, FailureClass, LaunchPlan
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport
-from tui.profile.secrets import is_secret_name
 from tui.server.diagnosis import LINE_CHARS, explain, oom_kill_count, report_of
 from tui.server.log_reader import LogExcerpt, LogReader
 from tui.server.process import Ending, ServerProcess
@@ -150,7 +150,7 @@ class LaunchedServer:
     def _hide_secrets(self, line: str) -> str:
         for secret in self._secrets:
             if secret in line:
-                line = line.replace(secret, "•••")
+                line = line.replace(secret, HIDDEN)
         return line
 
     def _hand_on(self, line: str, *, important: bool) -> None:
@@ -194,7 +194,7 @@ class LaunchedServer:
 
 
 def _secrets_of(env: dict[str, str]) -> list[str]:
-    return [value for name, value in env.items() if is_secret_name(name) and len(value) >= _SHORTEST_SECRET]
+    return [value for name, value in env.items() if is_secret(name, value) and len(value) >= _SHORTEST_SECRET]
 
 
 def _level_of(line: str) -> str:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 
 from tests.unit.session import made
-from tui.session.redaction import REDACTED, without_secrets
+from tui.core.secrets import NOT_KEPT
+from tui.session.redaction import without_secrets
 
 _PROFILE = {
     "name": "p",
@@ -39,7 +40,7 @@ def test_no_secret_of_a_profile_is_kept() -> None:
     assert profile["server"]["args"]["max-model-len"] == 4096
     assert profile["server"]["extra_args"][3:] == ["--tokenizer", "slow"][0:]
     assert profile["attach"]["api_key_env"] == "OPENAI_API_KEY"
-    assert cleaned.profile_toml == _TOML.replace("hf_abcdef", REDACTED).replace("sk-1234", REDACTED)
+    assert cleaned.profile_toml == _TOML.replace("hf_abcdef", NOT_KEPT).replace("sk-1234", NOT_KEPT)
 
 
 def test_a_profile_without_secrets_stays_as_it_is() -> None:
