@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tui.core.durations import rough_duration
 from tui.core.errors import BenchLost, ExitCode, LaunchError
 from tui.core.safe_text import safe_line
 from tui.link.client import BenchLink
@@ -214,8 +215,7 @@ def _progress_line(snapshot: Snapshot) -> str:
     filled = round(20 * share)
     parts = [f"[{'#' * filled}{'.' * (20 - filled)}] {sweep.cells_done}/{sweep.cells_total} cells"]
     if sweep.remaining_s is not None:
-        minutes, seconds = divmod(round(sweep.remaining_s), 60)
-        parts.append(f"{minutes}:{seconds:02d} left")
+        parts.append(f"{rough_duration(sweep.remaining_s)} left")
     if grid.current_users is not None:
         parts.append(f"{grid.current_users} users x {grid.current_prompt_tokens} tokens")
     total = snapshot.figures.tokens_per_s_total

@@ -90,7 +90,7 @@ class Shell:
         """Return the app whose bench says `said`."""
         self.benches = FakeBenches(FakeSource(*said), refusal=refusal, benches=running)
         catalogue = reading(*entries, benches=self.benches)
-        self._monkeypatch.setattr("tui.view.picker_app.read_catalogue", lambda _: catalogue)
+        self._monkeypatch.setattr("tui.view.picker_actions.read_catalogue", lambda _: catalogue)
         return VrampApp(start, self.benches, settings=settings)
 
     def picker(self, **options: object) -> VrampApp:

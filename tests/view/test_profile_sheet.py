@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.view.shell import MIXTRAL, entry
 from tui.core.errors import UsageError
 from tui.view.profile_actions import attached_entry
-from tui.view.screens.profile_sheet import command_lines, duration_in_words
+from tui.view.screens.profile_sheet import command_lines
 
 _WORDS = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), min_size=1)
 
@@ -22,13 +22,6 @@ def test_a_wrapped_command_pasted_into_a_shell_is_the_command(words: list[str], 
 def test_an_option_and_its_value_stay_on_one_line() -> None:
     lines = command_lines(["vllm", "serve", "m", "--max-model-len", "4096", "--enforce-eager", "--port", "8000"], 34)
     assert lines == ["vllm serve m \\", "  --max-model-len 4096 \\", "  --enforce-eager --port 8000"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(40, "40 s"), (99.4, "99 s"), (420, "7 min"), (3599, "1 h 0 min"), (4800, "1 h 20 min")]
-)
-def test_durations_are_rough_and_readable(seconds: float, words: str) -> None:
-    assert duration_in_words(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -64,17 +64,22 @@ class Grid:
         return new
 
     def _imply(self, cell: Cell, cause: CellResult) -> CellResult:
-        implied = CellResult(
+        why = f"not measured: {cause.users} users x {cause.prompt_tokens} tokens ended with {cause.outcome}"
+        implied = self.without_figures(cell, Outcome.IMPLIED, why, simulated=cause.simulated)
+        self._results[cell] = implied
+        return implied
+
+    def without_figures(self, cell: Cell, outcome: Outcome, evidence: str = "", *, simulated: bool) -> CellResult:
+        """Return a result of this grid for a cell that was not, or not yet, measured; it is not put in."""
+        return CellResult(
             users=cell[0],
             prompt_tokens=cell[1],
             output_tokens=self.output_tokens,
             mode=self.mode,
-            outcome=Outcome.IMPLIED,
-            evidence=f"not measured: {cause.users} users x {cause.prompt_tokens} tokens ended with {cause.outcome}",
-            simulated=cause.simulated,
+            outcome=outcome,
+            evidence=evidence,
+            simulated=simulated,
         )
-        self._results[cell] = implied
-        return implied
 
     def forget(self, cell: Cell) -> None:
         """Make a cell open again."""

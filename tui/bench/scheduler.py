@@ -278,16 +278,7 @@ class Scheduler:
         self._cell_progress = 0.0
         grid = self.grids[mode]
         if grid.get(cell) is None:
-            grid.put(
-                CellResult(
-                    users=cell[0],
-                    prompt_tokens=cell[1],
-                    output_tokens=grid.output_tokens,
-                    mode=mode,
-                    outcome=Outcome.RUNNING,
-                    simulated=self._testbed.profile.simulated,
-                )
-            )
+            grid.put(grid.without_figures(cell, Outcome.RUNNING, simulated=self._testbed.profile.simulated))
 
     def _drop_running(self) -> None:
         for grid in self.grids.values():
@@ -317,16 +308,8 @@ class Scheduler:
     def fail_all(self, outcome: Outcome, evidence: str) -> None:
         """Give every open cell of the sweep's grid the outcome of a server that could not be launched."""
         grid = self.grids[self._testbed.profile.load.mode]
-        for users, prompt_tokens in grid.open_cells():
-            result = CellResult(
-                users=users,
-                prompt_tokens=prompt_tokens,
-                output_tokens=grid.output_tokens,
-                mode=grid.mode,
-                outcome=outcome,
-                evidence=evidence,
-                simulated=self._testbed.profile.simulated,
-            )
+        for cell in grid.open_cells():
+            result = grid.without_figures(cell, outcome, evidence, simulated=self._testbed.profile.simulated)
             grid.put(result)
             self._testbed.keep_cell(result)
 

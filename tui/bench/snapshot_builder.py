@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tui.bench.grid import Grid
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
+from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
@@ -70,11 +71,11 @@ class SnapshotBuilder:
         for record in records:
             if record.outcome is Outcome.CANCELLED:
                 continue  # by us, at the end of a cell, by the hundred: the session has them, nobody wants to see them
-            row = _row(record, self.users_by_tag.get(record.tag, self.users_wanted))
+            row = request_row(record, self.users_by_tag.get(record.tag, self.users_wanted))
             self.requests.appendleft(row)
             if not record.ok:
                 self.failed.appendleft(row)
-            self.points.append(LatencyPoint(record.end_ns, record.ttft_s, record.e2e_s, record.ok))
+            self.points.append(latency_point(record))
 
     def add_progress(self, progress: LoadProgress) -> None:
         """Take what a load worker reported."""
@@ -151,19 +152,3 @@ class SnapshotBuilder:
             log=list(self.log),
             notice=notice,
         )
-
-
-def _row(record: RequestRecord, users: int) -> RequestRow:
-    e2e_s = record.e2e_s
-    return RequestRow(
-        request_id=record.request_id,
-        at_ns=record.end_ns,
-        outcome=record.outcome,
-        users=users,
-        prompt_tokens=record.prompt_tokens,
-        output_tokens=record.output_tokens,
-        ttft_s=record.ttft_s,
-        e2e_s=e2e_s,
-        tokens_per_s=record.output_tokens / e2e_s if record.output_tokens and e2e_s else None,
-        error=record.error,
-    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tui.core.errors import ProfileError, UsageError
+from tui.core.files import write_new_file
+from tui.core.nearest import did_you_mean
 from tui.core.paths import user_profiles_dir
 from tui.core.safe_text import safe_line, safe_text
 from tui.profile.loader import load_profile
@@ -125,15 +126,27 @@ def write_profile(name: str, text: str) -> Path:
     """
     if not _NAME.match(name):
         raise UsageError(f'found the name "{safe_line(name, limit=80)}", expected letters, digits, ".", "_" and "-"')
+    return _write_new(name, text.encode())
+
+
+def copy_profile(entry: ProfileEntry) -> Path:
+    """Copy a profile as it is into the user's own folder, under its name, and return the copy; never overwrites.
+
+    Raises UsageError when there is one already, or when it cannot be read or written.
+    """
+    try:
+        content = entry.path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{entry.path}: cannot be read: {error.strerror}") from None
+    return _write_new(entry.path.stem, content)
+
+
+def _write_new(name: str, content: bytes) -> Path:
     path = user_profiles_dir() / f"{name}.toml"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_new_file(path, content)
     except FileExistsError:
         raise UsageError(f"{path}: found a profile of that name already, expected a new name") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path
 
 
@@ -211,6 +224,4 @@ def _is_file(path: Path) -> bool:
 
 
 def _no_such(what: str, name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name[:100], known, n=3, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
-    return f'found no {what} "{safe_line(name, limit=80)}"{hint}'
+    return f'found no {what} "{safe_line(name, limit=80)}"{did_you_mean(name, known, most=3, cutoff=0.4)}'

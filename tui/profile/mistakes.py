@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from enum import StrEnum
 from typing import Any, get_args
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
 from tui.core.secrets import mentions_secret, secrets_in_document, secrets_in_text
 from tui.profile.schema import Profile
@@ -167,13 +167,11 @@ def _nearest_key(place: tuple[int | str, ...]) -> str:
     if here:
         return here
     paths = _all_keys()
-    close = difflib.get_close_matches(str(last).replace("-", "_")[:100], paths, n=1, cutoff=0.75)
-    return f"; did you mean {paths[close[0]][0]}?" if close else ""
+    return did_you_mean(str(last).replace("-", "_"), paths, cutoff=0.75, shown=lambda key: paths[key][0])
 
 
 def _nearest(word: str, known: list[str], *, prefix: str = "", quote: str = "") -> str:
-    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.55)
-    return f"; did you mean {prefix}{quote}{close[0]}{quote}?" if close else ""
+    return did_you_mean(word, known, cutoff=0.55, shown=lambda each: f"{prefix}{quote}{each}{quote}")
 
 
 def _enum_members(place: tuple[int | str, ...]) -> list[StrEnum]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tui.core.errors import UsageError
+from tui.core.nearest import did_you_mean
 from tui.core.paths import config_dir
 from tui.core.safe_text import safe_line
 
@@ -69,8 +69,7 @@ def _problem(error: dict[str, Any]) -> str:
     place = safe_line(".".join([*tables, key]), limit=80)
     if error["type"] == "extra_forbidden":
         known = list((PresentationSettings if tables == ["stage"] else Settings).model_fields)
-        near = difflib.get_close_matches(key, known, n=1)
-        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-        return f"{place}: unknown key; {wanted}"
+        hint = did_you_mean(key, known, shown=repr, otherwise=f"; expected one of {', '.join(known)}")
+        return f"{place}: unknown key{hint}"
     found = safe_line(repr(error["input"]), limit=60)
     return f"{place}: found {found}; {error['msg'][:1].lower()}{error['msg'][1:]}"

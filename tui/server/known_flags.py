@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from tui.core.errors import VrampError
+from tui.core.errors import UsageError, VrampError
+from tui.core.files import atomic_file
 from tui.core.paths import cache_dir
 from tui.engines.vllm import arguments, environment
 from tui.engines.vllm_flags import flags_in, help_command, suggestions, unknown
@@ -82,9 +83,8 @@ def _read(file: Path | None) -> list[str]:
 
 
 def _write(file: Path, flags: list[str]) -> None:
-    part = file.with_suffix(".part")
     try:
-        part.write_bytes(msgspec.json.encode(flags))
-        part.replace(file)
-    except OSError:
+        with atomic_file(file) as opened:
+            opened.write(msgspec.json.encode(flags).decode())
+    except UsageError:
         pass  # it will be asked again

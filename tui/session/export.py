@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tui.core.errors import UsageError
+from tui.core.files import atomic_file
 from tui.metrics.cell import CellResult
 from tui.session import export_csv, export_toml, imported
-from tui.session.atomic import atomic_file
 from tui.session.exported import ExportedSession
 from tui.session.grid_table import grid_html, grid_markdown
 from tui.session.meta import SessionMeta

@@ -15,11 +15,11 @@ from statistics import fmean
 import msgspec
 
 from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.core.files import atomic_file
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
-from tui.session.atomic import atomic_file
 from tui.session.exported import honest_cell
 from tui.session.meta import SessionMeta, wall_time
 from tui.session.reader import SessionReader

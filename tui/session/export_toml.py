@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from tui.session.atomic import atomic_file
+from tui.core.files import atomic_file
 from tui.session.exported import ExportedRun, ExportedSession, exported_server, honest_cell
 from tui.session.reader import SessionReader
 from tui.session.tables import sanitised

@@ -78,13 +78,17 @@ def honest_cell(cell: CellResult) -> CellResult:
     """Return `cell` as it may be exported: one that was not measured has no figures, whatever it came with."""
     if cell.outcome is not Outcome.IMPLIED:
         return cell
+    return msgspec.structs.replace(without_figures(cell, cell.outcome), evidence=cell.evidence)
+
+
+def without_figures(cell: CellResult, outcome: Outcome) -> CellResult:
+    """Return which cell it is, and by whom measured, with another outcome and nothing that was found."""
     return CellResult(
         users=cell.users,
         prompt_tokens=cell.prompt_tokens,
         output_tokens=cell.output_tokens,
         mode=cell.mode,
         measured_by=cell.measured_by,
-        outcome=cell.outcome,
-        evidence=cell.evidence,
+        outcome=outcome,
         simulated=cell.simulated,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tui.core.errors import SessionError
+from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult, was_measured
 from tui.metrics.snapshot import FailureReport
@@ -70,9 +70,7 @@ def _check_table(place: str, table: object, expected: type[msgspec.Struct], extr
     known = [*expected.__struct_fields__, *extra]
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SessionError(f"{place}{safe_line(key, limit=60)}: found an unknown key{hint}")
+            raise SessionError(f"{place}{safe_line(key, limit=60)}: found an unknown key{did_you_mean(key, known)}")
 
 
 def _cells_checked(document: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from tui.core.clock import NS_PER_S, NS_PER_US
 from tui.metrics.cell import CellResult
+from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.outcome import Outcome
 from tui.metrics.queueing import must_queue
 from tui.metrics.reading import GpuReading, SeriesPoint
@@ -30,6 +31,7 @@ from tui.metrics.snapshot import (
 )
 from tui.metrics.window import WINDOW_S, LiveWindow
 from tui.profile.schema import LoadTable
+from tui.session.exported import without_figures
 from tui.session.reader import SessionReader, latest_cells
 
 # A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
@@ -163,10 +165,7 @@ def _figures(reader: SessionReader, window: LiveWindow, at_ns: int) -> Figures:
 
 
 def _points(reader: SessionReader, at_ns: int) -> list[LatencyPoint]:
-    return [
-        LatencyPoint(record.end_ns, record.ttft_s, record.e2e_s, record.ok)
-        for record in reader.requests(until_ns=at_ns, last=LATENCY_POINTS, cancelled=False)
-    ]
+    return [latency_point(record) for record in reader.requests(until_ns=at_ns, last=LATENCY_POINTS, cancelled=False)]
 
 
 def _rows(reader: SessionReader, at_ns: int, series: list[SeriesPoint], *, failed: bool) -> list[RequestRow]:
@@ -175,21 +174,7 @@ def _rows(reader: SessionReader, at_ns: int, series: list[SeriesPoint], *, faile
     rows = []
     for record in reversed(records):
         place = bisect_right(moments, record.end_ns) - 1
-        e2e_s = record.e2e_s
-        rows.append(
-            RequestRow(
-                request_id=record.request_id,
-                at_ns=record.end_ns,
-                outcome=record.outcome,
-                users=series[max(0, place)].users_wanted if series else 0,
-                prompt_tokens=record.prompt_tokens,
-                output_tokens=record.output_tokens,
-                ttft_s=record.ttft_s,
-                e2e_s=e2e_s,
-                tokens_per_s=record.output_tokens / e2e_s if record.output_tokens and e2e_s else None,
-                error=record.error,
-            )
-        )
+        rows.append(request_row(record, series[max(0, place)].users_wanted if series else 0))
     return rows
 
 
@@ -234,17 +219,8 @@ def _running(later: list[CellResult], at_ns: int) -> CellResult | None:
     """Return the cell that was under way, as the open cell it was then: one that became known later had begun."""
     for cell in later:
         if cell.outcome is not Outcome.IMPLIED and 0 < cell.started_at_ns <= at_ns:
-            return CellResult(
-                users=cell.users,
-                prompt_tokens=cell.prompt_tokens,
-                output_tokens=cell.output_tokens,
-                mode=cell.mode,
-                measured_by=cell.measured_by,
-                outcome=Outcome.RUNNING,
-                tag=cell.tag,
-                started_at_ns=cell.started_at_ns,
-                simulated=cell.simulated,
-            )
+            running = without_figures(cell, Outcome.RUNNING)
+            return msgspec.structs.replace(running, tag=cell.tag, started_at_ns=cell.started_at_ns)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import msgspec
 from tabulate import tabulate
 
 from tui.core.errors import SessionError
+from tui.core.nearest import did_you_mean
 from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
@@ -141,8 +141,8 @@ def find(wanted: str) -> Path:
         raise SessionError(f"several sessions begin with {safe_line(wanted)!r}: {_names(matches)}")
     if wanted and _is_file(Path(wanted)):
         return Path(wanted)
-    near = difflib.get_close_matches(wanted, [path.stem for path in files], n=3, cutoff=0.3)
-    hint = f"; the nearest are {', '.join(near)}" if near else f"; there are {_names(files)}" if files else ""
+    there_are = f"; there are {_names(files)}" if files else ""
+    hint = did_you_mean(wanted, [path.stem for path in files], most=3, cutoff=0.3, otherwise=there_are)
     raise SessionError(f"no session and no file is called {safe_line(wanted, limit=200)!r}{safe_line(hint)}")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from tui.core.errors import UsageError
+from tui.core.nearest import did_you_mean
 from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 
 _SLOW_START_S = 30.0
@@ -18,8 +17,7 @@ def failing_way(name: str) -> FailOnPurpose:
         return FailOnPurpose(name)
     except ValueError:
         ways = [way.value for way in FailOnPurpose]
-        near = difflib.get_close_matches(name, ways, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
+        hint = did_you_mean(name, ways, shown=lambda way: f'"{way}"')
         raise UsageError(f'--fail: found "{name}", expected one of {", ".join(ways)}{hint}') from None
 
 

@@ -20,7 +20,8 @@ from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.settings import Settings, load_settings
 from tui.view.benches import Benches, LocalBenches
 from tui.view.bridge import BenchGone, Bridge, SnapshotArrived, SnapshotSource
-from tui.view.picker_app import PickerApp
+from tui.view.chrome import Chrome
+from tui.view.picker_actions import PickerActions
 from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
 from tui.view.screens.dialogs import Form, Question, leave_question
@@ -64,7 +65,7 @@ class Run:
     """The operator left before there was a bench to talk to."""
 
 
-class VrampApp(PickerApp):
+class VrampApp(Chrome):
     """Picker, launch, live; all I/O is the bridge's, the benches' or a thread's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,7 +74,9 @@ class VrampApp(PickerApp):
     ]
 
     def __init__(self, start: StartWish, benches: Benches, *, settings: Settings | None = None) -> None:
-        super().__init__(settings or Settings(), _OWNERS_OF_KEYS, benches)
+        super().__init__(settings or Settings(), _OWNERS_OF_KEYS)
+        self._benches = benches
+        self._picker_actions = PickerActions(self, benches, self.launch)
         self.farewell = ""
         """A line for the normal screen."""
         self._start = start
@@ -225,6 +228,10 @@ class VrampApp(PickerApp):
             self.notify(text, severity="information" if reply.ok else "warning", markup=False)
 
     # ---- the picker's wishes
+
+    def on_picker_screen_wanted(self, message: PickerScreen.Wanted) -> None:
+        """Do what takes files or questions."""
+        self._picker_actions.start(message)
 
     def on_picker_screen_launch(self, message: PickerScreen.Launch) -> None:
         """Launch a profile."""

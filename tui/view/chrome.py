@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -13,6 +12,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from tui.core.errors import UsageError
+from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
 from tui.profile.settings import Settings, settings_file
 from tui.view.ascii_filter import AsciiFilter
@@ -95,15 +95,13 @@ class Chrome(App[int]):
 def _known_theme(name: str, known: list[str]) -> str:
     if name in known:
         return name
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(THEMES)}"
-    raise UsageError(f"theme: found {name[:60]!r}; {hint}")
+    hint = did_you_mean(name, known, shown=repr, otherwise=f"; expected one of {', '.join(THEMES)}")
+    raise UsageError(f"theme: found {name[:60]!r}{hint}")
 
 
 def _known_keys(keys: dict[str, str], known: set[str]) -> dict[str, str]:
     for name in keys:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(sorted(known))}"
+            hint = did_you_mean(name, known, shown=repr, otherwise=f"; expected one of {', '.join(sorted(known))}")
             raise UsageError(f"{settings_file()}: keys.{safe_line(name, limit=60)}: unknown key binding{hint}")
     return keys

@@ -10,6 +10,7 @@ import math
 from datetime import datetime, timedelta
 
 from tui.core.clock import NS_PER_S
+from tui.core.durations import rough_duration
 
 MISSING = "–"
 
@@ -92,10 +93,7 @@ def rough(duration_s: float | None) -> str:
     """Return a time to come as people say it: 40 s, 7 min, 2 h 05 min."""
     if duration_s is None or not math.isfinite(duration_s):
         return MISSING
-    if duration_s < 90:
-        return f"{duration_s:.0f} s"
-    minutes = round(duration_s / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return rough_duration(duration_s)
 
 
 def wall_clock(started_at: str, started_at_ns: int, at_ns: int, time_scale: float = 1.0) -> str:

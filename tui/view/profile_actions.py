@@ -15,7 +15,7 @@ from textual.app import SuspendNotSupported
 
 from tui.core.errors import UsageError
 from tui.core.paths import user_profiles_dir
-from tui.profile.catalogue import ProfileEntry, entry_of, new_profile
+from tui.profile.catalogue import ProfileEntry, copy_profile, entry_of, new_profile
 from tui.profile.overrides import Overrides, apply
 from tui.view.screens.dialogs import Field, Form
 
@@ -23,33 +23,12 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
-async def copy_profile(entry: ProfileEntry) -> Path:
-    """Copy a profile into the user's own folder under its name and return the copy; never overwrites.
-
-    Raises UsageError when there is one already, or the folder cannot be written.
-    """
-    return await asyncio.to_thread(_copy, entry)
-
-
-def _copy(entry: ProfileEntry) -> Path:
-    path = user_profiles_dir() / f"{entry.path.stem}.toml"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(entry.path.read_bytes())
-    except FileExistsError:
-        raise UsageError(f"{path}: there is a profile of that name in your folder already") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    return path
-
-
 async def edit_profile(app: App[int], entry: ProfileEntry) -> Path:
     """Open a profile in the user's editor and return the file; a shipped one is copied to the user's folder first.
 
     Raises UsageError when there is no editor, or no way to give it the terminal.
     """
-    path = await copy_profile(entry) if entry.shipped else entry.path
+    path = await asyncio.to_thread(copy_profile, entry) if entry.shipped else entry.path
     return await open_editor(app, path)
 
 

@@ -82,7 +82,7 @@ def test_a_session_is_found_by_id_by_its_beginning_by_path_and_as_the_latest(tmp
     ("wanted", "told"),
     [
         ("2026", "several sessions begin with '2026': 2026-02-02-demo, 2026-01-01-demo"),
-        ("2026-01-05-demo", "the nearest are 2026-01-01-demo"),
+        ("2026-01-05-demo", "did you mean 2026-01-01-demo"),
         ("", "no session and no file is called ''"),
         ("zzz", "there are 2026-02-02-demo, 2026-01-01-demo"),
         ("\x1b[31m\x00", "no session and no file is called"),

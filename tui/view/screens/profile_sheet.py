@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from tui.core.durations import rough_duration
 from tui.core.safe_text import safe_line, safe_text
 from tui.preflight import Need, Preflight
 from tui.profile.catalogue import ProfileEntry
@@ -60,14 +61,6 @@ def command_lines(argv: Sequence[str], width: int) -> list[str]:
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
-def duration_in_words(seconds: float) -> str:
-    """Return e.g. "40 s", "7 min", "1 h 20 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def _problem_facts(entry: ProfileEntry) -> list[Fact]:
     count = len(entry.problems)
     place = f"{safe_line(str(entry.path), limit=200)}: "
@@ -116,7 +109,7 @@ def _grid_facts(load: LoadTable, check: Preflight | None) -> list[Fact]:
         ),
     ]
     if check and check.estimate_s is not None:
-        lines.append(_text(f"about {duration_in_words(check.estimate_s)} {check.estimate_by}"))
+        lines.append(_text(f"about {rough_duration(check.estimate_s)} {check.estimate_by}"))
     elif check:
         lines.append(_muted("how long it takes is not known beforehand"))
     return [Fact("grid", tuple(lines))]

@@ -11,6 +11,8 @@ from typing import TextIO
 
 from tui.core.errors import UsageError
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[TextIO]:
@@ -21,7 +23,7 @@ def atomic_file(path: Path) -> Iterator[TextIO]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, _NEW, 0o666)
         try:
             with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a descriptor, no path
                 yield file
@@ -31,4 +33,28 @@ def atomic_file(path: Path) -> Iterator[TextIO]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise _cannot_be_written(path, error) from None
+
+
+def write_new_file(path: Path, content: bytes) -> None:
+    """Write a file whose name is free. Raises FileExistsError where it is not, UsageError as `atomic_file` does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_be_written(path, error) from None
+    try:
+        os.close(os.open(path, _NEW, 0o666))  # the name is ours from here on
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _cannot_be_written(path, error) from None
+    try:
+        with atomic_file(path) as file:
+            file.buffer.write(content)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _cannot_be_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be written: {error.strerror or error}")
