@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -124,11 +124,19 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float) 
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--resume", metavar="SESSION", help="Go on with a session: measured cells stay.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Simulated servers: X times faster.")
+@click.option(
+    "--unkept",
+    type=click.Choice(["stop", "go-on"]),
+    default="stop",
+    show_default=True,
+    help="When the session file cannot be written: end the run, or go on in memory.",
+)
 def run(
     profiles: tuple[str, ...],
     out_dir: Path | None,
     as_json: bool,
     quiet: bool,
+    unkept: Literal["stop", "go-on"],
     resume: str | None,
     time_scale: float,
     **options: Any,
@@ -146,7 +154,7 @@ def run(
         specs = [_spec(name, overrides, time_scale) for name in profiles]
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
-    return headless.run(specs, headless.Output(as_json, quiet, out_dir))
+    return headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
 
 
 def _entry(name: str) -> ProfileEntry:

@@ -10,21 +10,24 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
 
+from tui import __version__
 from tui.core.durations import rough_duration
-from tui.core.errors import BenchLost, ExitCode, LaunchError
+from tui.core.errors import BenchLost, ExitCode, LaunchError, SessionError
 from tui.core.safe_text import safe_line
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
-from tui.link.protocol import BenchSpec, StopBench
+from tui.link.protocol import BenchSpec, Export, Results, StopBench
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
+from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
 REFRESH_HZ = 4.0
@@ -38,6 +41,8 @@ class Output:
     as_json: bool = False
     quiet: bool = False
     out_dir: Path | None = None
+    unkept: Literal["stop", "go-on"] = "stop"
+    """What to do when the session file cannot be written: end the run, or go on in memory."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,13 @@ class _Ending:
     error: str = ""
     """What else went wrong."""
     lost: bool = False
+    unkept: str = ""
+    """Why the session file does not hold everything."""
+    results: Results | None = None
+    """What the bench said was measured, at its end."""
+    exported: bool = False
+    snapshot: Snapshot | None = None
+    """The last one that was seen."""
 
 
 def run(specs: list[BenchSpec], output: Output) -> ExitCode:
@@ -74,6 +86,7 @@ _GRAVITY = [
 
 
 async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
+    spec = msgspec.structs.replace(spec, stop_when_unkept=output.unkept == "stop")
     ending = _Ending()
     narration = _Narration(spec, quiet=output.quiet)
     interrupt = asyncio.Event()
@@ -88,7 +101,7 @@ async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
         if interrupt.is_set():
             ending.interrupted = True
             narration.say("interrupted; what was measured is kept")
-        await _stop(link, ending)
+        await _stop(link, ending, output)
         following.cancel()
         waiting.cancel()
         await asyncio.gather(following, waiting, return_exceptions=True)
@@ -102,6 +115,7 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
     """Look on until the sweep is through or the server has failed for good."""
     async for snapshot in link.snapshots():
         narration.show(snapshot)
+        ending.snapshot = snapshot
         if snapshot.sweep.finished:
             return
         if snapshot.sweep.failed:
@@ -116,41 +130,68 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
     ending.lost = True
 
 
-async def _stop(link: BenchLink, ending: _Ending) -> None:
+async def _stop(link: BenchLink, ending: _Ending, output: Output) -> None:
+    """Let the bench end and tell what it measured; what no file holds is exported before it goes."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
-            await link.request(StopBench())
+            if output.out_dir is not None and ending.snapshot is not None and ending.snapshot.unkept:
+                reply = await link.request(Export(str(output.out_dir.absolute())))
+                ending.exported = reply.ok
+                ending.error = ending.error or ("" if reply.ok else reply.message)
+            reply = await link.request(StopBench())
+            ending.results, ending.unkept = reply.results, reply.message
     except (BenchLost, TimeoutError):
         ending.lost = True
 
 
 def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
     session_file = Path(spec.session_file)
-    with SessionReader(session_file) as reader:
-        cells = reader.cells_of_sweep()
-        if output.as_json:
-            click.echo(msgspec.json.encode(_as_json(spec, reader, cells)).decode())
-        else:
-            click.echo(grid_table(reader.meta, cells))
-    if output.out_dir is not None:
+    results = ending.results or _results_without_bench(session_file, ending.snapshot)
+    if output.as_json:
+        click.echo(msgspec.json.encode(_as_json(spec, results)).decode())
+    else:
+        click.echo(grid_table(results.meta, results.cells))
+    if output.out_dir is not None and not ending.exported:
         export_session(session_file, output.out_dir)
     if not output.quiet:
-        click.echo(f"session {spec.session_id}: {session_file}", err=True)
-    return _exit_code(ending, cells)
+        click.echo(f"session {spec.session_id}: {ending.unkept or session_file}", err=True)
+    return _exit_code(ending, output, results.cells)
 
 
-def _as_json(spec: BenchSpec, reader: SessionReader, cells: list[CellResult]) -> dict[str, object]:
+def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Results:
+    """Return what a bench that died had measured: as its file has it, else as it was last seen."""
+    try:
+        with SessionReader(session_file) as reader:
+            return Results(reader.meta, reader.cells_of_sweep())
+    except SessionError:
+        if snapshot is None:
+            raise
+    meta = SessionMeta(
+        session_id=snapshot.session_id,
+        started_at=snapshot.started_at,
+        started_at_ns=snapshot.started_at_ns,
+        vramp_version=__version__,
+        profile_name=snapshot.profile_name,
+        profile_title=snapshot.profile_title,
+        engine=snapshot.engine,
+        simulated=snapshot.simulated,
+        time_scale=snapshot.time_scale,
+    )
+    return Results(meta, [cell for cell in snapshot.grid.cells if not cell.outcome.is_open])
+
+
+def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
     return {
         "session": spec.session_id,
         "file": spec.session_file,
-        "simulated": reader.meta.simulated,
-        "time_scale": reader.meta.time_scale,
-        "profile": reader.meta.profile_name,
-        "cells": cells,
+        "simulated": results.meta.simulated,
+        "time_scale": results.meta.time_scale,
+        "profile": results.meta.profile_name,
+        "cells": results.cells,
     }
 
 
-def _exit_code(ending: _Ending, cells: list[CellResult]) -> ExitCode:
+def _exit_code(ending: _Ending, output: Output, cells: list[CellResult]) -> ExitCode:
     if ending.interrupted:
         return ExitCode.INTERRUPTED
     if ending.failure:
@@ -158,6 +199,9 @@ def _exit_code(ending: _Ending, cells: list[CellResult]) -> ExitCode:
         return LaunchError.exit_code
     if ending.error:
         click.echo(f"vramp: {safe_line(ending.error)}", err=True)
+        return ExitCode.UNEXPECTED
+    if ending.unkept and output.unkept == "stop":
+        click.echo(f"vramp: {safe_line(ending.unkept)}", err=True)
         return ExitCode.UNEXPECTED
     if ending.lost:
         click.echo("vramp: the bench went away; what it measured is in the session", err=True)
@@ -178,9 +222,14 @@ class _Narration:
         self._told = 0
         self._shown_width = 0
         self._phase: Phase | None = None
+        self._heard_ns = 0
 
     def show(self, snapshot: Snapshot) -> None:
-        """Tell how far it is."""
+        """Tell how far it is, and what became of the session file; errors even when quiet."""
+        for event in snapshot.log:
+            if event.source == "session" and event.at_ns > self._heard_ns:
+                self._heard_ns = event.at_ns
+                self.say(event.text, always=event.level == "error")
         if self._quiet:
             return
         if snapshot.server.phase is not self._phase:
@@ -192,9 +241,9 @@ class _Narration:
             self._told = snapshot.sweep.cells_done
             self.say(_progress_line(snapshot))
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, always: bool = False) -> None:
         """Print a line above the bar."""
-        if not self._quiet:
+        if always or not self._quiet:
             self._draw("")
             click.echo(safe_line(text), err=True)
 

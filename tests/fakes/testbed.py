@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tui.bench.clock import SessionClock
+from tui.bench.grid import Cell
 from tui.core.errors import LaunchError
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
@@ -163,6 +164,9 @@ class FakeTestbed:
 
     async def scrape(self) -> None:
         return None
+
+    def announce_sweep(self, cells: Sequence[Cell]) -> None:
+        self.announced = list(cells)
 
     def keep_cell(self, result: CellResult) -> None:
         self.kept.append(result)

@@ -25,14 +25,14 @@ from tui.core.clock import utc_now
 from tui.core.errors import LaunchError
 from tui.core.paths import socket_of
 from tui.engines.command_line import command_line
-from tui.link.protocol import BenchSpec
+from tui.link.protocol import BenchSpec, Results
 from tui.link.server import LinkServer
 from tui.metrics.cell import CellResult
 from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Mode, Profile
-from tui.session.export import export_session
+from tui.session.export import export_open_session, export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 from tui.session.store import SessionWriter
@@ -68,7 +68,8 @@ class Bench:
         earlier = _Earlier.of(Path(spec.session_file)) if spec.resume else _Earlier()
         self.snapshot_builder = _snapshot_builder_of(spec, self.profile, self.clock, started_at)
         self._meta = _meta_of(spec, self.profile, self.clock, started_at)
-        self.writer = SessionWriter(Path(spec.session_file), self._meta, resume=spec.resume)
+        self._loop = asyncio.get_running_loop()
+        self.writer = SessionWriter(Path(spec.session_file), self._meta, resume=spec.resume, on_event=self._hear_writer)
         path = Path(spec.profile_path) if spec.profile_path else None
         self.testbed = Testbed(self.profile, path, self.clock, self.writer, self.snapshot_builder)
         self.testbed.number_from(earlier.last_tag, earlier.last_request_id)
@@ -86,6 +87,7 @@ class Bench:
         )
         self._closed = False
         self._launching: asyncio.Task[None] | None = None
+        self._giving_up: asyncio.Task[None] | None = None
 
     async def run(self, on_ready: asyncio.Event) -> None:
         """Run the session to its end; `on_ready` is set once front ends can connect."""
@@ -116,9 +118,9 @@ class Bench:
             return
         self._closed = True
         self._complete_meta()
-        if self._launching is not None:
-            self._launching.cancel()
-            await asyncio.gather(self._launching, return_exceptions=True)
+        await self._stop_launching()
+        if self._giving_up is not None:
+            await asyncio.gather(self._giving_up, return_exceptions=True)
         await self.scheduler.close()
         await self.testbed.close()
         await asyncio.to_thread(self.writer.close, self.how_it_ended)
@@ -134,15 +136,55 @@ class Bench:
 
     async def export(self, folder: Path | None) -> Path:
         """Write the session as TOML and CSV into `folder`, or beside its file; return where. Raises VrampError."""
+        # A process of its own would be cleaner for the loop, but an export is rare and this thread yields to it.
+        return await asyncio.to_thread(self._export, folder)
+
+    def _export(self, folder: Path | None) -> Path:
         session_file = Path(self._spec.session_file)
         folder = folder or session_file.with_suffix("")
-        await asyncio.to_thread(self.writer.flush)
-        # A process of its own would be cleaner for the loop, but an export is rare and this thread yields to it.
-        await asyncio.to_thread(export_session, session_file, folder)
+        self.writer.flush()
+        if not self.writer.failure:
+            export_session(session_file, folder)
+        else:
+            with SessionReader(session_file, self.writer.in_memory()) as reader:
+                export_open_session(reader, folder)
         return folder
+
+    @property
+    def results(self) -> Results:
+        """What was measured, from memory: no file is needed for it."""
+        return Results(self.writer.meta, self.scheduler.results)
+
+    @property
+    def unkept(self) -> str:
+        """Why the session file does not hold everything; empty = it does."""
+        return self.writer.failure
+
+    def _hear_writer(self, text: str, level: str) -> None:
+        """Let the operator know at once what the writer's thread says of the session file."""
+        try:
+            self._loop.call_soon_threadsafe(self._tell_of_file, text, level)
+        except RuntimeError:
+            pass  # the loop has ended, and all front ends with it
+
+    def _tell_of_file(self, text: str, level: str) -> None:
+        self.testbed.say("session", text, level=level)
+        if level == "error" and self._spec.stop_when_unkept and not self._closed and self._giving_up is None:
+            self._giving_up = asyncio.create_task(self._give_up(), name="give-up")
+
+    async def _give_up(self) -> None:
+        await self._stop_launching()
+        await self.scheduler.give_up("the run was ended, since its session cannot be kept")
+
+    async def _stop_launching(self) -> None:
+        if self._launching is not None:
+            self._launching.cancel()
+            await asyncio.gather(self._launching, return_exceptions=True)
 
     def launch(self) -> None:
         """Launch the server, then begin what the session is to begin with; returns at once."""
+        if self._spec.stop_when_unkept and self.writer.failure:
+            return
         if self._launching is None or self._launching.done():
             self._launching = asyncio.create_task(self._launch(), name="launch")
 
@@ -192,6 +234,7 @@ class Bench:
             sweep=scheduler.sweep_status,
             gpu_note=self.testbed.gpu_note,
             notice=self.writer.failure or self.snapshot_builder.notice,
+            unkept=self.writer.failure,
         )
 
     def _server_status(self) -> ServerStatus:

@@ -31,6 +31,14 @@ class RunningSession(Protocol):
     def launch(self) -> None:
         """Launch the server; returns at once."""
 
+    @property
+    def results(self) -> p.Results:
+        """What was measured."""
+
+    @property
+    def unkept(self) -> str:
+        """Why the session file does not hold everything; empty = it does."""
+
     async def export(self, folder: Path | None) -> Path:
         """Write the session out; return where. Raises VrampError."""
 
@@ -52,7 +60,9 @@ class CommandExecutor:
         """Carry a command out; a failure that the operator can understand is the reply."""
         async with self._turn:
             try:
-                return p.Reply(0, True, await self._carry_out(command) or "")
+                message = await self._carry_out(command) or ""
+                results = self._session.results if isinstance(command, p.StopBench) else None
+                return p.Reply(0, True, message, results)
             except VrampError as error:
                 return p.Reply(0, False, str(error))
 
@@ -86,6 +96,7 @@ class CommandExecutor:
             case p.StopBench():
                 await self._session.close()
                 asyncio.get_running_loop().call_soon(self._session.end, "stopped by the operator")
+                return self._session.unkept
             case _:
                 raise VrampError("the bench does not know this command")
         return None

@@ -76,6 +76,12 @@ class Scheduler:
         self._set_users_wanted(0)
         await self._begin("idle", self._operate(0, cut=True))
 
+    async def give_up(self, why: str) -> None:
+        """End whatever is under way, and all that was still to be measured, for a cause outside the server."""
+        await self.stop()
+        self._sweep_failed = why
+        self._testbed.show_notice(why)
+
     async def close(self) -> None:
         """End whatever is under way; the server and the load may be gone already."""
         if self._task is not None:
@@ -88,6 +94,11 @@ class Scheduler:
     def grid(self) -> Grid:
         """Return the grid that is shown: the one being filled."""
         return self.grids[self.shown_mode]
+
+    @property
+    def results(self) -> list[CellResult]:
+        """Return what is known of each cell of the profile's mode, in the order of the axes."""
+        return [cell for cell in self.grids[self._testbed.profile.load.mode].results if not cell.outcome.is_open]
 
     @property
     def sweep_status(self) -> SweepStatus:
@@ -171,6 +182,7 @@ class Scheduler:
         self.shown_mode = mode
         grid = self.grids[mode]
         deaths: dict[Cell, int] = {}
+        self._testbed.announce_sweep(grid.open_cells())
         await self._send_home()
         for cell in grid.open_cells():
             # Said before anything else: what cannot fit is not implied by what ran out of memory.

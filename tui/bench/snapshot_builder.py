@@ -114,6 +114,7 @@ class SnapshotBuilder:
         sweep: SweepStatus,
         gpu_note: str,
         notice: str,
+        unkept: str = "",
     ) -> Snapshot:
         """Put the snapshot together."""
         return Snapshot(
@@ -151,4 +152,5 @@ class SnapshotBuilder:
             requests_failed=list(self.failed),
             log=list(self.log),
             notice=notice,
+            unkept=unkept,
         )

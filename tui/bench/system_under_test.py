@@ -98,6 +98,9 @@ class SystemUnderTest(Protocol):
     async def scrape(self) -> ServerMetrics | None:
         """Read the server's own figures now."""
 
+    def announce_sweep(self, cells: Sequence[Cell]) -> None:
+        """Say what room measuring these cells will take, and whether it is there."""
+
     def keep_cell(self, result: CellResult) -> None:
         """Keep the result of a cell."""
 

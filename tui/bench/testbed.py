@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
+from tui.bench.grid import Cell
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.vram import VramReturn
@@ -33,6 +35,7 @@ from tui.metrics.summary import CellSummary
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
+from tui.session.room import bytes_needed, free_bytes, in_words
 from tui.session.store import SessionWriter
 
 _log = logging.getLogger(__name__)
@@ -279,6 +282,15 @@ class Testbed:
     def gpu_note(self) -> str:
         """Return why there are no GPU readings; empty when there are."""
         return self._sampling.unavailable
+
+    def announce_sweep(self, cells: Sequence[Cell]) -> None:
+        """Say what room measuring these cells will take in the session file, and whether it is there."""
+        folder = self.writer.path.parent
+        needed, free = bytes_needed(self.profile.load, cells), free_bytes(folder)
+        text = f"this sweep will need about {in_words(needed)} in {folder}"
+        if free is not None:
+            text += f", where {in_words(free)} are free"
+        self.say("session", text, level="warning" if free is not None and free < needed else "info")
 
     def keep_cell(self, result: CellResult) -> None:
         """Keep the result of a cell."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import Snapshot
+from tui.session.meta import SessionMeta
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
@@ -81,7 +83,10 @@ class Linger(msgspec.Struct, frozen=True, tag="linger"):
 
 
 class StopBench(msgspec.Struct, frozen=True, tag="stop-bench"):
-    """Cut the load, stop the server, close the session, end the process; answered when all that is done."""
+    """Cut the load, stop the server, close the session, end the process; answered when all that is done.
+
+    The reply has the results, and in its message what could not be kept of them.
+    """
 
 
 Command = (
@@ -108,12 +113,21 @@ class Request(msgspec.Struct, frozen=True):
     command: Command
 
 
+class Results(msgspec.Struct, frozen=True):
+    """What a session came to, as its bench knows it, whatever became of its file."""
+
+    meta: SessionMeta
+    cells: list[CellResult]
+    """The latest result of each cell of the profile's mode, in the order of the axes."""
+
+
 class Reply(msgspec.Struct, frozen=True, tag="reply"):
     """The answer to one request."""
 
     number: int
     ok: bool
     message: str = ""
+    results: Results | None = None
 
 
 class SnapshotFrame(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -142,3 +156,5 @@ class BenchSpec(msgspec.Struct, frozen=True, kw_only=True):
     time_scale: float = 1.0
     resume: bool = False
     """Go on with an existing session file: cells measured already are not measured again."""
+    stop_when_unkept: bool = False
+    """Give up when the session file cannot be written, instead of going on in memory."""

@@ -108,7 +108,7 @@ class LinkServer:
         while (body := await read_frame(reader)) is not None:
             request = decoder.decode(body)
             reply = await self._reply(front_end, request.command)
-            front_end.send(self._encoder.encode(Reply(request.number, reply.ok, reply.message)))
+            front_end.send(self._encoder.encode(msgspec.structs.replace(reply, number=request.number)))
             with contextlib.suppress(ConnectionError):
                 await front_end.writer.drain()
 

@@ -207,3 +207,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Oldest first."""
     notice: str = ""
     """One sentence for the operator, e.g. that a session file cannot be written."""
+    unkept: str = ""
+    """Why the session file does not hold everything; empty = it does."""

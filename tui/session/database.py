@@ -1,4 +1,4 @@
-"""Reading the SQLite side of a session file. With `store`, which writes it, the only importer of sqlite3.
+"""Reading the SQLite side of a session file. With `session_file`, which writes it, the only importer of sqlite3.
 
 Whatever is in a file is untrusted (see `tables`); a mistake in it is a SessionError, never another exception.
 """
@@ -40,10 +40,10 @@ class SessionDatabase:
     For `tui.session.reader`, which everybody else uses.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open `path`, which may be being written, or be left by a killed writer."""
+    def __init__(self, path: Path, connection: sqlite3.Connection | None = None) -> None:
+        """Open `path`, which may be being written, or be left by a killed writer; or read `connection` in its stead."""
         self.path = path
-        self._connection = self._open()
+        self._connection = self._open() if connection is None else _guarded(connection)
         try:
             with self._errors():
                 self._check()
@@ -164,7 +164,10 @@ class SessionDatabase:
 
 
 def _connected(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0)
+    return _guarded(sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0))
+
+
+def _guarded(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)

@@ -28,14 +28,19 @@ def export_session(path: Path, folder: Path, *, formats: Sequence[str] = ("toml"
         raise UsageError(f"format: found {unknown[0]}, expected one of {', '.join(FORMATS)}")
     if path.suffix == ".toml":
         return _from_toml(imported.read(path), path, folder, formats)
-    written: list[Path] = []
     with SessionReader(path) as reader:
-        if "toml" in formats:
-            export_toml.write(reader, folder / TOML_FILE)
-            written.append(folder / TOML_FILE)
-        if "csv" in formats:
-            written += export_csv.write(reader, folder)
-        return written + _write_grids(reader.meta, reader.cells(), folder, formats)
+        return export_open_session(reader, folder, formats=formats)
+
+
+def export_open_session(reader: SessionReader, folder: Path, *, formats: Sequence[str] = ("toml", "csv")) -> list[Path]:
+    """Write a session that is open for reading into `folder`; return what was written. Raises as `export_session`."""
+    written: list[Path] = []
+    if "toml" in formats:
+        export_toml.write(reader, folder / TOML_FILE)
+        written.append(folder / TOML_FILE)
+    if "csv" in formats:
+        written += export_csv.write(reader, folder)
+    return written + _write_grids(reader.meta, reader.cells(), folder, formats)
 
 
 def _from_toml(session: ExportedSession, path: Path, folder: Path, formats: Sequence[str]) -> list[Path]:

@@ -52,7 +52,10 @@ class SessionLock:
 
     def release(self) -> None:
         """Let go and leave nothing behind."""
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:
+            pass  # its folder is gone, or has become read-only: the kernel lets go all the same
         os.close(self._descriptor)
 
 

@@ -39,6 +39,12 @@ class SessionMeta(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     """Machine and versions, by name."""
 
+    def on_first_start(self, first: SessionMeta) -> SessionMeta:
+        """Return this with the id and start of `first`: a session that is resumed goes on under its first start."""
+        return msgspec.structs.replace(
+            self, session_id=first.session_id, started_at=first.started_at, started_at_ns=first.started_at_ns
+        )
+
 
 class SessionEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How a session was closed."""

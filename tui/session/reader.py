@@ -16,6 +16,7 @@ from tui.profile.schema import Profile
 from tui.session.database import SessionDatabase
 from tui.session.lock import is_live
 from tui.session.meta import SessionEnd, SessionMeta
+from tui.session.session_file import MemorySession
 from tui.session.tables import CELLS, EVENTS, GPUS, REQUESTS, SERIES
 
 ALWAYS_NS = 2**63 - 1
@@ -38,10 +39,12 @@ class SessionReader:
     newest so many. Iterators read as they go; what they yield is in the order of time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, in_memory: MemorySession | None = None) -> None:
+        """Open the file at `path`, or in its stead a copy in memory, which is of a session that goes on."""
         self.path = path
-        live = is_live(path)  # asked first: a session that is closed meanwhile has ended, and was not killed
-        self._database = SessionDatabase(path)
+        # Asked first: a session that is closed meanwhile has ended, and was not killed.
+        live = in_memory is not None or is_live(path)
+        self._database = SessionDatabase(path, None if in_memory is None else in_memory.connection)
         try:
             self.meta: SessionMeta = self._database.meta()
             if not MIN_TIME_SCALE <= self.meta.time_scale <= MAX_TIME_SCALE:

@@ -1,18 +1,19 @@
-"""Writing the session file: one SQLite database per session, filled as things happen.
+"""Writing a session: one SQLite file, filled as things happen.
 
 The bench calls `add_*` from any thread, which never waits for the disk; a thread of the writer's own commits
 at most every 0.5 s, so that a SIGKILL of the bench loses less than a second. The file is in WAL mode while it is being
-written (readers never wait either) and a plain single file afterwards. A disk that cannot be written stops nothing:
-`failure` says so, what comes meanwhile is kept in memory up to a limit, counted beyond it, and written when it can be.
+written (readers never wait either) and a plain single file afterwards.
+
+A disk that cannot be written stops nothing here: `failure` says so, `on_event` is told at once, what comes meanwhile
+is kept in memory up to a limit, counted beyond it, and written when it can be. A file that could not be made is tried
+again, and one that was taken away is made anew, whole. `in_memory` gives a copy of everything for an export elsewhere.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,26 +25,35 @@ from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import ServerStatus
-from tui.session.database import APPLICATION_ID, FORMAT_VERSION, SessionDatabase, column_names
-from tui.session.lock import SessionLock
-from tui.session.meta import SessionEnd, SessionMeta, axis_shift_ns
+from tui.session.meta import SessionEnd, SessionMeta
 from tui.session.redaction import without_secrets
-from tui.session.tables import TABLES, rows_by_target
+from tui.session.session_file import Batch, Kept, MemorySession, SessionFile
 
 __all__ = ["SessionMeta", "SessionWriter"]
 
 COMMIT_EVERY_S = 0.5
 RETRY_EVERY_S = 5.0
-MAX_PENDING = 50_000
+# A request with a hundred tokens takes about 1 kB.
+MAX_PENDING = 200_000
 CLOSE_TIMEOUT_S = 30.0
 
-Kept = RequestRecord | SeriesPoint | GpuReading | CellResult | Event | ServerStatus
+OnEvent = Callable[[str, str], None]
+"""(text, level): what the operator is to know of the session file; called from the writer's thread."""
+
+_UNWRITABLE = (OSError, sqlite3.OperationalError, sqlite3.DatabaseError, SessionError)
 
 
 class SessionWriter:
-    """The one writer of a session file. No method but the constructor raises."""
+    """The one writer of a session file. No method but the constructor and `in_memory` raises."""
 
-    def __init__(self, path: Path, meta: SessionMeta, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        meta: SessionMeta,
+        *,
+        resume: bool = False,
+        on_event: OnEvent = lambda text, level: None,
+    ) -> None:
         """Make the file, or with `resume` go on with it.
 
         Raises SessionError when another bench writes it, when it exists already (without `resume`) or is no session
@@ -54,27 +64,35 @@ class SessionWriter:
         """"" or why nothing can be written now, or what was lost, in one sentence for the operator."""
         self.lost = 0
         """How many values were lost because the file could not be written."""
+        self._on_event = on_event
         self._start_ns, self._time_scale = meta.started_at_ns, meta.time_scale
         self._shift_ns = 0
         self._earlier: SessionMeta | None = None
+        self._failing = False
         self._flush_wanted = False
         self._last_server: ServerStatus | None = None
-        self._pending: list[tuple[int, Kept]] = []
-        self._meta: SessionMeta | None = without_secrets(meta)
+        self._pending: Batch = []
+        self._meta = without_secrets(meta)
+        self._meta_is_new = False
         self._end: SessionEnd | None = None
         self._changed = threading.Condition()
-        self._connection: sqlite3.Connection | None = None
-        self._lock: SessionLock | None = None
+        self._disk = threading.Lock()
+        """Held while the file, or what stands in for it, is used."""
+        self._file: SessionFile | None = None
+        self._taken_away: MemorySession | None = None
+        """What a file held that was taken away, until there is another."""
         try:
-            self._lock = SessionLock(path)
-            self._connection = self._open(resume)
+            self._file = SessionFile(path, self._meta, resume=resume, now_ns=self._session_ns())
+            self._shift_ns, self._earlier = self._file.shift_ns, self._file.earlier
         except (OSError, sqlite3.Error) as error:
             self._fail(error)
-        except SessionError:
-            self._release()
-            raise
         self._thread = threading.Thread(target=self._run, name="session-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def meta(self) -> SessionMeta:
+        """What the session says of itself, without secrets."""
+        return self._meta
 
     def add_requests(self, records: Sequence[RequestRecord]) -> None:
         """Keep finished requests."""
@@ -109,7 +127,9 @@ class SessionWriter:
     def set_meta(self, meta: SessionMeta) -> None:
         """Replace what the session says of itself, e.g. when the command line became known."""
         with self._changed:
-            self._meta = self._on_first_start(without_secrets(meta))
+            meta = without_secrets(meta)
+            self._meta = meta if self._earlier is None else meta.on_first_start(self._earlier)
+            self._meta_is_new = True
             self._changed.notify_all()
 
     def flush(self) -> None:
@@ -118,6 +138,24 @@ class SessionWriter:
             self._flush_wanted = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._flush_wanted or not self._thread.is_alive())
+
+    def in_memory(self) -> MemorySession:
+        """Return a copy of everything, what the file could not take included. Raises SessionError.
+
+        Takes as long, and as much memory, as the session is large.
+        """
+        with self._disk:
+            try:
+                if self._file is not None:
+                    copy = self._file.in_memory()
+                else:
+                    copy = self._taken_away.copy() if self._taken_away else MemorySession.empty(self._meta)
+                with self._changed:
+                    pending, meta = list(self._pending), self._meta
+                copy.write(pending, meta, self._shift_ns)
+            except (OSError, sqlite3.Error) as error:
+                raise SessionError(f"{self.path}: {safe_line(str(error), limit=200)}") from None
+        return copy
 
     def close(self, ended_how: str) -> None:
         """Write what is left, leave one plain file, let go of the lock. Harmless when called again."""
@@ -143,15 +181,16 @@ class SessionWriter:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending or self._meta or self._end or self._flush_wanted)
-                pause_s = RETRY_EVERY_S if self.failure else COMMIT_EVERY_S
+                self._changed.wait_for(lambda: self._pending or self._meta_is_new or self._end or self._flush_wanted)
+                pause_s = RETRY_EVERY_S if self._failing else COMMIT_EVERY_S
                 self._changed.wait_for(lambda: self._end or self._flush_wanted, pause_s)
-                batch, self._pending = self._pending, []
-                meta, self._meta = self._meta, None
                 end, flushing = self._end, self._flush_wanted
-            self._write(batch, meta, end)
-            if end is not None:
-                self._finish(end)
+            with self._disk:
+                with self._changed:
+                    batch, self._pending = self._pending, []
+                self._write(batch, end)
+                if end is not None:
+                    self._finish(end)
             with self._changed:
                 self._flush_wanted = self._flush_wanted and not flushing
                 self._changed.notify_all()
@@ -162,128 +201,66 @@ class SessionWriter:
         """Return the session time: with a time scale it runs so many times faster than the monotonic clock."""
         return self._start_ns + round((now_ns() - self._start_ns) * self._time_scale)
 
-    def _write(self, batch: list[tuple[int, Kept]], meta: SessionMeta | None, end: SessionEnd | None) -> None:
-        if self._connection is None:
-            self.lost += len(batch)
-            return
+    def _write(self, batch: Batch, end: SessionEnd | None) -> None:
+        meta = self._meta
         try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                _write_batch(self._connection, batch, self._shift_ns)
-                _write_facts(self._connection, meta)
-                _write_facts(self._connection, end)
-        except sqlite3.OperationalError as error:
+            self._opened().write(batch, meta if self._meta_is_new else None, end, shift_ns=self._shift_ns)
+        except _UNWRITABLE as error:
             self._fail(error)
             with self._changed:
                 self._pending = batch + self._pending
-                self._meta = self._meta or meta
         except Exception as error:  # a value SQLite cannot hold must not end the thread, nor take others with it
             if len(batch) <= 1:
                 self.lost += len(batch)
                 self._fail(error)
                 return
             for one in batch:
-                self._write([one], None, None)
-            self._write([], meta, end)
+                self._write([one], None)
+            self._write([], end)
         else:
-            self.failure = f"{self.path.name}: {self.lost} values could not be kept" if self.lost else ""
-            if not self.path.exists():
-                self.failure = f"the session is not being kept: {self.path} was removed"
+            self._meta_is_new = self._meta_is_new and self._meta is not meta
+            self._succeed()
+
+    def _opened(self) -> SessionFile:
+        """Return the file; make it where it could not be made before, or was taken away meanwhile."""
+        if self._file is not None and not self._file.in_place:
+            self._taken_away = self._file.in_memory()
+            gone, self._file = self._file, None
+            gone.close()
+            self._on_event(f"the session file was taken away; it is made anew: {self.path}", "warning")
+        if self._file is None:
+            if self._taken_away is not None:
+                self._file = SessionFile.restored(self.path, self._meta, self._taken_away)
+            else:
+                self._file = SessionFile(self.path, self._meta)
+            self._taken_away = None
+        return self._file
 
     def _fail(self, error: Exception) -> None:
-        self.failure = f"the session is not being kept: {self.path}: {safe_line(str(error), limit=200)}"
+        self._failing = True
+        reason = safe_line(getattr(error, "strerror", None) or str(error), limit=200)
+        self._tell_failure(f"the session is not being kept: {self.path}: {reason}")
+
+    def _succeed(self) -> None:
+        if self._failing:
+            self._failing = False
+            self._on_event(f"the session is being kept again: {self.path}", "info")
+        self._tell_failure(f"{self.path.name}: {self.lost} values could not be kept" if self.lost else "")
+
+    def _tell_failure(self, failure: str) -> None:
+        if failure and failure != self.failure:
+            self._on_event(failure, "error")
+        self.failure = failure
 
     def _finish(self, end: SessionEnd) -> None:
-        if self._pending:
+        with self._changed:
+            left, self._pending = self._pending, []
+        if left:
             # The disk is full. The requests are by far the most; without them the results may still fit.
-            essential: list[tuple[int, Kept]] = [
-                (at_ns, value) for at_ns, value in self._pending if not isinstance(value, RequestRecord)
-            ]
-            self.lost += len(self._pending) - len(essential)
-            self._pending = []
-            self._write(essential, None, end)
+            essential: Batch = [(at_ns, value) for at_ns, value in left if not isinstance(value, RequestRecord)]
+            self.lost += len(left) - len(essential)
+            self._write(essential, end)
             self.lost += len(self._pending)
-        if self._connection is not None:
-            try:
-                self._connection.execute("PRAGMA busy_timeout=500")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                self._connection.execute("PRAGMA journal_mode=DELETE")
-            except sqlite3.Error:
-                pass  # a reader has it open, or the disk is full: nothing is lost, what is left lies in -wal
-        self._release()
-
-    def _release(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _open(self, resume: bool) -> sqlite3.Connection:
-        existed = self.path.exists()
-        if existed and not resume:
-            raise SessionError(f"{self.path}: this session exists already")
-        if existed:
-            self._join_earlier_part()
-        else:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        try:
-            _prepare(connection, self._meta)
-            self._meta = None
-        except sqlite3.Error:
-            connection.close()
-            if not existed:
-                self.path.unlink(missing_ok=True)
-            raise
-        return connection
-
-    def _join_earlier_part(self) -> None:
-        with SessionDatabase(self.path) as before:
-            self._earlier = before.meta()
-            last_ns = before.last_ns()
-        self._shift_ns = axis_shift_ns(self._earlier, last_ns, self._session_ns(), datetime.now(UTC))
-        self._meta = self._meta and self._on_first_start(self._meta)
-
-    def _on_first_start(self, meta: SessionMeta) -> SessionMeta:
-        """A session that is resumed goes on under its first start: its time axis begins there."""
-        first = self._earlier or meta
-        return msgspec.structs.replace(
-            meta, session_id=first.session_id, started_at=first.started_at, started_at_ns=first.started_at_ns
-        )
-
-
-def _prepare(connection: sqlite3.Connection, meta: SessionMeta | None) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
-        connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT)")
-        connection.execute("CREATE TABLE IF NOT EXISTS server (at_ns INTEGER, status TEXT)")
-        connection.execute("DELETE FROM meta WHERE key = 'ended'")
-        _write_facts(connection, meta)  # at once, so that what a reader finds is a session from the first moment
-        for table in TABLES:
-            declared = table.declarations()
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {table.name} ({', '.join(declared.values())})")
-            for name in declared.keys() - set(column_names(connection, table.name)):
-                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {declared[name]}")
-            connection.execute(f"CREATE INDEX IF NOT EXISTS {table.name}_by_time ON {table.name} ({table.time_column})")
-
-
-def _write_batch(connection: sqlite3.Connection, batch: list[tuple[int, Kept]], shift_ns: int) -> None:
-    for target, rows in rows_by_target(batch, shift_ns).items():
-        marks = ", ".join("?" * len(rows[0]))
-        connection.executemany(f"INSERT INTO {target} VALUES ({marks})", rows)  # noqa: S608 - our own names
-
-
-def _write_facts(connection: sqlite3.Connection, facts: SessionMeta | SessionEnd | None) -> None:
-    if facts is None:
-        return
-    pairs = {"ended": facts} if isinstance(facts, SessionEnd) else msgspec.structs.asdict(facts)
-    connection.executemany(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [(key, msgspec.json.encode(value).decode()) for key, value in pairs.items()],
-    )
+        if self._file is not None:
+            self._file.close()
+            self._file = None

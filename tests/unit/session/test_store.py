@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -234,15 +235,62 @@ def test_nothing_is_written_through_a_link_that_lies_in_the_way(tmp_path: Path) 
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_session_that_is_removed_under_its_bench_is_told(tmp_path: Path) -> None:
+def test_a_session_that_is_removed_under_its_bench_is_told_and_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.vramp"
-    writer = SessionWriter(path, made.meta())
-    writer.flush()
-    path.unlink()
+    told: list[tuple[str, str]] = []
+    writer = SessionWriter(path, made.meta(), on_event=lambda text, level: told.append((text, level)))
     writer.add_event(made.event(1))
     writer.flush()
-    assert "was removed" in writer.failure
+    path.unlink()
+    writer.add_event(made.event(2))
+    writer.flush()
+    assert [level for _, level in told] == ["warning"] and "was taken away" in told[0][0]
+    writer.add_event(made.event(3))
     writer.close("finished")
+    assert writer.failure == ""
+    with SessionReader(path) as reader:
+        assert list(reader.events()) == [made.event(1), made.event(2), made.event(3)]
+        assert reader.state is SessionState.ENDED
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.vramp"]
+
+
+def test_what_a_removed_file_held_outlives_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    writer = SessionWriter(folder / "a.vramp", made.meta())
+    writer.add_event(made.event(1))
+    writer.flush()
+    shutil.rmtree(folder)
+    folder.write_text("")  # nothing can be made in there any more
+    writer.add_event(made.event(2))
+    writer.flush()
+    assert "not being kept" in writer.failure
+    with SessionReader(writer.path, writer.in_memory()) as reader:
+        assert list(reader.events()) == [made.event(1), made.event(2)]
+    folder.unlink()
+    writer.close("finished")
+    with SessionReader(writer.path) as reader:
+        assert list(reader.events()) == [made.event(1), made.event(2)]
+
+
+def test_a_file_that_could_not_be_made_at_the_start_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told: list[str] = []
+    writer = SessionWriter(
+        tmp_path / "file" / "a.vramp", made.meta(), on_event=lambda text, level: told.append(f"{level}: {text}")
+    )
+    writer.add_event(made.event(1))
+    writer.flush()
+    assert len(told) == 1 and told[0].startswith("error: the session is not being kept")
+    with SessionReader(writer.path, writer.in_memory()) as reader:
+        assert list(reader.events()) == [made.event(1)]
+        assert reader.state is SessionState.RUNNING and reader.meta.session_id == made.meta().session_id
+    (tmp_path / "file").unlink()
+    writer.add_event(made.event(2))
+    writer.flush()
+    assert told[1].startswith("info: the session is being kept again") and writer.failure == ""
+    writer.close("finished")
+    with SessionReader(writer.path) as reader:
+        assert list(reader.events()) == [made.event(1), made.event(2)]
 
 
 def test_a_value_that_cannot_be_kept_does_not_stop_the_rest(tmp_path: Path) -> None:
