@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 from ground import compiled, gap_errors_ms, paced_server, quantiles, sends, ttft_excess_ms, waited_s
 
+from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
@@ -56,7 +57,7 @@ class Run:
         self.progress: list[LoadProgress] = []
         self.events = 0
         self.pool = LoadPool(
-            LoadTarget(f"{'https' if settings.tls else 'http'}://127.0.0.1:{port}", verify=False),
+            LoadTarget(address_of(f"{'https' if settings.tls else 'http'}://127.0.0.1:{port}"), verify=False),
             on_records=self.records.extend,
             on_progress=self._take,
             on_event=print,

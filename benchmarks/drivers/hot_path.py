@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 
+from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.load.connection import Address, TcpConnection
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
@@ -66,7 +67,7 @@ class Fed(TcpConnection):
 
 def main(events: int) -> None:
     loop = asyncio.new_event_loop()
-    context = WorkerContext(loop, Begin(LoadTarget("http://127.0.0.1:1"), 1))
+    context = WorkerContext(loop, Begin(LoadTarget(address_of("http://127.0.0.1:1")), 1))
     context.configure(Configure(SHAPE, PromptSource(TOKEN_IDS, pack_token_ids(range(200, 1200))), 1))
     requester = Requester(context, 1, lambda record, retry_after_s: None)
     connection = Fed(loop, context, requester)

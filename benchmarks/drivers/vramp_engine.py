@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.load.pool import LoadPool, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
@@ -23,7 +24,7 @@ from tui.metrics.record import RequestRecord
 async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max_workers: int) -> int:
     records: list[RequestRecord] = []
     pool = LoadPool(
-        LoadTarget(url),
+        LoadTarget(address_of(url)),
         on_records=records.extend,
         on_progress=lambda _: None,
         on_event=lambda event: print(event.text),

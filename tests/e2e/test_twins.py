@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.conftest import World
 from tests.e2e.simulated import SimulatedServer, simulated
+from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
 from tui.engines.simulated import SimulatedEngine
 from tui.load.pool import LoadPool
@@ -38,7 +39,10 @@ async def burst_over_http(server: SimulatedServer, profile: Profile, users: int,
     assert profile.server is not None
     records: list[RequestRecord] = []
     pool = LoadPool(
-        LoadTarget(server.url), on_records=records.extend, on_progress=lambda _: None, on_event=lambda _: None
+        LoadTarget(address_of(server.url)),
+        on_records=records.extend,
+        on_progress=lambda _: None,
+        on_event=lambda _: None,
     )
     shape = SimulatedEngine().request_shape(
         model=profile.server.model,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
+from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.load.wire import (
@@ -94,7 +95,7 @@ async def in_process_worker(
 ) -> AsyncIterator[InProcessWorker]:
     """Run a worker within the block, configured."""
     fake = InProcessWorker()
-    target = LoadTarget(base_url, api_key_env, verify, request_timeout_s)
+    target = LoadTarget(address_of(base_url), api_key_env, verify, request_timeout_s)
     worker = fake.worker = Worker(asyncio.get_running_loop(), cast("asyncio.StreamWriter", fake), Begin(target, 1))
     try:
         await worker.start()

@@ -108,8 +108,8 @@ class ScriptedServer:
                 await writer.drain()
             case ReadRequest():
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                self.requests.append(head + await reader.readexactly(length))
+                _, has_body, length = head.lower().partition(b"content-length: ")
+                self.requests.append(head + await reader.readexactly(int(length.split(b"\r\n")[0]) if has_body else 0))
             case Close():
                 writer.close()
                 await writer.wait_closed()

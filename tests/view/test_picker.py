@@ -130,7 +130,7 @@ async def test_attach_puts_the_load_of_the_profile_on_a_url(shell: Shell) -> Non
         await until(pilot, lambda: isinstance(app.screen, Form))
         await pilot.press(*"nonsense", "enter", "enter")
         await pilot.pause()
-        assert "expected a URL" in str(app.screen.query_one(".problem", Static).content)
+        assert "expected http://" in str(app.screen.query_one(".problem", Static).content)
         first, last = app.screen.query(Input)
         first.value = "http://10.1.1.1:8000/v1/"
         last.focus()
@@ -138,7 +138,7 @@ async def test_attach_puts_the_load_of_the_profile_on_a_url(shell: Shell) -> Non
         await until(pilot, lambda: bool(shell.benches.launched))
         profile = shell.benches.launched[0][0].profile
         assert profile is not None and profile.server is None and profile.attach is not None
-        assert profile.attach.base_url == "http://10.1.1.1:8000"
+        assert profile.attach.base_url == "http://10.1.1.1:8000/v1/"
         assert profile.load.users == [1, 2, 4, 8, 16, 32, 64, 128]
 
 

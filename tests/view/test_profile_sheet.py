@@ -27,9 +27,9 @@ def test_an_option_and_its_value_stay_on_one_line() -> None:
 @pytest.mark.parametrize(
     ("url", "key", "message"),
     [
-        ("ftp://host", "", "expected a URL"),
-        ("http://", "", "expected a URL"),
-        ("http://me:secret@host:8000", "", "kept in the session"),
+        ("ftp://host", "", "expected http://"),
+        ("http://", "", "expected http://"),
+        ("http://me:secret@host:8000", "", "kept in every session"),
         ("http://host:8000", "NO_SUCH_VARIABLE_AT_ALL", "no environment variable"),
     ],
 )

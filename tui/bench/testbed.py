@@ -78,7 +78,6 @@ class Testbed:
         self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
-        self._pool_url = ""
         self._sampling = sampling_for(
             profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
         )
@@ -170,18 +169,18 @@ class Testbed:
             await asyncio.gather(self._measuring_client, return_exceptions=True)
 
     async def _start_pool(self) -> None:
-        if self.pool is not None:
-            if self._pool_url == self.supervisor.base_url:
-                return
-            await self.pool.stop()
         attach = self.profile.attach
-        self._pool_url = self.supervisor.base_url
+        assert self.supervisor.address is not None
         target = LoadTarget(
-            base_url=self.supervisor.base_url,
+            address=self.supervisor.address,
             api_key_env=self.supervisor.api_key_env,
-            verify=attach.verify if attach else True,
+            verify=attach.verify if attach else False,  # the certificate of a server of ours is the profile's own
             request_timeout_s=self.profile.load.request_timeout_s / self.clock.time_scale,
         )
+        if self.pool is not None:
+            if self.pool.target == target:
+                return
+            await self.pool.stop()
         self.pool = LoadPool(
             target,
             on_records=self._take_records,

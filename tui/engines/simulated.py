@@ -31,7 +31,7 @@ class SimulatedEngine(VllmEngine):
         argv.append(f"--{ACCESS_LOG_FLAG}")
         if _is_scaled(time_scale := os.environ.get(TIME_SCALE_VARIABLE, "")):
             argv += ["--time-scale", time_scale]
-        return LaunchPlan(argv=(*argv, *server.extra_args), env=dict(server.env), base_url=base_url(server.host, port))
+        return LaunchPlan(argv=(*argv, *server.extra_args), env=dict(server.env), base_url=base_url(server, port))
 
 
 def _is_scaled(time_scale: str) -> bool:

@@ -39,7 +39,7 @@ class VllmEngine:
         return LaunchPlan(
             argv=(*argv, *arguments(server), *server.extra_args),
             env=environment(server),
-            base_url=base_url(server.host, port),
+            base_url=base_url(server, port),
             scratch_variables=_SCRATCH,
         )
 
@@ -98,7 +98,14 @@ def environment(server: ServerTable) -> dict[str, str]:
     return env | server.env
 
 
-def base_url(host: str, port: int) -> str:
-    """Return where to reach a server that listens on `host`; every-address hosts are reached by loopback."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - not bound here
-    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+def base_url(server: ServerTable, port: int) -> str:
+    """Return where to reach a server that listens on `port`; every-address hosts are reached by loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(server.host, server.host)  # noqa: S104 - not bound
+    return f"http{'s' if _has_certificate(server) else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _has_certificate(server: ServerTable) -> bool:
+    """Say whether it will speak TLS: uvicorn does when it is given a certificate or its key."""
+    flags = {name.lstrip("-").replace("_", "-") for name, value in server.args.items() if value not in (False, "")}
+    flags |= {word.split("=")[0].lstrip("-").replace("_", "-") for word in server.extra_args if word.startswith("--")}
+    return not flags.isdisjoint({"ssl-certfile", "ssl-keyfile"})

@@ -23,6 +23,7 @@ import msgspec
 import uvloop
 
 from tui import __version__
+from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
 from tui.core.errors import VrampError
 from tui.core.paths import cache_dir
@@ -155,7 +156,7 @@ async def _measure() -> Ceiling:
         return told[:count]
 
     pool = LoadPool(
-        LoadTarget(url), on_records=lambda _: None, on_progress=take, on_event=lambda _: None, max_workers=1
+        LoadTarget(address_of(url)), on_records=lambda _: None, on_progress=take, on_event=lambda _: None, max_workers=1
     )
     try:
         await pool.start()

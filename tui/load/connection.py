@@ -7,10 +7,8 @@ import errno
 import os
 import socket
 from typing import Protocol, cast
-from urllib.parse import urlsplit
 
-import msgspec
-
+from tui.core.address import ServerAddress
 from tui.load.read_batches import Readers
 from tui.load.stamps import ANCILLARY_BYTES, ArrivalClock, ask_for_stamps
 
@@ -50,37 +48,9 @@ class Connection(Protocol):
         """Close at once."""
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """Where a base URL points."""
-
-    host: str
-    port: int
-    tls: bool
-    path: str
-    """Without a trailing slash; to be put before every request path."""
-
-    @property
-    def host_header(self) -> str:
-        """Return the value of the Host header."""
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
-
-
-def origin_of(base_url: str) -> Origin:
-    """Return where `base_url` points. Raises ValueError for what is no http(s) URL."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{base_url!r}: expected http://host[:port] or https://host[:port]")
-    tls = parts.scheme == "https"
-    return Origin(parts.hostname, parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"))
-
-
-async def resolve(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[Address]:
+async def resolve(loop: asyncio.AbstractEventLoop, server: ServerAddress) -> list[Address]:
     """Return the addresses of a host, best first. Raises OSError when there are none."""
-    try:
-        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except ValueError as error:  # a part of the name is empty or too long
-        raise OSError("it is none that DNS can hold") from error
+    found = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     return [(family, cast("tuple[str, int]", address)) for family, _, _, _, address in found]
 
 

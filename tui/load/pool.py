@@ -21,7 +21,6 @@ from tui.core.errors import UsageError, VrampError
 from tui.engines.base import RequestShape
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
-from tui.load.connection import origin_of
 from tui.load.prompts import PromptMaker
 from tui.load.wire import (
     REPORT_PERIOD_S,
@@ -68,11 +67,7 @@ class LoadPool:
         first_request_id: int = 1,
         max_workers: int | None = None,
     ) -> None:
-        """Take the target. `max_workers`: None = one per core. Raises UsageError for a base URL that is none."""
-        try:
-            origin_of(target.base_url)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        """Take the target. `max_workers`: None = one per core."""
         self._target = target
         self._on_records = on_records
         self._on_progress = on_progress
@@ -205,9 +200,9 @@ class LoadPool:
         return [record for handle in asked for record in handle.peeked or []]
 
     @property
-    def base_url(self) -> str:
-        """Return where the server is."""
-        return self._target.base_url
+    def target(self) -> LoadTarget:
+        """Return whom it asks."""
+        return self._target
 
     @property
     def pids(self) -> list[int]:

@@ -9,16 +9,6 @@ from collections.abc import Callable
 from tui.load.connection import NOBODY, READ_BYTES, Connection, Receiver
 
 
-def tls_context(verify: bool) -> ssl.SSLContext:
-    """Return the rules of TLS; without `verify` any certificate will do, which only a profile may say."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 class TlsConnection:
     """A connection to its owner, and to the plain connection below it the receiver.
 

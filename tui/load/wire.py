@@ -10,6 +10,7 @@ import struct
 
 import msgspec
 
+from tui.core.address import ServerAddress
 from tui.engines.base import RequestShape
 from tui.metrics.record import RequestRecord
 
@@ -22,8 +23,7 @@ _LENGTH = struct.Struct(">I")
 class LoadTarget(msgspec.Struct, frozen=True):
     """The server that is asked."""
 
-    base_url: str
-    """http:// or https://, with or without a path."""
+    address: ServerAddress
     api_key_env: str | None = None
     """The name of the environment variable that holds the key; the key itself never goes over the wire."""
     verify: bool = True

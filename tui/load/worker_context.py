@@ -10,14 +10,15 @@ from collections.abc import Callable
 from itertools import count
 
 from tui.core.clock import NS_PER_S, now_ns
+from tui.core.trust import tls_context
 from tui.engines.base import RequestShape
 from tui.engines.streams import DECODERS, Decoder
-from tui.load.connection import Address, Connection, Origin, Receiver, TcpConnection, origin_of, resolve
+from tui.load.connection import Address, Connection, Receiver, TcpConnection, resolve
 from tui.load.prompts import PromptMaker
 from tui.load.read_batches import readers_for
 from tui.load.stamps import ArrivalClock
 from tui.load.tally import Tally
-from tui.load.tls import TlsConnection, tls_context
+from tui.load.tls import TlsConnection
 from tui.load.wire import Begin, Configure, LoadTarget, StartedRequest
 from tui.metrics.record import RequestRecord
 
@@ -31,12 +32,12 @@ class WorkerContext:
     """One per worker; one thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin) -> None:
-        """Take the orders. Raises ValueError for a base URL that is none."""
+        """Take the orders."""
         self.loop = loop
         self.worker = begin.worker
         self.target = begin.target
         self.timeout_ns = round(begin.target.request_timeout_s * NS_PER_S)
-        self.origin: Origin = origin_of(begin.target.base_url)
+        self.address = begin.target.address
         self.clock = ArrivalClock()
         self.readers = readers_for(loop, self.clock)
         self.tally = Tally()
@@ -55,7 +56,7 @@ class WorkerContext:
         self._resolved_ns = 0
         self.doubts_addresses = False
         """Set when a connection failed: the name may point elsewhere by now."""
-        self._tls: ssl.SSLContext | None = tls_context(begin.target.verify) if self.origin.tls else None
+        self._tls: ssl.SSLContext | None = tls_context(begin.target.verify) if self.address.tls else None
 
     def configure(self, configure: Configure) -> None:
         """Make requests of this shape from now on. Raises ValueError for a shape that cannot be made."""
@@ -105,7 +106,7 @@ class WorkerContext:
     def open_connection(self, receiver: Receiver) -> Connection:
         """Open a connection; `receiver` is told how that ended, never within this call."""
         if self._tls is not None:
-            return TlsConnection(self.loop, self._tls, self.origin.host, receiver, self._open_plain, self.soon)
+            return TlsConnection(self.loop, self._tls, self.address.host, receiver, self._open_plain, self.soon)
         return self._open_plain(receiver)
 
     def _open_plain(self, receiver: Receiver) -> TcpConnection:
@@ -116,10 +117,10 @@ class WorkerContext:
         self.doubts_addresses = False
         self._resolved_ns = now_ns()
         try:
-            self._addresses = await resolve(self.loop, self.origin)
+            self._addresses = await resolve(self.loop, self.address)
         except OSError as error:
             self._addresses = []
-            self._unresolved = OSError(f"the name {self.origin.host} has no address: {error.strerror or error}")
+            self._unresolved = OSError(f"the name {self.address.host} has no address: {error.strerror or error}")
 
     @property
     def wants_resolving(self) -> bool:
@@ -132,8 +133,8 @@ def request_head(target: LoadTarget, shape: RequestShape) -> bytes:
 
     Raises ValueError for what HTTP cannot carry; the message never holds a header, for it may be the key.
     """
-    origin = origin_of(target.base_url)
-    lines = [f"POST {origin.path}{shape.path} HTTP/1.1", f"Host: {origin.host_header}"]
+    address = target.address
+    lines = [f"POST {address.target(shape.path)} HTTP/1.1", f"Host: {address.host_header}"]
     lines += [f"{name}: {value}" for name, value in shape.headers]
     key = os.environ.get(target.api_key_env or "", "").strip()
     if key:

@@ -72,6 +72,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     preemptions_total: float | None = None
     missing: list[str] = []
     """What this server does not offer, in words, e.g. "no /metrics"."""
+    notes: list[str] = []
+    """What was done on its account, in words, e.g. which of its models is asked."""
 
 
 class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,6 @@ def _attach(document: dict[str, Any], url: str) -> None:
     """Turn a profile that launches a server into one that loads a running one."""
     document.pop("server", None)
     document.pop("simulator", None)
-    document["attach"] = {**document.get("attach", {}), "base_url": url.rstrip("/")}
+    document["attach"] = {**document.get("attach", {}), "base_url": url}
     if document["engine"] == EngineName.SIMULATED:
         document["engine"] = EngineName.VLLM.value

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tui.core.address import address_of
 from tui.profile.simulator_table import SimulatorTable
 
 
@@ -58,6 +59,17 @@ def _sorted_distinct(values: list[int]) -> list[int]:
     return sorted(values)
 
 
+def _a_host(host: str) -> str:
+    if host:
+        address_of(f"http://[{host}]" if ":" in host else f"http://{host}")  # raises ValueError in words
+    return host
+
+
+def _an_address(url: str) -> str:
+    address_of(url)  # raises ValueError in words
+    return url
+
+
 _Positive = Annotated[int, Field(ge=1)]
 _Axis = Annotated[list[_Positive], Field(min_length=1, max_length=64), AfterValidator(_sorted_distinct)]
 _Seconds = Annotated[float, Field(gt=0)]
@@ -74,7 +86,8 @@ class ServerTable(_Table):
 
     model: Annotated[str, Field(min_length=1)]
     executable: Annotated[list[str], Field(min_length=1)] = ["vllm", "serve"]
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(_a_host)] = "127.0.0.1"
+    """Where it listens; empty = everywhere."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """0 = a free one."""
     gpus: list[Annotated[int, Field(ge=0)]] = []
@@ -89,7 +102,8 @@ class ServerTable(_Table):
 class AttachTable(_Table):
     """A server that runs already and that vramp never stops."""
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+    base_url: Annotated[str, AfterValidator(_an_address)]
+    """With or without a path and a query; an endpoint that was copied with it is known as such."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """The name of the environment variable that holds the key; the key itself is never written anywhere."""
     model: str | None = None

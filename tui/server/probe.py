@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from tui.core.safe_text import safe_line
 from tui.engines.base import Engine
+from tui.server.client import NoAnswer, ServerClient, ServerResponse
 
 NAME_CHARS = 200
-ANSWER_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,40 +22,13 @@ class Probe:
     missing: list[str] = field(default_factory=list)
     status: int | None = None
     """Of the list of models: 401 and 403 mean that a key is wanted."""
+    location: str = ""
+    """Where the list of models is said to be instead; no redirect is followed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResponse:
-    """What came back on one request."""
-
-    status: int
-    content: bytes
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the JSON object of a good response; empty for everything else."""
-        if self.status != httpx.codes.OK:
-            return {}
-        try:
-            found = json.loads(self.content)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-
-async def fetch(client: httpx.AsyncClient, path: str, question: dict[str, Any] | None = None) -> ProbeResponse:
-    """GET `path`, or POST `question` to it as JSON. Raises httpx.HTTPError, also for an answer of more than 8 MB."""
-    content = bytearray()
-    async with client.stream("GET" if question is None else "POST", path, json=question) as response:
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > ANSWER_BYTES:
-                raise httpx.DecodingError(f"{path} answers more than {ANSWER_BYTES} bytes")
-        return ProbeResponse(response.status_code, bytes(content))
-
-
-async def ask(client: httpx.AsyncClient, engine: Engine) -> Probe:
-    """Return what the server tells. Raises httpx.HTTPError when nothing answers."""
-    listing = await fetch(client, "/v1/models")
+async def ask(client: ServerClient, engine: Engine) -> Probe:
+    """Return what the server tells. Raises NoAnswer when nothing answers."""
+    listing = await client.fetch("/v1/models")
     rows = _rows(listing)
     models = [safe_line(row["id"], limit=NAME_CHARS) for row in rows if isinstance(row.get("id"), str)]
     lengths = {
@@ -66,7 +36,7 @@ async def ask(client: httpx.AsyncClient, engine: Engine) -> Probe:
         for row in rows
         if isinstance(row.get("id"), str) and isinstance(row.get("max_model_len"), int) and row["max_model_len"] > 0
     }
-    version = (await _try(client, "/version")).json_object().get("version")
+    version = _object(await _try(client, "/version")).get("version")
     missing = []
     if not lengths:
         missing.append("no max_model_len: prompts that are too long are found out by asking")
@@ -83,33 +53,48 @@ async def ask(client: httpx.AsyncClient, engine: Engine) -> Probe:
         max_model_lens=lengths,
         missing=missing,
         status=listing.status,
+        location=listing.location,
     )
 
 
-async def tokens_of(client: httpx.AsyncClient, model: str, content: str | list[dict[str, str]]) -> list[int] | None:
+async def tokens_of(client: ServerClient, model: str, content: str | list[dict[str, str]]) -> list[int] | None:
     """Return the token ids of a text, or of messages under the chat template; None where the server cannot say."""
     key = "prompt" if isinstance(content, str) else "messages"
     try:
-        response = await fetch(client, "/tokenize", {"model": model, key: content})
-    except httpx.HTTPError:
+        response = await client.fetch("/tokenize", {"model": model, key: content})
+    except NoAnswer:
         return None
-    tokens = response.json_object().get("tokens")
+    tokens = _object(response).get("tokens")
     if isinstance(tokens, list) and all(isinstance(token, int) for token in tokens):
         return tokens
     return None
 
 
-async def _try(client: httpx.AsyncClient, path: str) -> ProbeResponse:
+async def _try(client: ServerClient, path: str) -> ServerResponse:
     try:
-        response = await fetch(client, path)
-    except httpx.HTTPError:
+        response = await client.fetch(path)
+    except NoAnswer:
         return NO_RESPONSE
-    return response if response.status == httpx.codes.OK else NO_RESPONSE
+    return response if response.is_ok else NO_RESPONSE
 
 
-def _rows(response: ProbeResponse) -> list[dict[str, Any]]:
-    rows = response.json_object().get("data")
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+def _object(response: ServerResponse) -> dict[str, Any]:
+    found = response.json()
+    return found if isinstance(found, dict) else {}
 
 
-NO_RESPONSE = ProbeResponse(0, b"")
+def _rows(response: ServerResponse) -> list[dict[str, Any]]:
+    """Return the entries of a list of models: OpenAI's {"data": [...]}, or a bare array, be it of names only."""
+    found = response.json()
+    rows = found if isinstance(found, list) else _first_list(found)
+    named = [{"id": row} if isinstance(row, str) else row for row in rows]
+    return [row for row in named if isinstance(row, dict)]
+
+
+def _first_list(found: Any) -> list[Any]:
+    if not isinstance(found, dict):
+        return []
+    return next((rows for key in ("data", "models") if isinstance(rows := found.get(key), list)), [])
+
+
+NO_RESPONSE = ServerResponse(0, b"")

@@ -7,8 +7,9 @@ import errno
 import random
 import socket
 
-import httpx
 import psutil
+
+from tui.server.client import NoAnswer, ServerClient
 
 PERIOD_S = 0.2
 # Below the usual range of ports for outgoing connections (32768 on): a server takes its port only half a minute
@@ -64,7 +65,7 @@ def _only_waits(port: int) -> bool:
     return bool(there) and psutil.CONN_LISTEN not in there
 
 
-async def wait_until_healthy(client: httpx.AsyncClient, path: str) -> None:
+async def wait_until_healthy(client: ServerClient, path: str) -> None:
     """Return once GET `path` answers 200. A server that starts refuses connections until then."""
     while True:
         if await is_healthy(client, path):
@@ -72,9 +73,9 @@ async def wait_until_healthy(client: httpx.AsyncClient, path: str) -> None:
         await asyncio.sleep(PERIOD_S)
 
 
-async def is_healthy(client: httpx.AsyncClient, path: str) -> bool:
+async def is_healthy(client: ServerClient, path: str) -> bool:
     """Say whether GET `path` answers 200."""
     try:
-        return (await client.get(path)).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+        return (await client.fetch(path)).is_ok
+    except NoAnswer:
         return False

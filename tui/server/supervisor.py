@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
+from tui.core.address import ServerAddress, address_of, addresses_of
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError
 from tui.core.safe_text import safe_line
@@ -22,6 +22,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.profile.schema import AttachTable, Profile, ServerTable
 from tui.server import probe, readiness
+from tui.server.client import NoAnswer, ServerClient
 from tui.server.known_flags import FlagCheck
 from tui.server.launched import LaunchedServer
 
@@ -30,7 +31,7 @@ LOADING_GRACE_S = 3.0
 PORT_TRIES = 3
 ATTACHED_PERIOD_S = 2.0
 ATTACHED_MISSES = 3
-REQUEST_TIMEOUT_S = 5.0
+MODELS_NAMED = 5
 VLLM_KEY_VARIABLE = "VLLM_API_KEY"
 
 
@@ -55,13 +56,15 @@ class Supervisor:
         self._failure: FailureReport | None = None
         self._launches = 0
         self._launched: LaunchedServer | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._client: ServerClient | None = None
         self._probe = probe.Probe()
         self._flags = FlagCheck(profile)
         self._kv_cache_tokens: int | None = None
         self._watching: asyncio.Task[None] | None = None
         self._died: asyncio.Future[FailureReport] | None = None
-        self.base_url = _root_of(profile.attach) if profile.attach else ""
+        self.address = address_of(profile.attach.base_url) if profile.attach else None
+        """Where it is; of a server that vramp launches, known once that begins."""
+        self._notes: list[str] = []
         self.model = _asked_model(profile)
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -85,7 +88,13 @@ class Supervisor:
             max_concurrency=launched.max_concurrency if launched else None,
             launches=self._launches,
             missing=list(self._probe.missing),
+            notes=list(self._notes),
         )
+
+    @property
+    def base_url(self) -> str:
+        """Return the address as people write it; empty while there is none."""
+        return str(self.address) if self.address is not None else ""
 
     @property
     def api_key_env(self) -> str | None:
@@ -110,6 +119,7 @@ class Supervisor:
         self._launches += 1
         self._failure = None
         self._probe = probe.Probe()
+        self._notes = []
         self._kv_cache_tokens = None
         self._phase = Phase.LAUNCHING if self._launches == 1 else Phase.RELAUNCHING
         began = time.monotonic()
@@ -135,8 +145,8 @@ class Supervisor:
         verb = "attached to" if self._profile.attach else "ready after"
         what = self.base_url if self._profile.attach else f"{time.monotonic() - began:.1f} s at {self.base_url}"
         self._say(f"{verb} {what}, model {self.model}")
-        for missing in self._probe.missing:
-            self._say(missing, level="warning")
+        for text in (*self._notes, *self._probe.missing):
+            self._say(text, level="warning")
 
     async def _start(self, server: ServerTable) -> None:
         for attempt in range(1, PORT_TRIES + 1):
@@ -163,8 +173,9 @@ class Supervisor:
 
     async def _start_once(self, server: ServerTable) -> None:
         plan = self._engine.launch_plan(self._profile, _choose_port(server), self._profile_path)
-        self.base_url = plan.base_url
-        self._client = self._make_client(verify=True, local=True)
+        self.address = address_of(plan.base_url)
+        # Its certificate is the profile's own, and seldom made out to an address of this machine.
+        self._client = self._make_client(self.address, verify=False)
         self._launched = launched = LaunchedServer(self._engine, plan, self._log_file, self._on_event)
         self._say(f"starting: {show_plan(plan)}")
         try:
@@ -175,7 +186,7 @@ class Supervisor:
         await self._wait_ready(launched, self._client, server.startup_timeout_s)
         try:
             self._probe = await probe.ask(self._client, self._engine)
-        except httpx.HTTPError as error:
+        except NoAnswer as error:
             if launched.failure.done():
                 raise _Failed(launched.failure.result()) from None
             raise _Failed(_report(FailureClass.CRASH, "The server is ready but does not answer", str(error))) from None
@@ -183,7 +194,7 @@ class Supervisor:
         if self._probe.models:
             self.model = self._probe.models[0]
 
-    async def _wait_ready(self, launched: LaunchedServer, client: httpx.AsyncClient, timeout_s: float) -> None:
+    async def _wait_ready(self, launched: LaunchedServer, client: ServerClient, timeout_s: float) -> None:
         healthy = asyncio.create_task(readiness.wait_until_healthy(client, self._engine.health_path), name="health")
         try:
             waited_for: set[asyncio.Future[Any]] = {healthy, launched.failure}
@@ -202,13 +213,12 @@ class Supervisor:
             raise _Failed(_report(FailureClass.TIMEOUT, summary, launched.last_line(), advice))
 
     async def _attach(self, attach: AttachTable) -> None:
-        self._client = self._make_client(verify=attach.verify, local=False)
         if attach.api_key_env and not os.environ.get(attach.api_key_env):
             summary = f"The environment variable {attach.api_key_env} is not set"
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the server's API key."))
         try:
-            self._probe = await probe.ask(self._client, self._engine)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            await self._ask_who_is_there(attach)
+        except NoAnswer as error:
             advice = "Check the address, and that the server runs."
             raise _Failed(
                 _report(FailureClass.CRASH, f"Nothing answers at {self.base_url}", str(error), advice)
@@ -217,24 +227,63 @@ class Supervisor:
             summary = f"The server refuses us: HTTP {self._probe.status}"
             advice = "Name the environment variable that holds its key: api_key_env in [attach], or --api-key-env."
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", advice))
+        self._choose_model(attach)
+
+    async def _ask_who_is_there(self, attach: AttachTable) -> None:
+        """Ask at each place that the address may mean until one lists models; else the likeliest is kept.
+
+        Raises NoAnswer when nothing answers.
+        """
+        found: list[tuple[ServerAddress, probe.Probe]] = []
+        for address in addresses_of(attach.base_url):
+            client = await self._turn_to(address, attach)
+            self._probe = await probe.ask(client, self._engine)
+            if self._probe.models or self._probe.status in (401, 403):
+                break
+            found.append((address, self._probe))
+        else:
+            address, self._probe = found[0]
+            client = await self._turn_to(address, attach)
+        if client.proxy_variable:
+            self._notes.append(
+                f"{client.proxy_variable} is used for questions to the server; measured requests go directly"
+            )
+
+    async def _turn_to(self, address: ServerAddress, attach: AttachTable) -> ServerClient:
+        await self._close_client()
+        self.address = address
+        self._client = self._make_client(address, verify=attach.verify)
+        return self._client
+
+    def _choose_model(self, attach: AttachTable) -> None:
+        models = self._probe.models
         if attach.model is not None:
             self.model = attach.model
-        elif self._probe.models:
-            self.model = self._probe.models[0]
+        elif models:
+            self.model = models[0]
+            if len(models) > 1:
+                others = ", ".join(models[1:MODELS_NAMED])
+                more = f" and {len(models) - MODELS_NAMED} more" if len(models) > MODELS_NAMED else ""
+                self._notes.append(f"{len(models)} models are offered: {models[0]} is asked, not {others}{more}")
         else:
             summary = f"The server at {self.base_url} lists no model (HTTP {self._probe.status})"
-            raise _Failed(_report(FailureClass.MODEL_MISSING, summary, "", "Name one: model in [attach], or --model."))
+            line = f"a redirect to {self._probe.location} is not followed" if self._probe.location else ""
+            raise _Failed(
+                _report(FailureClass.MODEL_MISSING, summary, line, "Name one: model in [attach], or --model.")
+            )
 
-    def _make_client(self, *, verify: bool, local: bool) -> httpx.AsyncClient:
+    def _make_client(self, address: ServerAddress, *, verify: bool) -> ServerClient:
         key = os.environ.get(self.api_key_env) if self.api_key_env else None
-        return httpx.AsyncClient(
-            base_url=self.base_url,
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-            timeout=REQUEST_TIMEOUT_S,
-            verify=verify,
-            # A proxy in the environment has no business between us and a server of our own.
-            trust_env=not local,
-        )
+        try:
+            return ServerClient(address, headers=[("Authorization", f"Bearer {key}")] if key else [], verify=verify)
+        except LaunchError as error:
+            summary = f"{address} cannot be asked from here"
+            raise _Failed(_report(FailureClass.BAD_VALUE, summary, str(error))) from None
+
+    async def _close_client(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
 
     # -- dying -------------------------------------------------------------------------------------------------------
 
@@ -255,11 +304,11 @@ class Supervisor:
         while misses < ATTACHED_MISSES:
             await asyncio.sleep(ATTACHED_PERIOD_S)
             try:
-                await probe.fetch(self._client, "/v1/models")
+                await self._client.fetch("/v1/models")
                 misses = 0
-            except httpx.HTTPError as error:
+            except NoAnswer as error:
                 misses += 1
-                reason = str(error) or type(error).__name__
+                reason = str(error)
         self._report_death(
             _report(FailureClass.CRASH, f"{self.base_url} cannot be reached any more", reason, "See to that server.")
         )
@@ -293,9 +342,7 @@ class Supervisor:
             server = self._profile.server
             grace_s = server.stop_grace_s if server is not None else 0.0
             await self._end_launched(grace_s if self._phase is Phase.STOPPING else LOADING_GRACE_S)
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._close_client()
 
     async def _end_launched(self, grace_s: float) -> None:
         launched = self._launched
@@ -342,10 +389,10 @@ class Supervisor:
         if self._client is None:
             return None
         try:
-            answer = await probe.fetch(self._client, path)
-        except (httpx.HTTPError, RuntimeError):  # RuntimeError: the client was closed meanwhile
+            response = await self._client.fetch(path)
+        except NoAnswer:
             return None
-        return answer.content if answer.status == httpx.codes.OK else None
+        return response.content if response.is_ok else None
 
     def _say(self, text: str, *, level: str = "info") -> None:
         self._on_event(Event(at_ns=now_ns(), source="engine", text=safe_line(text), level=level))
@@ -377,10 +424,6 @@ def _report(failure: FailureClass, summary: str, line: str, advice: str = "") ->
 
 def _in_words(report: FailureReport) -> str:
     return " · ".join(part for part in (report.summary, report.line, report.advice) if part)
-
-
-def _root_of(attach: AttachTable) -> str:
-    return attach.base_url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def _asked_model(profile: Profile) -> str:

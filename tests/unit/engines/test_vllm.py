@@ -65,6 +65,23 @@ def test_base_url_can_be_reached(host: str, url: str) -> None:
     assert engine_for("vllm").launch_plan(profile(host=host), 9, None).base_url == url
 
 
+@pytest.mark.parametrize(
+    ("tables", "scheme"),
+    [
+        ({}, "http"),
+        ({"args": {"ssl-certfile": "c.pem", "ssl-keyfile": "k.pem"}}, "https"),
+        ({"args": {"ssl_certfile": "c.pem"}}, "https"),
+        ({"args": {"--ssl-keyfile": "k.pem"}}, "https"),
+        ({"extra_args": ["--ssl-certfile", "c.pem"]}, "https"),
+        ({"extra_args": ["--ssl-keyfile=k.pem"]}, "https"),
+        ({"args": {"ssl-certfile": ""}}, "http"),
+        ({"args": {"ssl-cert-reqs": 0}}, "http"),
+    ],
+)
+def test_a_server_with_a_certificate_is_reached_by_https(tables: dict[str, Any], scheme: str) -> None:
+    assert engine_for("vllm").launch_plan(profile(**tables), 9, None).base_url == f"{scheme}://127.0.0.1:9"
+
+
 def test_simulated_server_runs_by_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIME_SCALE_VARIABLE, "1.0")
     plain = engine_for("simulated").launch_plan(profile("simulated"), 9, Path("/p.toml"))

@@ -104,7 +104,7 @@ async def test_refused() -> None:
     assert record.first_token_ns is None
 
 
-@pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 70, "a..b"])
+@pytest.mark.parametrize("name", ["no-such-host.invalid"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_name_without_address(name: str, scheme: str) -> None:
     async with in_process_worker(f"{scheme}://{name}:80") as load:

@@ -1,4 +1,4 @@
-"""Base URLs and request heads."""
+"""Request heads."""
 
 from __future__ import annotations
 
@@ -6,34 +6,14 @@ import msgspec
 import pytest
 
 from tests.fakes.load_worker import shape
-from tui.load.connection import Origin, origin_of
+from tui.core.address import address_of
 from tui.load.wire import LoadTarget
 from tui.load.worker_context import decoder_of, request_head
 
 
-@pytest.mark.parametrize(
-    ("url", "origin", "host"),
-    [
-        ("http://127.0.0.1:8000", Origin("127.0.0.1", 8000, False, ""), "127.0.0.1:8000"),
-        ("http://example.org", Origin("example.org", 80, False, ""), "example.org"),
-        ("https://example.org/api/", Origin("example.org", 443, True, "/api"), "example.org"),
-        ("http://[::1]:8000", Origin("::1", 8000, False, ""), "[::1]:8000"),
-    ],
-)
-def test_origins(url: str, origin: Origin, host: str) -> None:
-    assert origin_of(url) == origin
-    assert origin.host_header == host
-
-
-@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "http://h:99999"])
-def test_what_is_no_base_url(url: str) -> None:
-    with pytest.raises(ValueError):
-        origin_of(url)
-
-
 def test_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", "abc\n")
-    head = request_head(LoadTarget("http://h:1/api", "KEY"), shape())
+    head = request_head(LoadTarget(address_of("http://h:1/api"), "KEY"), shape())
     assert head == (
         b"POST /api/v1/completions HTTP/1.1\r\nHost: h:1\r\nContent-Type: application/json\r\n"
         b"Accept: text/event-stream\r\nAuthorization: Bearer abc\r\nContent-Length: "
@@ -44,7 +24,7 @@ def test_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_that_http_cannot_carry_is_refused_and_not_told(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", key)
     with pytest.raises(ValueError) as caught:
-        request_head(LoadTarget("http://h:1", "KEY"), shape())
+        request_head(LoadTarget(address_of("http://h:1"), "KEY"), shape())
     assert "cret" not in str(caught.value)
 
 

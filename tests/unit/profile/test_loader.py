@@ -99,6 +99,23 @@ def test_the_profile_of_the_interface_is_read() -> None:
             GOOD + '[load]\nmode = "rate"\n',
             'f.toml: load: found a table, expected a key rate_per_s, since mode = "rate"',
         ),
+        (
+            'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://h:80a"\n',
+            'f.toml: attach.base_url: found "http://h:80a", expected a port of 1 to 65535',
+        ),
+        (
+            'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://[::1:8000"\n',
+            'f.toml: attach.base_url: found "http://[::1:8000", '
+            "expected an IPv6 address in whole brackets, as http://[::1]:8000",
+        ),
+        (
+            'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://a..b/v1"\n',
+            'f.toml: attach.base_url: found "http://a..b/v1", expected a host that there can be',
+        ),
+        (
+            GOOD + 'host = "a b"\n',
+            'f.toml: server.host: found "a b", expected it without blanks, backslashes and control characters',
+        ),
         ("load = 3\n" + GOOD, "f.toml: load: found 3, expected a table"),
         ('engine = "vllm"\n[server]\nmodel = "m"\n', "f.toml: name: found nothing, expected a text"),
         ("a = 1\nb = \n", "f.toml: line 2: found a syntax error (Invalid value), expected TOML"),
@@ -146,6 +163,7 @@ def test_a_flood_of_mistakes_is_cut() -> None:
         GOOD + '[server.env]\nHF_TOKEN = "hunter2hunter2"\n',
         GOOD + 'extra_args = ["--api-key", "hunter2hunter2"]\n',
         GOOD + 'extra_args = ["--api-key=hunter2hunter2"]\n',
+        'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://h/v1?api-version=1&api_key=hunter2"\n',
         'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://h"\napi_key_env = "hunter2-hunter2"\n',
         'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://h"\napi_key_env = "hf_hunter2"\n',
         'name = "x"\nengine = "openai"\n[attach]\nbase_url = "http://me:hunter2@h"\n',

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
+from tui.core.address import address_of
 from tui.engines.catalogue import engine_for
 from tui.server import probe
+from tui.server.client import ServerClient
 
 Answers = dict[str, Any]
 
 
-def client_of(answers: Answers) -> httpx.AsyncClient:
+@asynccontextmanager
+async def client_of(answers: Answers) -> AsyncIterator[ServerClient]:
     def answer(request: httpx.Request) -> httpx.Response:
         found = answers.get(request.url.path)
         if found is None:
             return httpx.Response(404, json={"detail": "Not Found"})
         return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
 
-    return httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://server")
+    async with aclosing(ServerClient(address_of("http://server"), transport=httpx.MockTransport(answer))) as client:
+        yield client
 
 
 async def test_server_that_tells_all() -> None:
@@ -72,17 +77,18 @@ async def test_nonsense_is_as_nothing(nonsense: Callable[[], Any]) -> None:
     assert len(found.missing) == 4
 
 
-async def test_answer_without_an_end_is_cut_off() -> None:
-    endless = httpx.Response(200, content=b"x" * (probe.ANSWER_BYTES + 1))
-    async with client_of({"/metrics": endless}) as client:
-        with pytest.raises(httpx.HTTPError):
-            await probe.fetch(client, "/metrics")
+MODEL_LISTS: list[tuple[Any, list[str]]] = [
+    ([{"id": "a"}, {"id": "b"}], ["a", "b"]),
+    (["a", "b"], ["a", "b"]),
+    ({"data": ["a"]}, ["a"]),
+    ({"object": "list", "models": [{"id": "a"}]}, ["a"]),
+    ({"data": None}, []),
+    ([], []),
+    ("a", []),
+]
 
 
-async def test_nobody_there() -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse), base_url="http://server") as client:
-        with pytest.raises(httpx.HTTPError):
-            await probe.ask(client, engine_for("vllm"))
+@pytest.mark.parametrize(("listing", "models"), MODEL_LISTS)
+async def test_lists_of_models_of_every_form(listing: Any, models: list[str]) -> None:
+    async with client_of({"/v1/models": listing}) as client:
+        assert (await probe.ask(client, engine_for("openai"))).models == models

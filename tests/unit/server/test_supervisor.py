@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psutil
@@ -255,6 +256,106 @@ async def test_attached_server_that_goes_away(tmp_path: Path, monkeypatch: pytes
             await owner.supervisor.stop()
             report = await guest.supervisor.wait_died()
             assert "cannot be reached" in report.summary
+
+
+MODEL_LIST = b'{"data": [{"id": "m"}]}'
+
+
+def answers(models_at: str, body: bytes = MODEL_LIST, status: int = 200) -> Callable[[bytes], bytes]:
+    """Return what answers the list of models at one place, and 404 elsewhere."""
+
+    def answer(request: bytes) -> bytes:
+        found = request.split(b" ")[1].decode() == models_at
+        content = body if found else b"no route"
+        return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status if found else 404, len(content), content)
+
+    return answer
+
+
+@asynccontextmanager
+async def attached_to(
+    answer: Callable[[bytes], bytes], path: str, tmp_path: Path, model: str | None = None
+) -> AsyncIterator[tuple[Run, list[str]]]:
+    """Run a server of one function, and a guest of it; yields what was asked, too."""
+    asked: list[str] = []
+    serving: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                asked.append(head.split(b" ")[1].decode())
+                _, _, length = head.lower().partition(b"content-length: ")
+                await reader.readexactly(int(length.split(b"\r\n")[0] or 0))
+                writer.write(answer(head))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+    attach = {"base_url": url} | ({"model": model} if model else {})
+    profile = Profile.model_validate({"name": "a", "engine": "openai", "attach": attach})
+    async with run(profile, tmp_path) as guest:
+        yield guest, asked
+    server.close()
+    await asyncio.gather(*serving)
+
+
+@pytest.mark.parametrize(
+    ("path", "models_at"),
+    [
+        ("", "/v1/models"),
+        ("", "/models"),
+        ("/api/paas/v4", "/api/paas/v4/models"),
+        ("/openai/v1/", "/openai/v1/models"),
+        ("/openai/v1?api-version=1", "/openai/v1/models?api-version=1"),
+        ("/gateway", "/gateway/v1/models"),
+        ("/gateway", "/gateway/models"),
+        ("/v1beta/openai", "/v1beta/openai/models"),
+        ("/v2/gateway", "/v2/gateway/v1/models"),
+        ("/v1/chat/completions", "/v1/models"),
+    ],
+)
+async def test_the_api_is_found_wherever_the_address_may_mean(path: str, models_at: str, tmp_path: Path) -> None:
+    async with attached_to(answers(models_at), path, tmp_path) as (guest, _asked):
+        await guest.supervisor.launch()
+        assert guest.supervisor.model == "m"
+        assert guest.supervisor.address is not None
+        chat = models_at.replace("/models", "/chat/completions")
+        assert guest.supervisor.address.target("/v1/chat/completions") == chat
+
+
+async def test_where_no_models_are_listed_the_likeliest_place_is_kept(tmp_path: Path) -> None:
+    async with attached_to(answers("/nowhere"), "/gateway", tmp_path, model="m") as (guest, asked):
+        await guest.supervisor.launch()
+        assert {"/gateway/v1/models", "/gateway/models"} <= set(asked)
+        assert guest.supervisor.address is not None
+        assert guest.supervisor.address.target("/v1/completions") == "/gateway/v1/completions"
+
+
+async def test_a_key_that_is_wanted_ends_the_search(tmp_path: Path) -> None:
+    async with attached_to(answers("/gateway/models", b"", 401), "/gateway", tmp_path) as (guest, _asked):
+        with pytest.raises(LaunchError, match="refuses us: HTTP 401"):
+            await guest.supervisor.launch()
+
+
+async def test_of_several_models_the_one_taken_is_named(tmp_path: Path) -> None:
+    listing = json.dumps([{"id": name} for name in "abcdefg"]).encode()
+    async with attached_to(answers("/v1/models", listing), "", tmp_path) as (guest, _asked):
+        await guest.supervisor.launch()
+        assert guest.supervisor.status.notes == ["7 models are offered: a is asked, not b, c, d, e and 2 more"]
+    async with attached_to(answers("/v1/models", listing), "", tmp_path, model="c") as (guest, _asked):
+        await guest.supervisor.launch()
+        assert guest.supervisor.model == "c"
+        assert guest.supervisor.status.notes == []
+
+
+async def test_an_environment_that_allows_no_question_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/opt/conda/ssl/cacert.pem")
+    attach = {"name": "a", "engine": "openai", "attach": {"base_url": "https://10.0.0.4:1"}}
+    async with run(Profile.model_validate(attach), tmp_path) as guest:
+        with pytest.raises(LaunchError, match="cannot be asked from here · SSL_CERT_FILE names"):
+            await guest.supervisor.launch()
 
 
 async def test_nothing_to_attach_to(tmp_path: Path) -> None:

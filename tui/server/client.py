@@ -1,0 +1,159 @@
+"""The client for everything that is asked of a server beside the load. The only user of httpx.
+
+Whatever the environment, the address or the server gets wrong comes out as one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from tui.core.address import ServerAddress
+from tui.core.errors import LaunchError
+from tui.core.safe_text import safe_line
+from tui.core.trust import tls_context
+
+REQUEST_TIMEOUT_S = 5.0
+"""For each step of a request."""
+WHOLE_TIMEOUT_S = 30.0
+"""For all of it: a server may send a byte now and then for ever."""
+ANSWER_BYTES = 8 * 1024 * 1024
+_REASON_CHARS = 300
+
+
+class NoAnswer(Exception):
+    """Nothing that can be used came back; the message says why, in words and without control characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerResponse:
+    """What came back on one request."""
+
+    status: int
+    content: bytes
+    location: str = ""
+    """Where a redirect points; none is followed."""
+
+    @property
+    def is_ok(self) -> bool:
+        """Say whether it is a 200."""
+        return self.status == httpx.codes.OK
+
+    def json(self) -> Any:
+        """Return the JSON value of a good response; None for everything else."""
+        if not self.is_ok:
+            return None
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+
+
+class ServerClient:
+    """Asks one server, by canonical paths. Close it when done."""
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        verify: bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Take the server. Raises LaunchError, in words, when the environment does not allow to ask it."""
+        self.address = address
+        self.proxy_variable, proxy = proxy_for(address)
+        """The name of the environment's proxy through which this server is asked; empty = directly."""
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=address.origin,
+                headers=list(headers),
+                timeout=REQUEST_TIMEOUT_S,
+                verify=tls_context(verify) if address.tls else False,
+                proxy=proxy or None,
+                trust_env=False,
+                transport=transport,
+            )
+        except UnicodeEncodeError:
+            raise LaunchError("a request header holds a character that HTTP cannot carry") from None
+        except ImportError:
+            raise LaunchError(
+                f"{self.proxy_variable} names a SOCKS proxy, which vramp does not speak: unset it, or add"
+                f" {address.host} to NO_PROXY"
+            ) from None
+        except (httpx.InvalidURL, ValueError, OSError) as error:
+            where = f"{self.proxy_variable}: " if self.proxy_variable else ""
+            raise LaunchError(f"{where}{_reason(error)}") from None
+
+    async def fetch(self, path: str, question: dict[str, Any] | None = None) -> ServerResponse:
+        """GET `path`, or POST `question` to it as JSON. Raises NoAnswer, also for an answer of more than 8 MB."""
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(WHOLE_TIMEOUT_S),
+                self._client.stream(
+                    "GET" if question is None else "POST", self.address.target(path), json=question
+                ) as response,
+            ):
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if len(content) > ANSWER_BYTES:
+                        raise NoAnswer(f"{path} answers more than {ANSWER_BYTES} bytes")
+                location = safe_line(response.headers.get("location", ""), limit=_REASON_CHARS)
+                return ServerResponse(response.status_code, bytes(content), location)
+        except TimeoutError:
+            raise NoAnswer(f"no whole answer within {WHOLE_TIMEOUT_S:g} s") from None
+        # ValueError: what the answer's head holds and cannot be; RuntimeError: the client was closed meanwhile.
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, RuntimeError, OSError) as error:
+            raise NoAnswer(self._through(_reason(error))) from None
+
+    def _through(self, reason: str) -> str:
+        return f"{reason} (asked through {self.proxy_variable})" if self.proxy_variable else reason
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+
+def proxy_for(address: ServerAddress) -> tuple[str, str]:
+    """Return the variable and the URL of the proxy that the environment names for a server; both empty for none.
+
+    As httpx reads it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, in either case), but that a server on this machine
+    is always asked directly, and that NO_PROXY may hold networks, which httpx cannot read.
+    """
+    if address.is_loopback:
+        return "", ""
+    proxies = getproxies()
+    for kind in ("https" if address.tls else "http", "all"):
+        if url := proxies.get(kind):
+            break
+    else:
+        return "", ""
+    if _in_a_network(address.host, proxies.get("no", "")) or proxy_bypass(f"{address.host}:{address.port}"):
+        return "", ""
+    return f"{kind.upper()}_PROXY", url if "://" in url else f"http://{url}"
+
+
+def _in_a_network(host: str, no_proxy: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in no_proxy.split(","):
+        try:
+            if address in ipaddress.ip_network(entry.strip().strip("[]"), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def _reason(error: Exception) -> str:
+    return safe_line(str(error) or type(error).__name__, limit=_REASON_CHARS)
