@@ -114,8 +114,8 @@ def ask(device: Device, query: str, call: Callable[..., Any], *arguments: Any) -
 def with_memory(reading: GpuReading, device: Device, pids: frozenset[int]) -> GpuReading:
     """Return the reading with the device's memory, and with what of it the processes `pids` hold.
 
-    Drivers from 510 on tell what they reserve. In both versions `used` includes it; total − free would, too, but not be
-    what the card calls used.
+    Drivers from 510 on tell what they reserve beside `used`, so that used + reserved + free = total, and used is what
+    nvidia-smi calls so; older ones count it as used (nvml.h, nvmlMemory_t and nvmlMemory_v2_t; seen with 580.159).
     """
     memory = ask(device, "memory v2", pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
     memory = memory or ask(device, _MEMORY, pynvml.nvmlDeviceGetMemoryInfo)

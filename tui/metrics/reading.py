@@ -50,8 +50,9 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False
     vram_total_bytes: int | None = None
     vram_used_bytes: int | None = None
-    """Includes what the driver reserves."""
+    """As nvidia-smi says: without what the driver reserves, where it tells that apart."""
     vram_reserved_bytes: int | None = None
+    """By the driver for itself: used + reserved + free = total. Drivers before 510 count it as used."""
     vram_free_bytes: int | None = None
     vram_server_bytes: int | None = None
     """Held by the processes of the server under test."""

@@ -1,5 +1,9 @@
 /* A libnvidia-ml.so.1 without a GPU: the tests' own, so that the real pynvml runs its real calls.
  *
+ * What it answers is what driver 580.159.04 answered for an H200 without MIG, each call raw, idle and under load, as far
+ * as such a card can tell; where that says more than the type does, it stands beside the call. Cut cards, lost ones and
+ * refusals are by nvml.h: no such card was at hand.
+ *
  * FAKE_NVML names a file that holds the situation, as one word; it is read at every call, so that a test can change it
  * in mid run:
  *   eight, no-driver, mismatch, no-permission, gpu-denied, lost, hang, mig, mig-denied, empty, xid, full
@@ -72,7 +76,7 @@ int nvmlShutdown(void) { return SUCCESS; }
 const char *nvmlErrorString(int code) { (void)code; return "a fake error"; }
 
 int nvmlSystemGetDriverVersion(char *version, unsigned length) {
-    snprintf(version, length, "580.65.06");
+    snprintf(version, length, "580.159.04");
     return SUCCESS;
 }
 
@@ -92,22 +96,26 @@ int nvmlDeviceGetName(const Gpu *gpu, char *name, unsigned length) {
 }
 
 int nvmlDeviceGetUUID(const Gpu *gpu, char *uuid, unsigned length) {
-    snprintf(uuid, length, gpu->place == CARD ? "GPU-%d" : "MIG-%d%d", gpu->index, gpu->place);
+    /* 580.159.04: 40 characters. */
+    if (gpu->place == CARD) snprintf(uuid, length, "GPU-00000000-0000-4000-8000-00000000000%d", gpu->index);
+    else snprintf(uuid, length, "MIG-%d%d", gpu->index, gpu->place);
     return reach(gpu);
 }
 
 typedef struct { unsigned long long total, free, used; } Memory;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } MemoryV2;
 
+/* 580.159.04: `used` is all but what is free, so that it includes what the driver reserves (644,939,776 bytes of an idle
+ * H200, where the second version, below, says 0). */
 int nvmlDeviceGetMemoryInfo(const Gpu *gpu, Memory *memory) {
-    *memory = gpu->place == CARD ? (Memory){40 * GIB, 8 * GIB, 32 * GIB} : (Memory){5 * GIB, 1 * GIB, 4 * GIB};
+    *memory = gpu->place == CARD ? (Memory){40 * GIB, 7 * GIB, 33 * GIB} : (Memory){5 * GIB, 1 * GIB, 4 * GIB};
     return reach_memory(gpu);
 }
 
 typedef struct { unsigned gpu, memory; } Utilization;
 
 int nvmlDeviceGetUtilizationRates(const Gpu *gpu, Utilization *utilization) {
-    if (cut()) return NOT_SUPPORTED;
+    if (cut()) return NOT_SUPPORTED; /* by nvml.h */
     *utilization = (Utilization){90u + gpu->index, 40};
     return reach_card(gpu);
 }
@@ -117,17 +125,20 @@ int nvmlDeviceGetPowerUsage(const Gpu *gpu, unsigned *milliwatt) {
     return reach_card(gpu);
 }
 
+/* 580.159.04: since the driver was loaded, in steps of 100 ms, and 3 ms for the call, all of it CPU time. */
 int nvmlDeviceGetTotalEnergyConsumption(const Gpu *gpu, unsigned long long *millijoule) {
     static struct timespec began;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (!began.tv_sec) began = now;
     double seconds = (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9;
-    *millijoule = 1000000 + (unsigned long long)(MILLIWATT * seconds);
+    *millijoule = 1000000 + (unsigned long long)(MILLIWATT * ((long)(seconds * 10) / 10.0));
     return reach_card(gpu);
 }
 
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } Process;
+/* 580.159.04: in both instances of a process on a card that is not cut. */
+#define NO_INSTANCE ~0u
 
 static int processes(const Gpu *gpu, unsigned *count, Process *found) {
     const char *pid = getenv("FAKE_NVML_PID");
@@ -140,25 +151,29 @@ static int processes(const Gpu *gpu, unsigned *count, Process *found) {
         found[0] = (Process){(unsigned)atoi(pid), 3 * GIB, 1, 0};
         found[1] = (Process){1, 1 * GIB, 1, 0};
     } else if (*count) {
-        found[0] = (Process){(unsigned)atoi(pid), 30 * GIB, 0, 0};
-        found[1] = (Process){1, situation("mig") ? ~0ULL : 1 * GIB, 0, 0};
+        found[0] = (Process){(unsigned)atoi(pid), 30 * GIB, NO_INSTANCE, NO_INSTANCE};
+        found[1] = (Process){1, situation("mig") ? ~0ULL : 1 * GIB, NO_INSTANCE, NO_INSTANCE};
     }
     return SUCCESS;
 }
 
+/* 580.159.04: a card that could be cut and is not says so, 0 now and 0 after the next reset. GPU 7 stands for those that
+ * cannot be, which by nvml.h do not offer the question. */
 int nvmlDeviceGetMigMode(const Gpu *gpu, unsigned *current, unsigned *pending) {
-    if (!cut() || gpu->index > 2 || gpu->place != CARD) return NOT_SUPPORTED;
-    *current = *pending = gpu->index < 2;
+    if (gpu->index == 7 || gpu->place != CARD) return NOT_SUPPORTED;
+    *current = *pending = cut() && gpu->index < 2;
     return reach(gpu);
 }
 
+/* 580.159.04: 0 for a card that is not cut now, however many slices it could have. */
 int nvmlDeviceGetMaxMigDeviceCount(const Gpu *gpu, unsigned *count) {
-    *count = gpu->index < 2 ? PLACES : 0;
+    *count = cut() && gpu->index < 2 ? PLACES : 0;
     return reach_card(gpu);
 }
 
-/* The places of slices need not follow one another. */
+/* The places of slices need not follow one another. 580.159.04: NOT_FOUND for each place of a card that is not cut. */
 int nvmlDeviceGetMigDeviceHandleByIndex(const Gpu *gpu, unsigned place, Gpu **slice) {
+    if (!cut()) return NOT_FOUND;
     if (place >= PLACES) return INVALID_ARGUMENT;
     if (gpu->index == 0 && place == 3 && situation("mig-denied")) return NO_PERMISSION;
     if (gpu->index != 0 || place == 1 || place == 3) return NOT_FOUND;
@@ -206,7 +221,8 @@ static int registered, told;
 int nvmlEventSetCreate(void **set) { *set = &registered; return SUCCESS; }
 int nvmlEventSetFree(void *set) { return set == &registered ? SUCCESS : INVALID_ARGUMENT; }
 
-int nvmlDeviceGetSupportedEventTypes(const Gpu *gpu, unsigned long long *types) { *types = 0xff; return reach(gpu); }
+/* 580.159.04 on an H200. */
+int nvmlDeviceGetSupportedEventTypes(const Gpu *gpu, unsigned long long *types) { *types = 0xff9f; return reach(gpu); }
 
 int nvmlDeviceRegisterEvents(const Gpu *gpu, unsigned long long types, void *set) {
     if (types != (0x8 | 0x2) || set != &registered) return INVALID_ARGUMENT;
@@ -216,7 +232,8 @@ int nvmlDeviceRegisterEvents(const Gpu *gpu, unsigned long long types, void *set
 
 int nvmlDeviceGetIndex(const Gpu *gpu, unsigned *index) { *index = gpu->index; return reach(gpu); }
 
-/* Tells of its errors, once, when all GPUs were registered. */
+/* Tells of its errors, once, when all GPUs were registered. 580.159.04: with nothing to tell it waits out its time, 1.09 ms
+ * for 1 ms asked, and says TIMEOUT. */
 int nvmlEventSetWait_v2(void *set, Event *event, unsigned milliseconds) {
     static const Event events[] = {
         {&gpus[2], 0x8, 79, ~0u, ~0u}, {&gpus[4], 0x8, 9999, ~0u, ~0u}, {&gpus[5], 0x2, 0, ~0u, ~0u},
@@ -228,14 +245,15 @@ int nvmlEventSetWait_v2(void *set, Event *event, unsigned milliseconds) {
     return SUCCESS;
 }
 
+/* 580.159.04: used + reserved + free = total, so `used` is what nvidia-smi calls so, and 0 on an idle card. */
 int nvmlDeviceGetMemoryInfo_v2(const Gpu *gpu, MemoryV2 *memory) {
     if (memory->version != 0x02000028) return INVALID_ARGUMENT;
     if (gpu->place != CARD) {
-        *memory = (MemoryV2){memory->version, 5 * GIB, GIB / 8, 1 * GIB, 4 * GIB};
+        *memory = (MemoryV2){memory->version, 5 * GIB, GIB / 8, 1 * GIB, 4 * GIB - GIB / 8};
     } else if (situation("full")) {
-        *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 1 * GIB, 39 * GIB};
+        *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 1 * GIB, 39 * GIB - GIB / 2};
     } else {
-        *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 7 * GIB, 33 * GIB};
+        *memory = (MemoryV2){memory->version, 40 * GIB, GIB / 2, 7 * GIB, 33 * GIB - GIB / 2};
     }
     return reach_memory(gpu);
 }
@@ -253,7 +271,8 @@ int nvmlDeviceGetTemperatureV(const Gpu *gpu, Temperature *temperature) {
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(const Gpu *gpu, unsigned long long *reasons) {
-    *reasons = gpu->index == 1 ? 0x4 | 0x20 : 0x1; /* power cap and thermal; else idle */
+    /* Power cap and thermal; else idle. 580.159.04 says 0x1 of an idle card, 0 under load, 0x4 at its power limit. */
+    *reasons = gpu->index == 1 ? 0x4 | 0x20 : 0x1;
     return reach_card(gpu);
 }
 

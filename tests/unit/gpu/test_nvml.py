@@ -69,9 +69,10 @@ def test_eight_gpus_are_read(run: Run) -> None:
     first = readings[0]
     assert first["name"] == "NVIDIA A100-SXM4-40GB"
     assert first["vram_total_bytes"] == 40 * GIB
-    assert first["vram_used_bytes"] == 33 * GIB
+    assert first["vram_used_bytes"] == 33 * GIB - GIB // 2
     assert first["vram_reserved_bytes"] == GIB // 2
     assert first["vram_free_bytes"] == 7 * GIB
+    assert sum(first[f"vram_{part}_bytes"] for part in ("used", "reserved", "free")) == first["vram_total_bytes"]
     assert first["vram_server_bytes"] == 30 * GIB
     assert first["active_share"] == 0.9
     assert first["power_w"] == 287.5
@@ -92,7 +93,7 @@ backend.sample(frozenset())
 show(backend.sample(frozenset([%d]))[0])
 """
     (first,) = run(script % PID, library="old")
-    assert first["vram_used_bytes"] == 32 * GIB
+    assert first["vram_used_bytes"] == 33 * GIB
     assert first["vram_reserved_bytes"] is None
     assert first["vram_server_bytes"] == 30 * GIB
     assert first["temperature_c"] == 61.0
@@ -133,7 +134,7 @@ def test_slices_are_read_each_with_its_own_memory_and_the_card_keeps_the_rest(ru
     assert [(each["mig_gpu_instance"], each["mig_compute_instance"]) for each in (first, second)] == [(7, 0), (9, 0)]
     for each in (first, second):
         assert each["name"] == "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
-        assert (each["vram_total_bytes"], each["vram_used_bytes"]) == (5 * GIB, 4 * GIB)
+        assert (each["vram_total_bytes"], each["vram_used_bytes"]) == (5 * GIB, 4 * GIB - GIB // 8)
         assert (each["vram_reserved_bytes"], each["vram_free_bytes"]) == (GIB // 8, GIB)
         unread = ("active_share", "power_w", "energy_j", "temperature_c", "throttle")
         assert [each[name] for name in unread] == [None] * len(unread)
@@ -167,11 +168,11 @@ for word in ("mig-denied", "mig-denied", "mig"):
     *refused, after = run(script)
     for (card, first, second, third), note in refused:
         assert card["vram_used_bytes"] is None and card["power_w"] == 287.5
-        assert first["vram_used_bytes"] == 4 * GIB
+        assert first["vram_used_bytes"] == 4 * GIB - GIB // 8
         assert (second["name"], second["vram_used_bytes"]) == ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None)
         assert (third["name"], third["mig_index"], third["vram_used_bytes"]) == ("GPU 0:3", 3, None)
         assert note.startswith("GPU 0:2, 0:3: no permission to read it")
-    assert after[0][2]["vram_used_bytes"] == 4 * GIB
+    assert after[0][2]["vram_used_bytes"] == 4 * GIB - GIB // 8
 
 
 @needs_cc
@@ -204,7 +205,7 @@ for word in ("eight", "lost", "lost", "eight"):
         assert readings[3]["name"] == "NVIDIA A100-SXM4-40GB"
         assert readings[3]["vram_total_bytes"] == 40 * GIB
         assert readings[3]["vram_used_bytes"] is None
-        assert readings[4]["vram_used_bytes"] == 33 * GIB
+        assert readings[4]["vram_used_bytes"] == 33 * GIB - GIB // 2
         assert note.startswith("GPU 3 lost")
     assert not any(reading["lost"] for reading in after[0])
     assert after[1] == ""
@@ -309,7 +310,7 @@ backend.close()
 @needs_cc
 def test_the_inventory_is_told(run: Run) -> None:
     (inventory,) = run("show(describe())")
-    assert inventory["driver_version"] == "580.65.06"
+    assert inventory["driver_version"] == "580.159.04"
     assert inventory["problem"] == ""
     assert len(inventory["gpus"]) == 8
     last = {"index": 7, "name": "NVIDIA A100-SXM4-40GB", "vram_total_bytes": 40 * GIB}
@@ -328,7 +329,7 @@ def test_the_inventory_tells_how_cards_are_cut(run: Run) -> None:
 
 @needs_cc
 def test_a_machine_without_gpus_has_none(run: Run) -> None:
-    assert run("show(describe())", situation="empty") == [{"gpus": [], "driver_version": "580.65.06", "problem": ""}]
+    assert run("show(describe())", situation="empty") == [{"gpus": [], "driver_version": "580.159.04", "problem": ""}]
 
 
 @needs_cc
