@@ -23,8 +23,10 @@ def outcome_of(failure: FailureReport) -> Outcome:
 
 
 def evidence_of(failure: FailureReport) -> str:
-    """Return the decisive line and how the process ended, as one line."""
-    parts = [failure.line or failure.summary]
+    """Return the decisive line and how the process ended, as one line; without a line, the summary says it all."""
+    if not failure.line:
+        return failure.summary
+    parts = [failure.line]
     if failure.exit_code is not None:
         how = f"signal {-failure.exit_code}" if failure.exit_code < 0 else f"exit code {failure.exit_code}"
         parts.append(f"({how})")

@@ -18,7 +18,7 @@ from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.snapshot_builder import SnapshotBuilder
-from tui.bench.vram import VramReturn
+from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.safe_text import safe_text
@@ -265,7 +265,15 @@ class Testbed:
         self.snapshot_builder.add_progress(self.progress)
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
-        self.gpus = [msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)) for reading in readings]
+        told = self.supervisor.memory_told
+        self.gpus = [
+            split_by_log(
+                msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)),
+                told.weights_bytes,
+                told.kv_cache_bytes,
+            )
+            for reading in readings
+        ]
         self._vram.take(self.own_gpus)
         self.writer.add_gpus(self.gpus)
         self.snapshot_builder.gpus = self.gpus

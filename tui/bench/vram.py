@@ -1,4 +1,4 @@
-"""Proof that the VRAM of a server that is gone came back, by readings of the cards and not by its processes' word."""
+"""VRAM of the server: how it is divided, and the proof that it came back, by readings of the cards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,30 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from tui.metrics.reading import GpuReading, devices
 
 # A card's driver keeps some for itself now and then; a model is larger than this.
 TOLERANCE_BYTES = 512 * 1024**2
 TIMEOUT_S = 60.0
 _GB = 1e9
+
+
+def split_by_log(reading: GpuReading, weights_bytes: int | None, kv_cache_bytes: int | None) -> GpuReading:
+    """Return the reading with what the server's log says of its memory; what is left of the server's is `other`.
+
+    Left as it is while the server does not hold as much as its log says that it will.
+    """
+    held = reading.vram_server_bytes
+    if held is None or weights_bytes is None or kv_cache_bytes is None or held < weights_bytes + kv_cache_bytes:
+        return reading
+    return msgspec.structs.replace(
+        reading,
+        vram_weights_bytes=weights_bytes,
+        vram_kv_cache_bytes=kv_cache_bytes,
+        vram_other_bytes=held - weights_bytes - kv_cache_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)

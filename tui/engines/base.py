@@ -58,10 +58,11 @@ class FailureClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why a server failed: the class, the decisive line as it stands in the log, a sentence of advice."""
+    """Why a server failed: the class, the decisive line of its log, a sentence of advice."""
 
     failure: FailureClass
     line: str
+    """Without what the logger puts before it: time and place would leave no room for the message."""
     advice: str
     summary: str = ""
     """The class in words, e.g. "The KV cache does not fit"."""
@@ -78,6 +79,10 @@ class LogFact:
     max_concurrency: float | None = None
     max_model_len: int | None = None
     version: str | None = None
+    weights_bytes: int | None = None
+    """Of one GPU, as the process that logs the line holds it."""
+    kv_cache_bytes: int | None = None
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)

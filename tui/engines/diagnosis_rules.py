@@ -20,10 +20,11 @@ class Rule:
     advice: str
     """May name groups of the pattern in braces, e.g. {needed}."""
 
-    def applied_to(self, line: str, found: re.Match[str]) -> Diagnosis:
-        """Return the diagnosis, with the numbers that the line names."""
+    def applied_to(self, found: re.Match[str]) -> Diagnosis:
+        """Return the diagnosis by the message in which the pattern was found, with the numbers that it names."""
         groups = {name: value or "?" for name, value in found.groupdict().items()}
-        return Diagnosis(self.failure, line.strip(), self.advice.format_map(groups), self.summary.format_map(groups))
+        line = found.string.strip()
+        return Diagnosis(self.failure, line, self.advice.format_map(groups), self.summary.format_map(groups))
 
 
 def rule(pattern: str, failure: FailureClass, summary: str, advice: str) -> Rule:

@@ -7,6 +7,7 @@ error, then, up to 40 s later, generic ones; so specific rules come first and th
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,6 +15,7 @@ from itertools import pairwise
 from tui.engines.base import Diagnosis, FailureClass
 from tui.engines.diagnosis_rules import Rule, first_match, signal_in_words
 from tui.engines.vllm_log import STARTED, message_of
+from tui.engines.vllm_memory import memory_advice
 from tui.engines.vllm_rules import (
     CUDA_OUT_OF_MEMORY,
     GENERIC,
@@ -41,8 +43,8 @@ def diagnose(lines: Sequence[str], *, started: bool, exit_code: int | None) -> D
     if found := first_match(lines, SPECIFIC, _judged):
         return _specific(*found, lines=lines, started=started)
     if found := first_match(lines, GENERIC, _judged):
-        matched, at, match = found
-        return matched.applied_to(lines[at], match)
+        matched, _at, match = found
+        return matched.applied_to(match)
     return _by_exit_code(lines, exit_code)
 
 
@@ -63,15 +65,15 @@ def _until_own_stop(lines: Sequence[str]) -> Sequence[str]:
 
 def _specific(matched: Rule, at: int, match: re.Match[str], *, lines: Sequence[str], started: bool) -> Diagnosis:
     if matched is REFUSED_VALUE and (refused := _refused_values(lines[at + 1 : at + 1 + _REFUSED_LINES])):
-        return Diagnosis(matched.failure, lines[at].strip(), f"Correct in [server.args]: {refused}.", matched.summary)
-    if matched is not CUDA_OUT_OF_MEMORY:
-        return matched.applied_to(lines[at], match)
+        advice = f"Correct in [server.args]: {refused}."
+        return dataclasses.replace(matched.applied_to(match), advice=advice)
     before = lines[:at]
-    if started or any(STARTED in line for line in before):
-        return MEMORY_WHILE_RUNNING.applied_to(lines[at], match)
-    if any(_KV_CACHE_SIZE.search(line) for line in before):
-        return MEMORY_AT_START.applied_to(lines[at], match)
-    return matched.applied_to(lines[at], match)
+    if matched is CUDA_OUT_OF_MEMORY:
+        if started or any(STARTED in line for line in before):
+            matched = MEMORY_WHILE_RUNNING
+        elif any(_KV_CACHE_SIZE.search(line) for line in before):
+            matched = MEMORY_AT_START
+    return memory_advice(matched, match, before)
 
 
 def _refused_values(lines: Sequence[str]) -> str:
@@ -86,7 +88,7 @@ def _refused_values(lines: Sequence[str]) -> str:
 def _by_exit_code(lines: Sequence[str], exit_code: int | None) -> Diagnosis | None:
     if exit_code is None or exit_code == 0:
         return None
-    judged = [line for line in lines if (message := _judged(line)) and _ERROR_LINE.search(message)]
+    judged = [message for line in lines if (message := _judged(line)) and _ERROR_LINE.search(message)]
     last_line = judged[-1].strip() if judged else next((line.strip() for line in reversed(lines) if line.strip()), "")
     if exit_code < 0:
         return Diagnosis(

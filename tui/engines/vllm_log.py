@@ -1,4 +1,4 @@
-"""vLLM's log: what its lines tell of a start. Made from logs of 0.32.0 and from public issues for GPU lines.
+"""vLLM's log: what its lines tell of a start. Made from logs of 0.32.0 (CPU) and 0.26.0 (GPU) and from public issues.
 
 Line form: `(PROC pid=N) LEVEL MM-DD HH:MM:SS [file.py:LINE] message`; releases before V1 lack the first part. Lines
 of uvicorn, progress bars, warnings of Python and tracebacks have no such prefix.
@@ -61,11 +61,16 @@ def _kv_cache(found: re.Match[str]) -> LogFact:
     )
 
 
+def _gib(text: str) -> int:
+    return round(float(text) * 2**30)
+
+
 _CONCURRENCY = re.compile(r"Maximum concurrency for [\d,]+ tokens per request: (\d+(?:\.\d+)?)x")
 _TABLE: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], LogFact]], ...] = tuple(
     (marker, re.compile(pattern), fact_of)
     for marker, pattern, fact_of in (
-        (" version ", r" version (\d\S*)", lambda found: LogFact(stage=Stage.CONFIG, version=found[1])),
+        # The banner alone: FlashAttention and NCCL tell versions of their own.
+        ("  version ", r"[█▄▀]  version (\d\S*)", lambda found: LogFact(stage=Stage.CONFIG, version=found[1])),
         ("API server version", r"API server version (\d\S*)", lambda f: LogFact(stage=Stage.CONFIG, version=f[1])),
         ("non-default args", r"non-default args: \{", _begins(Stage.CONFIG)),
         ("Resolved architecture", r"Resolved architecture: \S", _begins(Stage.CONFIG)),
@@ -76,20 +81,34 @@ _TABLE: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], LogFact]], .
         ),
         ("LLM engine (v", r"Initializing an? (?:V\d )?LLM engine \(v([^)\s]+)\)", lambda f: LogFact(version=f[1])),
         ("Starting to load model", r"Starting to load model ", _begins(Stage.LOADING_WEIGHTS)),
+        ("Loading model from scratch", r"", _begins(Stage.LOADING_WEIGHTS)),
         ("Loading ", r"Loading .*checkpoint shards:\s+(\d{1,3})% Completed", _percent(Stage.LOADING_WEIGHTS)),
         (
             "Loading weights took",
             r"Loading weights took [\d.]+ seconds",
             lambda _found: LogFact(stage=Stage.LOADING_WEIGHTS, progress=1.0),
         ),
-        ("Model loading took", r"Model loading took [\d.]+ G", _begins(Stage.MEMORY_PROFILING)),
+        (
+            "Model loading took",
+            r"Model loading took (\d{1,6}(?:\.\d{1,6})?) G",
+            lambda found: LogFact(stage=Stage.MEMORY_PROFILING, weights_bytes=_gib(found[1])),
+        ),
         ("Loading model weights took", r"Loading model weights took [\d.]+ G", _begins(Stage.MEMORY_PROFILING)),
         ("Warming up model for the compilation", r"", _begins(Stage.COMPILE)),
         ("bytecode transform time", r"bytecode transform time:", _begins(Stage.COMPILE)),
         ("Compiling a graph", r"Compiling a graph for ", _begins(Stage.COMPILE)),
         ("Directly load the compiled graph", r"", _begins(Stage.COMPILE)),
         ("torch.compile took", r"torch\.compile took [\d.]+ s in total", _begins(Stage.MEMORY_PROFILING)),
-        ("Available KV cache memory", r"Available KV cache memory: -?[\d.]+ G", _begins(Stage.KV_CACHE)),
+        (
+            "Available KV cache memory",
+            r"Available KV cache memory: (-?)(\d{1,6}(?:\.\d{1,6})?) G",
+            lambda found: LogFact(stage=Stage.KV_CACHE, kv_cache_bytes=None if found[1] else _gib(found[2])),
+        ),
+        (
+            "memory for KV Cache as specified",
+            r"reserved (\d{1,6}(?:\.\d{1,6})?) GiB memory for KV Cache as specified by kv_cache_memory_bytes",
+            lambda found: LogFact(stage=Stage.KV_CACHE, kv_cache_bytes=_gib(found[1])),
+        ),
         (" for KV cache on node ", r"(?:Explicitly|Auto) set \(", _begins(Stage.KV_CACHE)),
         ("KV cache size", r"KV cache size: ([\d,]{1,20}) tokens", _kv_cache),
         (

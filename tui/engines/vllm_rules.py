@@ -30,6 +30,49 @@ MEMORY_WHILE_RUNNING = rule(
     "Lower --gpu-memory-utilization, --max-num-seqs or --max-num-batched-tokens, so that work space is left.",
 )
 
+NO_BLOCKS = rule(
+    r"No available memory for the cache blocks",
+    F.OOM_KV,
+    "No memory is left for the KV cache",
+    "Raise --gpu-memory-utilization, quantize the weights, or use more GPUs (--tensor-parallel-size).",
+)
+OTHERS_HOLD_MEMORY = rule(
+    r"Free memory on device \S* ?\((?P<free>\d+(?:\.\d+)?)/(?P<total>\d+(?:\.\d+)?) GiB\) on startup is less than"
+    r" desired GPU memory utilization \((?P<share>[\d.]+)",
+    F.OOM_WEIGHTS,
+    "Others hold the GPU's memory",
+    _FREE_THE_GPU + "; or lower --gpu-memory-utilization from {share}: {free} of {total} GiB are free.",
+)
+_TOO_LONG_BY_HOW_MUCH = rule(
+    r"To serve at least one request with the models?'s max seq len \((?P<asked>\d+)\)"
+    r"(?:, \(?(?P<needed>[\d.]+) GiB KV cache is needed)?.*estimated maximum model length is (?P<fits>\d+)",
+    F.OOM_KV,
+    "The KV cache cannot hold one request of full length",
+    "Lower --max-model-len from {asked} to {fits}, or raise --gpu-memory-utilization.",
+)
+_TOO_LONG = rule(
+    r"To serve at least one request with the models?'s max seq len \((?P<asked>\d+)\)"
+    r"|The model's max seq len \((?P<asked_before>\d+)\) is larger than the maximum number of tokens",
+    F.OOM_KV,
+    "The KV cache cannot hold one request of full length",
+    "Lower --max-model-len, or raise --gpu-memory-utilization.",
+)
+# Where the KV cache is given in bytes, vLLM does not look at --gpu-memory-utilization.
+BY_KV_CACHE_BYTES = {
+    _TOO_LONG_BY_HOW_MUCH: (
+        "Lower --max-model-len from {asked} to {fits}, or raise --kv-cache-memory-bytes to what one request needs"
+        " ({needed} GiB) or leave it out."
+    ),
+    _TOO_LONG: "Lower --max-model-len, or raise --kv-cache-memory-bytes or leave it out.",
+    NO_BLOCKS: "Raise --kv-cache-memory-bytes or leave it out.",
+    MEMORY_AT_START: (
+        "Lower --kv-cache-memory-bytes, so that CUDA graphs and work space fit beside it, or use --enforce-eager."
+    ),
+    MEMORY_WHILE_RUNNING: (
+        "Lower --kv-cache-memory-bytes, --max-num-seqs or --max-num-batched-tokens, so that work space is left."
+    ),
+}
+
 _ARGUMENTS = (
     rule(
         r"unrecognized arguments: (?P<flags>.{1,200})",
@@ -183,26 +226,9 @@ _MACHINE = (
 )
 
 _MEMORY = (
-    rule(
-        r"To serve at least one request with the models?'s max seq len \((?P<asked>\d+)\)"
-        r".*estimated maximum model length is (?P<fits>\d+)",
-        F.OOM_KV,
-        "The KV cache cannot hold one request of full length",
-        "Lower --max-model-len from {asked} to {fits}, or raise --gpu-memory-utilization.",
-    ),
-    rule(
-        r"To serve at least one request with the models?'s max seq len \((?P<asked>\d+)\)"
-        r"|The model's max seq len \((?P<asked_before>\d+)\) is larger than the maximum number of tokens",
-        F.OOM_KV,
-        "The KV cache cannot hold one request of full length",
-        "Lower --max-model-len, or raise --gpu-memory-utilization.",
-    ),
-    rule(
-        r"No available memory for the cache blocks",
-        F.OOM_KV,
-        "No memory is left for the KV cache",
-        "Raise --gpu-memory-utilization, quantize the weights, or use more GPUs (--tensor-parallel-size).",
-    ),
+    _TOO_LONG_BY_HOW_MUCH,
+    _TOO_LONG,
+    NO_BLOCKS,
     rule(
         r"Available memory on node \d+ \((?P<free>-?[\d.]+)/(?P<total>[\d.]+) GiB\) on kv cache allocation is less than"
         r" requested memory for kv \((?P<asked>[\d.]+) GiB\)",
@@ -210,13 +236,7 @@ _MEMORY = (
         "The KV cache asked for does not fit into memory",
         "{asked} GiB are asked for and {free} GiB are free: lower --kv-cache-memory-bytes or VLLM_CPU_KVCACHE_SPACE.",
     ),
-    rule(
-        r"Free memory on device \S* ?\((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup is less than desired GPU"
-        r" memory utilization \((?P<share>[\d.]+)",
-        F.OOM_WEIGHTS,
-        "Others hold the GPU's memory",
-        _FREE_THE_GPU + "; or lower --gpu-memory-utilization from {share}: {free} of {total} GiB are free.",
-    ),
+    OTHERS_HOLD_MEMORY,
     rule(
         r"Available memory on node \d+ \((?P<free>-?[\d.]+)/(?P<total>[\d.]+) GiB\) on (?:startup|kv cache"
         r" allocation) is less than desired CPU memory utilization|Available memory on node \d+ .* is less than",

@@ -69,8 +69,14 @@ def explain(
 
 def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
     if exit_code is None:
-        how = "The server ended, and its guardian with it"
-    elif exit_code < 0:
+        # What the server said last is no reason.
+        return Diagnosis(
+            FailureClass.CRASH,
+            "",
+            "Look for who sent its guardian a signal: an operator, or the kernel for want of memory (dmesg).",
+            "The server's guardian was ended, and the server with it",
+        )
+    if exit_code < 0:
         how = f"The server was ended by {signal_in_words(exit_code)}"
     else:
         how = f"The server ended by itself with exit code {exit_code}"

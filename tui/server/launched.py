@@ -15,6 +15,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport
 from tui.server.diagnosis import LINE_CHARS, explain, oom_kill_count, report_of
 from tui.server.log_reader import LogExcerpt, LogReader
+from tui.server.memory_told import MemoryTold
 from tui.server.process import Ending, ServerProcess
 from tui.server.stages import StageClock
 
@@ -40,6 +41,7 @@ class LaunchedServer:
         self.kv_cache_tokens: int | None = None
         self.max_concurrency: float | None = None
         self.max_model_len: int | None = None
+        self.memory_told = MemoryTold()
         self.failure: asyncio.Future[FailureReport] = asyncio.get_running_loop().create_future()
         """Why it failed, as soon as that is certain: at the decisive line of the log, or when the process ends."""
         self._excerpt = LogExcerpt()
@@ -123,6 +125,7 @@ class LaunchedServer:
                 self.kv_cache_tokens = fact.kv_cache_tokens or self.kv_cache_tokens
                 self.max_concurrency = fact.max_concurrency or self.max_concurrency
                 self.max_model_len = fact.max_model_len or self.max_model_len
+                self.memory_told.note(fact)
             is_error = self._excerpt.add(line, telling=fact is not None)
             self._hand_on(line, important=is_error or fact is not None)
             if is_error and self._look is None and not self._ending and not self.failure.done():

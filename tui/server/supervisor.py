@@ -25,6 +25,7 @@ from tui.server import probe, readiness
 from tui.server.client import NoAnswer, ServerClient
 from tui.server.known_flags import FlagCheck
 from tui.server.launched import LaunchedServer
+from tui.server.memory_told import MemoryTold
 
 LOADING_GRACE_S = 3.0
 """A server that is not ready has nothing to finish, and vLLM does not heed SIGTERM before it is."""
@@ -107,6 +108,11 @@ class Supervisor:
         """Return the pids of the server's whole tree; empty for an attached one. Safe to call from any thread."""
         launched = self._launched
         return launched.pids() if launched is not None else frozenset()
+
+    @property
+    def memory_told(self) -> MemoryTold:
+        """Return what the log of the server that runs says of its memory; nothing for an attached one."""
+        return self._launched.memory_told if self._launched is not None else MemoryTold()
 
     # -- coming ------------------------------------------------------------------------------------------------------
 

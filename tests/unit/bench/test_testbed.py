@@ -11,9 +11,11 @@ import pytest
 
 from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
+from tui.engines.base import LogFact
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.profile.schema import AttachTable, Profile, ServerTable
+from tui.server.memory_told import MemoryTold
 
 GB = 10**9
 PATIENCE_S = 30.0
@@ -34,7 +36,10 @@ class Bench:
         builder = SimpleNamespace(session_file="session.vramp", add_event=lambda event: self.said.append(event.text))
         writer = SimpleNamespace(add_gpus=_nothing, add_event=_nothing, set_server=_nothing)
         self.testbed = testbed_module.Testbed(profile, None, SessionClock(), cast(Any, writer), cast(Any, builder))
-        self.testbed.supervisor = cast(Any, SimpleNamespace(stop=self._stop, status=ServerStatus(phase=Phase.ENDED)))
+        self.told = MemoryTold()
+        self.testbed.supervisor = cast(
+            Any, SimpleNamespace(stop=self._stop, status=ServerStatus(phase=Phase.ENDED), memory_told=self.told)
+        )
         monkeypatch.setattr(self.testbed, "launch", self._launch)
 
     def _sampling_for(self, profile: Profile, supervisor: object, on_sample: Any, on_event: object) -> object:
@@ -49,7 +54,10 @@ class Bench:
 
     def read(self, *used: int) -> None:
         self.deliver(
-            [GpuReading(at_ns=1, index=index, name="A100", vram_used_bytes=each) for index, each in enumerate(used)],
+            [
+                GpuReading(at_ns=1, index=index, name="A100", vram_used_bytes=each, vram_server_bytes=each)
+                for index, each in enumerate(used)
+            ],
             0.001,
         )
 
@@ -94,3 +102,13 @@ async def test_the_vram_of_an_attached_server_is_not_waited_for(monkeypatch: pyt
     await bench.relaunch_while()
     assert bench.launched_into == [37 * GB]
     assert [gpu.index for gpu in bench.testbed.own_gpus] == [0, 1]
+
+
+async def test_the_servers_memory_is_divided_as_its_log_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, server=ServerTable(model="m"))
+    bench.told.note(LogFact(weights_bytes=14 * GB, kv_cache_bytes=20 * GB))
+    bench.read(36 * GB, GB)
+    serving, idle = bench.testbed.gpus
+    parts = (serving.vram_weights_bytes, serving.vram_kv_cache_bytes, serving.vram_other_bytes)
+    assert parts == (14 * GB, 20 * GB, 2 * GB)
+    assert idle.vram_weights_bytes is None

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from tui.bench.vram import TOLERANCE_BYTES, VramReturn
+from tui.bench.vram import TOLERANCE_BYTES, VramReturn, split_by_log
 from tui.metrics.reading import GpuReading
 
 GB = 10**9
@@ -24,6 +24,19 @@ async def waiting(vram: VramReturn, timeout_s: float = PATIENCE_S) -> asyncio.Ta
     task: asyncio.Task[object] = asyncio.create_task(vram.wait(timeout_s))
     await asyncio.sleep(0)
     return task
+
+
+def test_split_by_the_log_leaves_the_rest_of_the_servers_memory() -> None:
+    # Bytes of Mistral 7B on an H200: by its log and, for its process, by NVML.
+    weights, kv_cache, held = 14495514624, 122428042772, 138095362048
+    reading = GpuReading(at_ns=0, index=0, name="card", vram_used_bytes=held + GB, vram_server_bytes=held)
+    split = split_by_log(reading, weights, kv_cache)
+    assert (split.vram_weights_bytes, split.vram_kv_cache_bytes) == (weights, kv_cache)
+    assert split.vram_other_bytes == 1171804652
+    loading = msgspec.structs.replace(reading, vram_server_bytes=weights)
+    for each in (loading, msgspec.structs.replace(reading, vram_server_bytes=None)):
+        assert split_by_log(each, weights, kv_cache) is each
+    assert split_by_log(reading, weights, None) is split_by_log(reading, None, kv_cache) is reading
 
 
 async def test_it_waits_for_new_readings_until_all_is_back() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tui.engines.base import FailureClass as F
 from tui.engines.vllm_diagnosis import diagnose
+from tui.engines.vllm_log import message_of
 from tui.engines.vllm_rules import GENERIC, SPECIFIC
 
 LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
@@ -38,6 +39,18 @@ CORPUS: dict[str, tuple[int | None, F | None, str, str]] = {
     "fail-unknown-flag.log": (2, F.BAD_FLAG, "--no-such-flag 5", "--no-such-flag 5"),
     "good-eager.log": (None, None, "", ""),
     "good.log": (None, None, "", ""),
+    "h200-engine-killed.log": (None, F.CRASH, "EngineDeadError", "killed (dmesg)"),
+    "h200-good.log": (None, None, "", ""),
+    "h200-kv-too-small.log": (
+        1,
+        F.OOM_KV,
+        "max seq len (32768)",
+        "from 32768 to 8192, or raise --kv-cache-memory-bytes",
+    ),
+    "h200-no-kv.log": (1, F.OOM_KV, "No available memory for the cache blocks", "alone take 3.41 GiB more"),
+    "h200-oom-runtime.log": (0, F.OOM_RUNTIME, "Tried to allocate 814.00 MiB", "Lower --kv-cache-memory-bytes, "),
+    "h200-others-hold-memory.log": (1, F.OOM_WEIGHTS, "103.77/139.8 GiB", "0.74 would be granted now"),
+    "h200-weights-too-large.log": (1, F.OOM_WEIGHTS, "Failed to load model", "--tensor-parallel-size"),
     "sigINT-midload.log": (-2, F.CRASH, "KeyboardInterrupt", "signal"),
     "sigKILL-midload.log": (-9, F.CRASH, "", "signal"),
     "sigTERM-midload.log": (None, None, "", ""),
@@ -67,7 +80,7 @@ def test_the_decisive_line_tells_before_the_process_ends(log: str) -> None:
     lines = (LOGS / log).read_text(errors="replace").splitlines()
     whole = diagnose(lines, started=False, exit_code=None)
     assert whole is not None
-    at = next(at for at, line in enumerate(lines) if line.strip() == whole.line)
+    at = next(at for at, line in enumerate(lines) if message_of(line)[1].strip() == whole.line)
     assert diagnose(lines[: at + 1], started=False, exit_code=None) is not None
 
 
@@ -121,7 +134,7 @@ def test_one_line(line: str, failure: F, advice: str) -> None:
     found = diagnose(["INFO 11-20 18:00:00 [x.py:1] hello", line, ""], started=False, exit_code=None)
     assert found is not None
     assert found.failure is failure
-    assert found.line == line
+    assert found.line == message_of(line)[1]
     assert advice in found.advice
     assert "{" not in found.advice + found.summary
 
@@ -138,6 +151,43 @@ def test_memory_that_gives_out_is_classed_by_when() -> None:
     assert failure(kv, OOM) is F.OOM_KV
     assert failure(kv, up, OOM) is F.OOM_RUNTIME
     assert failure(OOM, started=True) is F.OOM_RUNTIME
+
+
+@pytest.mark.parametrize(
+    ("log", "flag"), [("h200-kv-too-small.log", "--max-model-len"), ("h200-oom-runtime.log", "--max-num-seqs")]
+)
+def test_a_kv_cache_given_in_bytes_is_not_advised_by_a_flag_that_counts_for_nothing(log: str, flag: str) -> None:
+    # "This does not respect the gpu_memory_utilization config", says vLLM of --kv-cache-memory-bytes.
+    lines = (LOGS / log).read_text().splitlines()
+    found = diagnose(lines, started=False, exit_code=None)
+    assert found is not None
+    assert flag in found.advice and "--kv-cache-memory-bytes" in found.advice
+    assert "--gpu-memory-utilization" not in found.advice
+    by_share = diagnose(
+        [line for line in lines if "kv_cache_memory_bytes config" not in line], started=False, exit_code=0
+    )
+    assert by_share is not None
+    assert "--gpu-memory-utilization" in by_share.advice
+
+
+def test_others_on_the_same_gpu_are_named() -> None:
+    line = (
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 28.08 GiB. GPU 0 has a total capacity of 139.80 GiB"
+        " of which 14.90 GiB is free. Process 1323 has 18.06 GiB memory in use. Process 1358 has 53.16 GiB memory in use."
+        " Including non-PyTorch memory, this process has 518.00 MiB memory in use."
+    )
+    for started in (False, True):
+        found = diagnose([line], started=started, exit_code=None)
+        assert found is not None
+        assert "(18.06 GiB by process 1323, 53.16 GiB by process 1358): end them" in found.advice
+
+
+def test_numbers_that_are_none_harm_nothing() -> None:
+    text = (
+        "Free memory on device cuda:0 (0.0/0 GiB) on startup is less than desired GPU memory utilization (0.9, 1 GiB)"
+    )
+    found = diagnose([text], started=False, exit_code=1)
+    assert found is not None and found.failure is F.OOM_WEIGHTS
 
 
 @pytest.mark.parametrize(

@@ -37,16 +37,25 @@ ENGINE = "(EngineCore pid=1293) INFO 11-20 18:05:08 "
         (
             "(Worker_TP0 pid=77) INFO 11-20 18:05:08 [gpu_model_runner.py:4879] Model loading took 12.66 GiB memory and"
             " 31.657031 seconds",
-            LogFact(stage=Stage.MEMORY_PROFILING),
+            LogFact(stage=Stage.MEMORY_PROFILING, weights_bytes=13593571492),
         ),
         (
             "(Worker_TP0 pid=77) INFO 11-20 18:05:08 [gpu_worker.py:456] Available KV cache memory: 17.36 GiB",
-            LogFact(stage=Stage.KV_CACHE),
+            LogFact(stage=Stage.KV_CACHE, kv_cache_bytes=18640158065),
         ),
         (
             "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  42%|####      | 28/67 [00:02<00:02, 16.5it/s]",
             LogFact(stage=Stage.COMPILE, progress=0.42),
         ),
+        (
+            "(EngineCore pid=1797) INFO 11-26 03:32:03 [gpu_worker.py:479] Initial free memory 139.29 GiB, reserved 1.0"
+            " GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling.",
+            LogFact(stage=Stage.KV_CACHE, kv_cache_bytes=2**30),
+        ),
+        (f"{ENGINE}[gpu_worker.py:560] Available KV cache memory: -3.41 GiB", LogFact(stage=Stage.KV_CACHE)),
+        (f"{ENGINE}[model_runner.py:284] Loading model from scratch...", LogFact(stage=Stage.LOADING_WEIGHTS)),
+        (f"{ENGINE}[model_runner.py:305] Model loading took 1.2.3 GiB", None),
+        (f"{ENGINE}[flash_attn.py:776] Using FlashAttention version 3", None),
         ("INFO:     Application startup complete.", LogFact(stage=Stage.READY, progress=1.0)),
         ('INFO:     127.0.0.1:40000 - "POST /v1/completions HTTP/1.1" 200 OK', None),
         (f"{ENGINE}[x.py:1] KV cache size: many tokens", None),
@@ -64,14 +73,21 @@ def test_prefixes_of_old_and_new_releases_are_taken_off() -> None:
     assert message_of("ValueError: no") == ("", "ValueError: no")
 
 
-@pytest.mark.parametrize(("log", "has_compiled"), [("good.log", True), ("good-eager.log", False)])
-def test_good_start_passes_its_stages(log: str, has_compiled: bool) -> None:
+@pytest.mark.parametrize(
+    ("log", "has_compiled", "version", "tokens"),
+    [
+        ("good.log", True, "0.32.0", 131_072),
+        ("good-eager.log", False, "0.32.0", 131_072),
+        ("h200-good.log", True, "0.26.0", 934_048),
+    ],
+)
+def test_good_start_passes_its_stages(log: str, has_compiled: bool, version: str, tokens: int) -> None:
     facts = [fact for line in (LOGS / log).read_text().splitlines() if (fact := read_log_line(line))]
     stages = [fact.stage for fact in facts if fact.stage]
     assert stages[0] is Stage.CONFIG
     assert stages[-1] is Stage.READY
     assert {Stage.LOADING_WEIGHTS, Stage.KV_CACHE} <= set(stages)
     assert (Stage.COMPILE in stages) is has_compiled
-    assert [fact.kv_cache_tokens for fact in facts if fact.kv_cache_tokens] == [131072]
-    assert {fact.version for fact in facts if fact.version} == {"0.32.0"}
+    assert [fact.kv_cache_tokens for fact in facts if fact.kv_cache_tokens] == [tokens]
+    assert {fact.version for fact in facts if fact.version} == {version}
     assert {fact.max_model_len for fact in facts if fact.max_model_len} == {4096}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tui.bench.outcomes import evidence_of
 from tui.core.errors import UsageError
 from tui.engines.catalogue import engine_for
 from tui.server import diagnosis
@@ -19,7 +20,7 @@ def test_failed_log() -> None:
     assert answer["class"] == "oom-kv"
     assert answer["stage"] == "KV cache"
     assert "1920" in (answer["advice"] or "")
-    assert (answer["line"] or "").startswith("(EngineCore pid=32523) ERROR")
+    assert (answer["line"] or "").startswith("ValueError: To serve at least one request")
 
 
 def test_good_log() -> None:
@@ -80,6 +81,21 @@ def test_kill_for_want_of_memory_is_told_from_other_kills() -> None:
     assert explain(vllm, [], started=False, exit_code=-9, oom_kills=2).failure == "oom-host"
     specific = ["ValueError: No available memory for the cache blocks"]
     assert explain(vllm, specific, started=False, exit_code=1, oom_kills=1).failure == "oom-kv"
+
+
+def test_guardian_that_is_killed_is_no_fault_of_the_servers_last_line() -> None:
+    report = explain(
+        engine_for("vllm"), ["INFO:     Application startup complete."], started=True, exit_code=None, oom_kills=0
+    )
+    assert (report.failure, report.line) == ("crash", "")
+    assert evidence_of(report) == "The server's guardian was ended, and the server with it"
+
+
+def test_evidence_says_once_how_it_ended() -> None:
+    killed = explain(engine_for("vllm"), [], started=True, exit_code=-9, oom_kills=0)
+    assert evidence_of(killed) == "vLLM was ended by signal 9 (SIGKILL)"
+    last = explain(engine_for("openai"), ["bye"], started=True, exit_code=3, oom_kills=0)
+    assert evidence_of(last) == "bye (exit code 3)"
 
 
 def test_server_that_ends_without_a_word() -> None:
