@@ -186,6 +186,8 @@ def test_slices_have_rows_of_their_own_and_count_once() -> None:
 def test_what_the_driver_tells_of_the_memory_is_shown_where_there_is_room() -> None:
     snapshot = snapshots.mid_ramp(simulated=False)
     assert "server 37.7  reserved  0.6  free  1.8" in text_of(VramPane().lines(snapshot, 56, 10))
+    large = [msgspec.structs.replace(gpu, vram_server_bytes=138_700_000_000) for gpu in snapshot.gpus]
+    assert "server 138.7  reserved" in text_of(VramPane().lines(msgspec.structs.replace(snapshot, gpus=large), 60, 10))
     narrow = text_of(VramPane().lines(msgspec.structs.replace(snapshot, gpus=snapshot.gpus * 2), 56, 11))
     assert "reserved" not in narrow and "64 °C" in narrow
 
