@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.e2e.conftest import World
 from tests.fakes.terminal import Terminal
 
@@ -22,3 +24,22 @@ def test_bytes_that_are_no_keys_are_ignored_and_the_next_key_works_at_once(world
         terminal.send("q")
         assert terminal.wait_exit() == 0
     assert b"Traceback" not in terminal.raw
+
+
+def test_digits_never_set_users_and_a_number_that_may_not_be_meant_is_asked_about(world: World) -> None:
+    with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("READY")
+        for key in "426":
+            terminal.send(key)
+        terminal.send("\r999999\r")
+        terminal.send("u999\r")
+        terminal.wait_for("have 999 users")
+        terminal.send("\x1b")
+        terminal.wait_gone("have 999 users")
+        assert re.search(r"users ▸ +0 of +0\b", terminal.text)
+        terminal.send("u3\r")
+        terminal.wait_until(lambda text: re.search(r"users ▸ +3 of +3\b", text) is not None, "three users")
+        terminal.send("q")
+        terminal.wait_for("stop all and leave")
+        terminal.send("s")
+        assert terminal.wait_exit(60) == 0

@@ -57,7 +57,7 @@ async def test_steering_key_sends_its_command(key: str, command: Command) -> Non
 async def test_leaving_users_are_cut_by_choice() -> None:
     app = LiveApp(snapshots.mid_ramp(), LiveScreen(cut_leaving=True))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("minus", "3", "enter")
+        await pilot.press("minus", "u", "3", "enter")
         assert app.sent == [ChangeUsers(delta=-1, cut=True), SetUsers(users=3, cut=True)]
 
 
@@ -113,35 +113,101 @@ async def test_users_never_go_below_nought_on_the_screen() -> None:
         assert app.live.wanted_users == 0
 
 
-async def test_typed_number_is_shown_and_set_by_enter_and_the_pane_comes_back() -> None:
+async def test_digits_go_to_panes_and_never_become_users() -> None:
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("5", "6")
+        for key in ("4", "2", "6"):
+            await pilot.press(key)
+            assert key == app.live.active.KEY
+        await pilot.press("enter", "0", "9", "enter")
+        assert app.sent == []
         assert app.live.active.KEY == "6"
+
+
+async def test_typed_number_says_what_it_would_be_and_is_set_by_enter() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "u")
         await pilot.pause()
-        assert "→ 56▏" in app.picture()
-        assert "enter sets, esc clears" in app.picture()
+        assert "now 32 users" in app.picture()
+        await pilot.press("5", "q", "6")
+        await pilot.pause()
+        assert "56 users, 24 more" in app.picture()
         assert app.sent == []
         await pilot.press("enter")
         assert app.sent == [SetUsers(users=56)]
-        assert app.live.active.KEY == "1"
+        assert app.live.active.KEY == "4"
         await pilot.pause()
         assert "24 of  56" in app.picture()
 
 
-async def test_typed_number_is_forgotten_by_escape_and_the_pane_stays() -> None:
+@pytest.mark.parametrize("keys", [("escape",), ("4", "escape"), ("enter",)])
+async def test_field_left_without_a_number_changes_nothing(keys: tuple[str, ...]) -> None:
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("4", "escape", "enter")
+        await pilot.press("u", *keys)
         assert app.sent == []
-        assert app.live.active.KEY == "4"
+        assert app.screen is app.live
 
 
 async def test_nought_can_be_typed() -> None:
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("0", "enter")
+        await pilot.press("u", "0", "enter")
         assert app.sent == [SetUsers(users=0)]
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("n", []), ("escape", []), ("y", [SetUsers(users=513)])])
+async def test_number_far_beyond_the_grid_is_asked_about(answer: str, sent: list[Command]) -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("u", "5", "1", "3")
+        await pilot.pause()
+        assert "The grid's largest number is 128." in app.picture()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "have 513 users" in app.picture()
+        await pilot.press(answer)
+        assert app.sent == sent
+
+
+async def test_number_beyond_what_the_client_carries_is_asked_about() -> None:
+    base = snapshots.mid_ramp()
+    app = LiveApp(msgspec.structs.replace(base, load=msgspec.structs.replace(base.load, client_users_max=100)))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("u", "1", "0", "1", "enter")
+        await pilot.pause()
+        assert "carries some 100" in app.picture()
+        await pilot.press("escape", "u", "1", "0", "0", "enter")
+        assert app.sent == [SetUsers(users=100)]
+
+
+async def test_measured_beside_the_grid_does_not_raise_what_is_asked_about() -> None:
+    base = snapshots.mid_ramp()
+    grid = msgspec.structs.replace(base.grid, users=[*base.grid.users, 500], asked_users=base.grid.users)
+    app = LiveApp(msgspec.structs.replace(base, grid=grid))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("u", "6", "0", "0", "enter")
+        assert app.sent == []
+
+
+async def test_step_into_what_may_not_be_meant_is_asked_about_once() -> None:
+    base = snapshots.mid_ramp()
+    app = LiveApp(msgspec.structs.replace(base, load=msgspec.structs.replace(base.load, users_wanted=510)))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("plus", "right_square_bracket")
+        assert app.sent == [ChangeUsers(delta=1)]
+        await pilot.press("y", "right_square_bracket")
+        assert app.sent[1:] == [SetUsers(users=521), ChangeUsers(delta=10)]
+
+
+async def test_more_than_a_bench_takes_cannot_be_typed() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("u", *"999999", "enter")
+        await pilot.pause()
+        assert "at most 100,000 users" in app.picture()
+        assert app.sent == []
 
 
 async def test_enter_alone_sends_nothing() -> None:
@@ -154,7 +220,7 @@ async def test_enter_alone_sends_nothing() -> None:
 async def test_read_only_view_steers_nothing_and_says_so() -> None:
     app = LiveApp(snapshots.mid_ramp(), LiveScreen(read_only=True))
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await pilot.press("plus", "g", "x", "7", "enter")
+        await pilot.press("plus", "g", "x", "u", "7", "enter")
         await pilot.pause()
         assert app.sent == []
         picture = app.picture()
@@ -219,7 +285,7 @@ async def test_maximise_shows_one_pane_under_tabs_and_escape_brings_all_back() -
 async def test_arrows_pick_a_cell_whose_story_is_told() -> None:
     app = LiveApp(snapshots.oom_grid())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("4", "escape", *["down"] * 6, *["right"] * 6)  # the first arrow only picks
+        await pilot.press("4", *["down"] * 6, *["right"] * 6)  # the first arrow only picks
         await pilot.pause()
         assert "32 × 2193  oom-runtime  torch.OutOfMemoryError" in app.picture()
 
@@ -236,7 +302,7 @@ async def test_seventh_pane_takes_the_log_s_place_until_another_is_chosen() -> N
 async def test_pane_is_copied_as_text() -> None:
     app = LiveApp(snapshots.oom_grid())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("4", "escape", "y")
+        await pilot.press("4", "y")
         assert app.clipboard.startswith("grid · time to resolve, s · burst\nusers ")
         assert "OOM" in app.clipboard
 
@@ -280,7 +346,7 @@ def test_every_binding_can_be_moved_and_is_explained() -> None:
     for binding in LiveScreen.BINDINGS:
         assert not isinstance(binding, tuple)
         assert binding.id is not None and binding.id.startswith("live.")
-        assert binding.tooltip or binding.action.startswith("digit")
+        assert binding.tooltip
 
 
 class EighthPane(Pane):

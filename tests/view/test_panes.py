@@ -110,7 +110,7 @@ def test_any_figures_at_any_size(snapshot: Snapshot, width: int, height: int) ->
         lines = kind().lines(snapshot, width, height)
         assert not any("\x1b" in text or "\n" in text for line in lines for text, _ in line), kind
     for single in (False, True):
-        header = header_lines(snapshot, ViewState(entry="12"), max(60, width), single=single)
+        header = header_lines(snapshot, ViewState(users=12), max(60, width), single=single)
         assert all(width_of(line) <= max(60, width) for line in header)
     presentation = presentation_lines(snapshot, max(60, width), max(16, height), users_wanted=3, words_per_token=0.75)
     assert len(presentation) <= max(16, height)

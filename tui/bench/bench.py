@@ -267,6 +267,7 @@ class Bench:
             steady_for_s=scheduler.standing_for_s(),
             client_ceiling_share=self.testbed.gauge.share,
             client_lag_p99_s=progress.lag_p99_s if progress else None,
+            client_users_max=self.testbed.gauge.users_max,
             workers=progress.workers if progress else 0,
             stamps=progress.stamps if progress else "",
         )

@@ -14,8 +14,6 @@ from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Mode
 
-MAX_USERS = 100_000
-
 
 class RunningSession(Protocol):
     """What commands are carried out on; `Bench` is one."""
@@ -103,7 +101,7 @@ class CommandExecutor:
 
     async def _set_users(self, users: int, cut: bool) -> str | None:
         scheduler = self._session.scheduler
-        await scheduler.set_users(min(max(users, 0), MAX_USERS), cut=cut)
+        await scheduler.set_users(min(max(users, 0), p.MAX_USERS), cut=cut)
         # The users go home at once; that must not only stand in the log.
         cell = (users, scheduler.prompt_tokens)
         impossible = too_long(self._session.testbed, cell, Mode.STEADY) if users > 0 else None

@@ -28,6 +28,11 @@ class Grid:
         return sorted({n for n, _ in self._asked} | {n for n, _ in self._results})
 
     @property
+    def asked_users(self) -> list[int]:
+        """Return the profile's users axis alone."""
+        return sorted({n for n, _ in self._asked})
+
+    @property
     def prompt_tokens(self) -> list[int]:
         """Return the prompt size axis, likewise."""
         return sorted({p for _, p in self._asked} | {p for _, p in self._results})

@@ -142,6 +142,7 @@ class SnapshotBuilder:
                 mode=grid.mode,
                 users=grid.users,
                 prompt_tokens=grid.prompt_tokens,
+                asked_users=grid.asked_users,
                 cells=grid.results,
                 current_users=current[0] if current else None,
                 current_prompt_tokens=current[1] if current else None,

@@ -87,6 +87,11 @@ class CeilingGauge:
         events = sum(progress.events for progress in self._recent) - first.events
         return max(cpu_share, events / elapsed_s / (self.ceiling.tokens_per_s * last.workers))
 
+    @property
+    def users_max(self) -> int | None:
+        """Return how many users all cores carry at TOKENS_PER_S_PER_STREAM each; None while it was not measured."""
+        return None if self.ceiling is None else self.ceiling.streams * (os.cpu_count() or 1)
+
 
 def known_ceiling() -> Ceiling | None:
     """Return what was measured on this machine with this version before; None when nothing was, or it is unreadable."""

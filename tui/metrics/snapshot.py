@@ -92,6 +92,8 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
     client_ceiling_share: float | None = None
     """Share of what this client can carry, 0 to 1."""
     client_lag_p99_s: float | None = None
+    client_users_max: int | None = None
+    """How many users of a brisk reading pace this client carries on all cores; None while that is not measured."""
     workers: int = 0
     stamps: str = ""
     """Where token times come from: kernel or client."""
@@ -149,6 +151,8 @@ class GridStatus(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "burst"
     users: list[int] = []
     prompt_tokens: list[int] = []
+    asked_users: list[int] = []
+    """The part of `users` that the profile asks for; the rest was measured beside it."""
     cells: list[CellResult] = []
     """The latest result of each cell; a running one has outcome `running`."""
     current_users: int | None = None

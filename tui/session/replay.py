@@ -208,6 +208,7 @@ def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStat
         mode=mode,
         users=users,
         prompt_tokens=prompts,
+        asked_users=sorted(asked_users),
         cells=cells,
         current_users=running.users if running else None,
         current_prompt_tokens=running.prompt_tokens if running else None,

@@ -20,8 +20,6 @@ class ViewState:
     users: int | None = None
     """Wanted, when the bench has not confirmed it."""
     prompt_tokens: int | None = None
-    entry: str = ""
-    """Digits typed so far."""
     held: bool = False
     read_only: bool = False
 
@@ -90,9 +88,6 @@ def _asked(snapshot: Snapshot, view_state: ViewState, width: int, *, single: boo
         (" of ", Ink.DIM),
         (str(wanted).rjust(3), Ink.STEER),
     ]
-    if view_state.entry:
-        typed: Line = [(f"→ {view_state.entry}▏", Ink.STEER), (" enter sets, esc clears", Ink.DIM)]
-        return pack([users, typed, _prompt(prompt)], width, gap=2)
     narrow = width < 100
     parts = [users, _prompt(prompt)[: 2 if single and narrow else 3]]
     if not narrow:

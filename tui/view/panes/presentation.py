@@ -22,13 +22,12 @@ def presentation_lines(
     *,
     users_wanted: int,
     words_per_token: float | None = None,
-    entry: str = "",
 ) -> list[Line]:
     """Return the whole screen, blocks spread over the height. `words_per_token` tells tokens as words."""
     inner = max(10, width - 2 * _MARGIN)
     blocks = [
         _who(snapshot, inner),
-        _asking(snapshot, users_wanted, entry),
+        _asking(snapshot, users_wanted),
         _rate(snapshot, inner, height, words_per_token),
         _each(snapshot, inner, words_per_token),
         _memory(snapshot, inner),
@@ -57,7 +56,7 @@ def _who(snapshot: Snapshot, width: int) -> list[Line]:
     return lines
 
 
-def _asking(snapshot: Snapshot, users_wanted: int, entry: str) -> list[Line]:
+def _asking(snapshot: Snapshot, users_wanted: int) -> list[Line]:
     active = snapshot.load.users_active
     line: Line = [
         (str(active), Ink.STEER),
@@ -65,8 +64,6 @@ def _asking(snapshot: Snapshot, users_wanted: int, entry: str) -> list[Line]:
     ]
     if users_wanted != active:
         line.append((f", {users_wanted} wanted", Ink.DIM))
-    if entry:
-        line += [("   → ", Ink.STEER), (f"{entry}▏", Ink.STEER)]
     return [line]
 
 

@@ -14,7 +14,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
-from textual.timer import Timer
 
 from tui.core.clock import NS_PER_S
 from tui.link.protocol import (
@@ -37,7 +36,8 @@ from tui.view.panes.key_line import KeyLine
 from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.tab_line import TabLine
-from tui.view.screens.live_keys import DIGITS, HELP, KEY_LINE, LOOK, STEER, STEERING_IDS
+from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
+from tui.view.screens.users_field import UsersField, doubt_about, doubt_question
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
 
@@ -45,8 +45,6 @@ LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 _TWO = (110, 30)
 """From this size on there are two columns of panes."""
 _THREE = (170, 42)
-_ENTRY_S = 5.0
-"""How long a typed number waits for its next digit or enter."""
 _UNCONFIRMED_NS = 2 * NS_PER_S
 """How long the screen believes a key before it believes the bench."""
 
@@ -56,7 +54,7 @@ class LiveScreen(Screen[None]):
 
     CSS_PATH = "../styles/live.tcss"
     HELP = HELP
-    BINDINGS: ClassVar[list[BindingType]] = [*STEER, *LOOK, *DIGITS]
+    BINDINGS: ClassVar[list[BindingType]] = [*STEER, *LOOK, *TO_PANES]
     LOOKS_ONLY = "This view only looks: steering is off (--read-only)."
     AUTO_FOCUS = ""
     """Keys belong to the screen: the active pane is a mark, not a focus."""
@@ -88,11 +86,8 @@ class LiveScreen(Screen[None]):
         self.held = False
         self.maximised = False
         self.snapshot: Snapshot | None = None
-        self.entry = ""
         self.panes: list[Pane] = [kind() for kind in PANES]
         self.active: Pane = self.panes[0]
-        self._before_entry: Pane = self.active
-        self._entry_timer: Timer | None = None
         self._wanted: tuple[int, int] | None = None
         """Users asked for by key and not yet confirmed, and the snapshot time (ns) until which they are believed."""
         self._prompt: tuple[int, int] | None = None
@@ -106,6 +101,7 @@ class LiveScreen(Screen[None]):
         with Container(id="panes"):
             yield from self.panes
         yield Canvas(id="whole")
+        yield UsersField()
         yield KeyLine(KEY_LINE, hidden=self.keys_without_use)
 
     @property
@@ -148,7 +144,6 @@ class LiveScreen(Screen[None]):
                 whole.size.height,
                 users_wanted=self.wanted_users,
                 words_per_token=self.words_per_token,
-                entry=self.entry,
             )
             whole.paint(lines)
         else:
@@ -161,7 +156,6 @@ class LiveScreen(Screen[None]):
         return ViewState(
             users=self._wanted[0] if self._wanted else None,
             prompt_tokens=self._prompt[0] if self._prompt else None,
-            entry=self.entry,
             held=self.held,
             read_only=self.read_only,
         )
@@ -246,61 +240,110 @@ class LiveScreen(Screen[None]):
 
     def _send(self, command: Command) -> bool:
         """Send a command up; say whether this view may."""
+        if not self._may_steer():
+            return False
+        self.post_message(self.Sent(command))
+        return True
+
+    def _may_steer(self) -> bool:
+        """Say whether there is something that this view steers, to the operator, too, when there is not."""
         if self.read_only:
             self.notify(self.LOOKS_ONLY, timeout=3, markup=False)
             return False
         if self.snapshot is None or self.snapshot.server.phase is Phase.ENDED:
             self.notify("Nothing to steer: this session has ended.", timeout=3, markup=False)
             return False
-        self.post_message(self.Sent(command))
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer a relaunch only where there is something to launch again."""
+        """Offer a relaunch only where there is something to launch again, and the panes that there are."""
         if action == "relaunch":
             return self.snapshot is not None and self.snapshot.server.phase is Phase.FAILED
+        if action == "pane":
+            return parameters[0] in [pane.KEY for pane in self.panes]
         return super().check_action(action, parameters)
 
     def _until_ns(self) -> int:
         return (self.snapshot.at_ns if self.snapshot else 0) + _UNCONFIRMED_NS
 
     def action_users(self, delta: int) -> None:
-        """So many users more or less."""
-        wanted = max(0, self.wanted_users + delta)
-        if self._send(ChangeUsers(delta=delta, cut=self.cut_leaving)):
-            self._wanted = (wanted, self._until_ns())
-        self._end_entry()
+        """So many users more or less; the step into what may not be meant is asked about."""
+        now = self.wanted_users
+        wanted = max(0, now + delta)
+        doubt = self._doubt_about(wanted) if delta > 0 and not self._doubt_about(now) else ""
+        if doubt:
+            self._ask_about(wanted, doubt)
+        elif self._send(ChangeUsers(delta=delta, cut=self.cut_leaving)):
+            self._show_wanted(wanted)
 
-    def action_digit(self, digit: int) -> None:
-        """Go to that pane, and put the digit on the end of the number being typed."""
-        if not self.entry:
-            self._before_entry = self.active
-        self.entry = (self.entry + str(digit))[-5:].lstrip("0") or "0"
-        if self._layout_name() in ("-single", "-two", "-three"):
-            for pane in self.panes:
-                if str(digit) == pane.KEY:
-                    self._activate(pane)
-        if self._entry_timer is not None:
-            self._entry_timer.stop()
-        self._entry_timer = self.set_timer(_ENTRY_S, self._end_entry)
-        self._draw_header()
+    def action_type_users(self) -> None:
+        """Ask for a number of users."""
+        if self._may_steer() and self.snapshot is not None:
+            self._field.open(self.wanted_users, self.snapshot)
 
-    def action_set_users(self) -> None:
-        """Set the number typed, and go back to the pane from before it."""
-        if not self.entry:
-            return
-        users = int(self.entry)
+    @property
+    def _field(self) -> UsersField:
+        return self.query_one(UsersField)
+
+    def on_key(self, event: events.Key) -> None:
+        """Keep the keys of a number in their order, from the one that opens its field on."""
+        active = self.active_bindings.get(event.key)
+        if self._field.is_open:
+            event.stop()
+            self._take_key(event)
+        elif active is not None and active.binding.action == "type_users":
+            event.stop()
+            self.action_type_users()
+
+    def _take_key(self, event: events.Key) -> None:
+        field = self._field
+        match event.key:
+            case "enter":
+                if field.can_be_set and (users := field.close()) is not None:
+                    self._take_typed(users)
+            case "escape":
+                field.close()
+            case "backspace":
+                field.rub_out()
+            case _:
+                field.type(event.character or "")
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Take a pasted number into the field; nowhere else does a paste mean anything."""
+        for character in event.text[:100].strip():
+            self._field.type(character)
+
+    def _take_typed(self, users: int) -> None:
+        doubt = self._doubt_about(users)
+        if doubt and users > self.wanted_users:
+            self._ask_about(users, doubt)
+        else:
+            self._set_users(users)
+
+    def _doubt_about(self, users: int) -> str:
+        return doubt_about(users, self.snapshot) if self.snapshot is not None else ""
+
+    def _ask_about(self, users: int, doubt: str) -> None:
+        def answered(answer: str | None) -> None:
+            if answer == "set":
+                self._set_users(users)
+
+        if self._may_steer():
+            self.app.push_screen(doubt_question(users, doubt), answered)
+
+    def _set_users(self, users: int) -> None:
         if self._send(SetUsers(users=users, cut=self.cut_leaving)):
-            self._wanted = (users, self._until_ns())
-        self._activate(self._before_entry)
-        self._end_entry()
+            self._show_wanted(users)
 
-    def _end_entry(self) -> None:
-        self.entry = ""
-        if self._entry_timer is not None:
-            self._entry_timer.stop()
-            self._entry_timer = None
+    def _show_wanted(self, users: int) -> None:
+        self._wanted = (users, self._until_ns())
         self._draw_header()
+
+    def action_pane(self, key: str) -> None:
+        """Go to the pane of that key."""
+        for pane in self.panes:
+            if key == pane.KEY:
+                self._activate(pane)
 
     def action_prompt(self, step: int) -> None:
         """The next or the previous prompt size."""
@@ -347,10 +390,8 @@ class LiveScreen(Screen[None]):
         self._arrange()
 
     def action_back(self) -> None:
-        """Undo the nearest of: a typed number, a picked cell, a maximised pane, the presentation."""
-        if self.entry:
-            self._end_entry()
-        elif any(pane.unpick() for pane in self.panes):
+        """Undo the nearest of: a picked cell, a maximised pane, the presentation."""
+        if any(pane.unpick() for pane in self.panes):
             return
         elif self.maximised:
             self.action_maximise()

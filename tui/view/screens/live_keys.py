@@ -27,9 +27,7 @@ STEER: list[BindingType] = [
         id="live.prompt-shorter",
         tooltip="previous prompt size",
     ),
-    Binding(
-        "enter", "set_users", "set users", show=False, id="live.set-users", tooltip="set the typed number of users"
-    ),
+    Binding("u", "type_users", "number of users", id="live.set-users", tooltip="type a number of users"),
     Binding("g", "sweep", "sweep", id="live.sweep", tooltip="start or stop the sweep of the grid"),
     Binding("r", "ramp", "ramp", id="live.ramp", tooltip="start or stop adding users step by step"),
     Binding("x", "export", "export", id="live.export", tooltip="write the session as TOML and CSV"),
@@ -38,7 +36,7 @@ STEER: list[BindingType] = [
 LOOK: list[BindingType] = [
     Binding("space", "hold", "hold", id="live.hold", tooltip="hold the drawing; measuring goes on"),
     Binding("m", "maximise", "maximise", id="live.maximise", tooltip="this pane alone, and back"),
-    Binding("escape", "back", "back", show=False, id="live.back", tooltip="back: number, picked cell, pane, stage"),
+    Binding("escape", "back", "back", show=False, id="live.back", tooltip="back: picked cell, pane, stage"),
     Binding("tab", "next_pane(1)", "pane", show=False, id="live.pane-next", tooltip="the next pane"),
     Binding("shift+tab", "next_pane(-1)", "pane", show=False, id="live.pane-previous", tooltip="the previous pane"),
     Binding("up", "move(0, -1)", show=False, id="live.up", tooltip="in a pane: back in a list, pick a cell"),
@@ -48,19 +46,22 @@ LOOK: list[BindingType] = [
     Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
     Binding("s", "presentation", "stage", id="live.stage", tooltip="the screen for people in a hall, and back"),
 ]
-DIGITS: list[BindingType] = [
-    Binding(str(digit), f"digit({digit})", show=False, id=f"live.digit-{digit}") for digit in range(10)
+_NAMES = {pane.KEY: pane.NAME for pane in PANES}
+TO_PANES: list[BindingType] = [
+    Binding(key, f"pane('{key}')", show=False, id=f"live.pane-{key}", tooltip=f"go to {_NAMES.get(key, f'pane {key}')}")
+    for key in "123456789"
 ]
 
 HELP = f"""What a server carries: + and − add and take users, the panes show what they get and what it costs.
 
-{PANES[0].KEY} to {PANES[-1].KEY} go to that pane; the digits also make a number that the header shows: enter sets so
-many users and goes back to the pane you came from, esc forgets the number, and so do five seconds without a digit."""
+{PANES[0].KEY} to {PANES[-1].KEY} go to that pane. A number of users is typed in the field that u opens; what is far
+beyond the grid, or beyond what this machine's client carries, is asked about before it is done."""
 
 KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("live.relaunch",), "relaunch"),
     (("live.user-more", "live.user-less"), "user"),
     (("live.ten-more", "live.ten-less"), "ten"),
+    (("live.set-users",), "number"),
     (("live.prompt-longer", "live.prompt-shorter"), "prompt"),
     (("live.sweep",), "sweep"),
     (("help",), "help"),
