@@ -101,7 +101,9 @@ async def measure(options: argparse.Namespace, *, with_app: bool) -> list[str]:
         settings.parent.mkdir()
         settings.write_text(f"refresh_hz = {options.refresh_hz}\n")
         with paced_server(folder, GAP_US, "own") as (port, log):
-            spec = attached_spec("beside", port, users=[options.users], prompt_tokens=[50], duration_s=5.0)
+            spec = attached_spec(
+                "beside", port, users=[options.users], prompt_tokens=[50], duration_s=5.0, keep_gaps=True
+            )
             link = await BenchLink.connect(await StartingBench(spec).listening(), refresh_hz=1.0)
             try:
                 how = await stand(link, spec.session_id, options, with_app=with_app)

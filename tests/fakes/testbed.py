@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from tui.bench.clock import SessionClock
 from tui.bench.grid import Cell
 from tui.core.errors import LaunchError
@@ -14,7 +16,7 @@ from tui.load.wire import LoadProgress
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import GpuReading
-from tui.metrics.record import RequestRecord, pack_gaps
+from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Arrivals, LoadTable, Profile, ServerTable
@@ -89,7 +91,7 @@ class FakePool:
             prompt_tokens_usage=self._testbed.prompt_tokens,
             output_tokens=3,
             events=3,
-            event_gaps_us=pack_gaps(stamps),
+            **msgspec.structs.asdict(gaps_between(stamps)),
             outcome=outcome,
             error="" if outcome is Outcome.OK else "EngineCore encountered an issue",
         )

@@ -11,7 +11,7 @@ import asyncio
 import msgspec
 
 from tui.core.clock import now_ns
-from tui.metrics.record import RequestRecord, scale_gaps
+from tui.metrics.record import RequestRecord, scaled_gaps
 
 
 class SessionClock:
@@ -39,6 +39,7 @@ class SessionClock:
         """Return a record of a load worker in session time."""
         if self.time_scale == 1.0:
             return record
+        gaps = scaled_gaps(record, self.time_scale)
         return msgspec.structs.replace(
             record,
             intended_start_ns=self.at(record.intended_start_ns),
@@ -46,5 +47,7 @@ class SessionClock:
             first_token_ns=None if record.first_token_ns is None else self.at(record.first_token_ns),
             last_token_ns=None if record.last_token_ns is None else self.at(record.last_token_ns),
             end_ns=self.at(record.end_ns),
-            event_gaps_us=scale_gaps(record.event_gaps_us, self.time_scale),
+            event_gaps_us=gaps.event_gaps_us,
+            gaps_histogram=gaps.gaps_histogram,
+            gap_max_us=gaps.gap_max_us,
         )

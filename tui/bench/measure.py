@@ -107,7 +107,7 @@ async def measure_standing(
     """
     load = testbed.profile.load
     started_ns = testbed.clock.now_ns()
-    summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns)
+    summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns, lasting_s=load.duration_s)
     testbed.collect(summary)
     readings = _Readings(None, EnergyMeter(started_ns))
     died: FailureReport | None = None

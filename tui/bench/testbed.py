@@ -249,7 +249,8 @@ class Testbed:
     def _take_records(self, records: list[RequestRecord]) -> None:
         mapped = [self.clock.record(record) for record in records]
         self._first_request_id = max(self._first_request_id, *(record.request_id + 1 for record in records))
-        self.writer.add_requests(mapped)
+        keeps_gaps = self.profile.load.keep_gaps
+        self.writer.add_requests(mapped if keeps_gaps else [record.without_gaps() for record in mapped])
         self.snapshot_builder.add_records(mapped)
         for summary in self._summaries:
             for record in mapped:

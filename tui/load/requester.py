@@ -14,7 +14,7 @@ from tui.load.response import Response
 from tui.load.wire import StartedRequest
 from tui.load.worker_context import WorkerContext
 from tui.metrics.outcome import Outcome
-from tui.metrics.record import RequestRecord, pack_gaps
+from tui.metrics.record import RequestRecord, gaps_between
 
 # A request that we ourselves held up this long says nothing of the server.
 OWN_LATENESS_NS = NS_PER_S
@@ -242,6 +242,7 @@ class Requester:
         assert self._configured is not None
         shape = self._configured.shape
         stamps = response.stamps_ns
+        gaps = gaps_between(stamps)
         outcome, error = response.outcome or Outcome.RUNNING, response.error
         late_ns = self._start_ns - self._intended_ns - (self._connect_ns or 0)
         if outcome is Outcome.OK and late_ns > OWN_LATENESS_NS:
@@ -262,11 +263,13 @@ class Requester:
             prompt_tokens_usage=response.prompt_tokens,
             output_tokens=response.usage,
             events=len(stamps),
-            event_gaps_us=pack_gaps(stamps),
+            event_gaps_us=gaps.event_gaps_us,
             outcome=outcome,
             http_status=response.status,
             error=error,
             connect_ns=self._connect_ns,
+            gaps_histogram=gaps.gaps_histogram,
+            gap_max_us=gaps.gap_max_us,
         )
 
 

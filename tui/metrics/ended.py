@@ -80,7 +80,7 @@ class EndedRequests:
         if e2e_s:
             total, count = self._rates.get((record.worker, record.user), (0.0, 0))
             self._rates[record.worker, record.user] = (total + tokens / e2e_s, count + 1)
-        self.itl_us.add_many(record.gaps_us())
+        record.add_gaps_to(self.itl_us)
         self.packed |= record.packed
         if record.prompt_tokens_usage is not None:
             exact = record.prompt_tokens_usage == record.prompt_tokens

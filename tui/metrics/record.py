@@ -9,7 +9,10 @@ from operator import sub
 import msgspec
 
 from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.metrics.histogram import LogHistogram, packed
 from tui.metrics.outcome import Outcome
+
+_LONGEST_US = 0xFFFFFFFF
 
 
 class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -39,13 +42,17 @@ class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     events: int
     """Token-bearing events that arrived; fewer than output_tokens where the server packed several into one."""
     event_gaps_us: bytes
-    """Gaps between successive token-bearing events in µs: uint32, little-endian; events - 1 values."""
+    """Gaps between successive token-bearing events in µs: uint32, little-endian; events - 1 values, or none at all
+    where they are not kept."""
     outcome: Outcome
     http_status: int | None = None
     error: str = ""
     """What the server or the network said, control characters removed, at most 2,000 characters."""
     connect_ns: int | None = None
     """How long the connection took to open when this request had to open it; else None (it was open)."""
+    gaps_histogram: bytes = b""
+    """The same gaps, µs, counted (`histogram.packed`): what figures are made of. Empty in a session of old."""
+    gap_max_us: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -84,31 +91,61 @@ class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Say whether some event bore more than one token."""
         return self.output_tokens is not None and 0 < self.events < self.output_tokens
 
+    @property
+    def itl_mean_s(self) -> float | None:
+        """Mean gap between successive token-bearing events, s."""
+        if self.first_token_ns is None or self.last_token_ns is None or self.events < 2:
+            return None
+        return (self.last_token_ns - self.first_token_ns) / (self.events - 1) / NS_PER_S
+
+    @property
+    def itl_max_s(self) -> float | None:
+        """Longest gap between successive token-bearing events, s."""
+        longest_us = max(self.gaps_us(), default=None) if self.gap_max_us is None else self.gap_max_us
+        return None if longest_us is None else longest_us * NS_PER_US / NS_PER_S
+
     def gaps_us(self) -> array[int]:
-        """Return the gaps between successive token-bearing events, µs."""
+        """Return the gaps between successive token-bearing events, µs; none where they are not kept."""
         gaps = array("I", self.event_gaps_us)
         if sys.byteorder == "big":
             gaps.byteswap()
         return gaps
 
+    def add_gaps_to(self, itl_us: LogHistogram) -> None:
+        """Count the gaps, µs."""
+        itl_us.merge_packed(self.gaps_histogram or packed(self.gaps_us()))
 
-def pack_gaps(stamps_ns: list[int]) -> bytes:
-    """Return the gaps between successive stamps (ns) as `RequestRecord.event_gaps_us` holds them."""
-    gaps_us = [gap_ns // NS_PER_US for gap_ns in map(sub, stamps_ns[1:], stamps_ns)]
-    if gaps_us and not 0 <= min(gaps_us) <= max(gaps_us) <= 0xFFFFFFFF:
-        gaps_us = [min(max(gap, 0), 0xFFFFFFFF) for gap in gaps_us]
+    def without_gaps(self) -> RequestRecord:
+        """Return the record with its gaps counted only."""
+        return msgspec.structs.replace(self, event_gaps_us=b"")
+
+
+class Gaps(msgspec.Struct, frozen=True):
+    """The gaps of one request, as its record holds them."""
+
+    event_gaps_us: bytes = b""
+    gaps_histogram: bytes = b""
+    gap_max_us: int | None = None
+
+
+def gaps_between(stamps_ns: list[int]) -> Gaps:
+    """Return the gaps between successive stamps, ns."""
+    return _gaps([gap_ns // NS_PER_US for gap_ns in map(sub, stamps_ns[1:], stamps_ns)])
+
+
+def scaled_gaps(record: RequestRecord, factor: float) -> Gaps:
+    """Return the gaps of a record that holds them all, each `factor` times as long."""
+    return _gaps([round(gap_us * factor) for gap_us in record.gaps_us()])
+
+
+def _gaps(gaps_us: list[int]) -> Gaps:
+    if not gaps_us:
+        return Gaps()
+    longest_us = max(gaps_us)
+    if longest_us > _LONGEST_US or min(gaps_us) < 0:
+        gaps_us = [min(max(gap_us, 0), _LONGEST_US) for gap_us in gaps_us]
+        longest_us = max(gaps_us)
     gaps = array("I", gaps_us)
     if sys.byteorder == "big":
         gaps.byteswap()
-    return gaps.tobytes()
-
-
-def scale_gaps(event_gaps_us: bytes, factor: float) -> bytes:
-    """Return packed gaps, each `factor` times as long."""
-    gaps = array("I", event_gaps_us)
-    if sys.byteorder == "big":
-        gaps.byteswap()
-    scaled = array("I", (min(round(gap * factor), 0xFFFFFFFF) for gap in gaps))
-    if sys.byteorder == "big":
-        scaled.byteswap()
-    return scaled.tobytes()
+    return Gaps(gaps.tobytes(), packed(gaps_us), longest_us)

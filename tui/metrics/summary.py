@@ -58,8 +58,18 @@ class CellSummary:
     until then.
     """
 
-    def __init__(self, mode: Mode | str, *, tag: int = 0, slo: SloTable | None = None, start_ns: int = 0) -> None:
+    def __init__(
+        self,
+        mode: Mode | str,
+        *,
+        tag: int = 0,
+        slo: SloTable | None = None,
+        start_ns: int = 0,
+        lasting_s: float = 10.0,
+    ) -> None:
+        """`lasting_s`: how long it is meant to be measured, which only the slices of a standing cell go by."""
         self._mode = mode
+        self._lasting_ns = round(lasting_s * NS_PER_S)
         self._tag = tag
         self._slo = slo
         self.outcomes_seen: set[Outcome] = set()
@@ -71,7 +81,7 @@ class CellSummary:
         self.start_ns = start_ns
         self._end_ns = _OPEN_END_NS
         self._ended = EndedRequests(self._slo)
-        self._arrivals = TokenBins(start_ns)
+        self._arrivals = TokenBins(start_ns, self._lasting_ns)
         self._others_start_ns, self._others_end_ns = array("q"), array("q")
         self._late: list[RequestRecord] = []
 
@@ -177,7 +187,7 @@ class CellSummary:
         own = [record for record in self._late if self._is_own(record)]
         under_way = [r for r in own if r.outcome is Outcome.RUNNING or r.start_ns < end_ns]
         # What arrived within the window counts, also of answers not complete by its end, unless they fail later.
-        unfinished = TokenBins(start_ns)
+        unfinished = TokenBins(start_ns, self._lasting_ns)
         for record in under_way:
             if record.ok or record.outcome in _UNDER_WAY:
                 unfinished.add(record, before_ns=end_ns)

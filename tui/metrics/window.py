@@ -230,7 +230,7 @@ def _take_latencies(second: _Second, record: RequestRecord) -> None:
             second.rates_sum += record.output_tokens * NS_PER_S / e2e_ns
     if record.tpot_s is not None:
         second.tpot_ns.add(round(record.tpot_s * NS_PER_S))
-    second.itl_us.add_many(record.gaps_us())
+    record.add_gaps_to(second.itl_us)
 
 
 def _percentile_s(histogram: LogHistogram, q: float, per_s: float) -> float | None:

@@ -130,6 +130,8 @@ class LoadTable(_Table):
     arrivals: Annotated[Arrivals, Field(strict=False)] = Arrivals.POISSON
     seed: int = 0
     request_timeout_s: _Seconds = 300.0
+    keep_gaps: bool = False
+    """Keep every gap between two tokens in the session, not only how often each length of them came."""
 
     @model_validator(mode="after")
     def _rate_given(self) -> Self:

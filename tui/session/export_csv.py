@@ -10,11 +10,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 import msgspec
 
-from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.core.clock import NS_PER_S
 from tui.core.files import atomic_file
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
@@ -101,7 +100,6 @@ def _cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
 
 
 def _request_row(meta: SessionMeta, record: RequestRecord, users_of: Mapping[int, int]) -> dict[str, object]:
-    gaps_us = record.gaps_us()
     moments = {
         f"{name}_at_s": _since_start_s(meta, at_ns)
         for name, at_ns in (
@@ -121,8 +119,8 @@ def _request_row(meta: SessionMeta, record: RequestRecord, users_of: Mapping[int
         "ttft_s": record.ttft_s,
         "e2e_s": record.e2e_s,
         "tpot_s": record.tpot_s,
-        "itl_mean_s": fmean(gaps_us) * NS_PER_US / NS_PER_S if gaps_us else None,
-        "itl_max_s": max(gaps_us) * NS_PER_US / NS_PER_S if gaps_us else None,
+        "itl_mean_s": record.itl_mean_s,
+        "itl_max_s": record.itl_max_s,
         "client_delay_s": record.client_delay_s,
         "connect_s": None if record.connect_ns is None else record.connect_ns / NS_PER_S,
     }

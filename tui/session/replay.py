@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 
 import msgspec
 
@@ -144,12 +145,16 @@ def _window(reader: SessionReader, at_ns: int, series: list[SeriesPoint]) -> Liv
 
 
 def _arrivals(record: RequestRecord, since_ns: int, until_ns: int) -> Iterator[tuple[int, int]]:
-    """Yield (at_ns, tokens) of one request; tokens are spread evenly over the events that bore them."""
-    if record.first_token_ns is None or not record.events:
+    """Yield (at_ns, tokens) of one request; tokens are spread evenly over the events that bore them, and these evenly
+    over its time where their gaps are not kept."""
+    if record.first_token_ns is None or record.last_token_ns is None or not record.events:
         return
-    arrived_ns, told = record.first_token_ns, 0
-    for number, gap_us in enumerate([0, *record.gaps_us()], start=1):
-        arrived_ns += gap_us * NS_PER_US
+    first_ns, told = record.first_token_ns, 0
+    gaps_us = record.gaps_us() or [(record.last_token_ns - first_ns) / NS_PER_US / max(1, record.events - 1)] * (
+        record.events - 1
+    )
+    for number, after_us in enumerate(accumulate(gaps_us, initial=0), start=1):
+        arrived_ns = first_ns + round(after_us * NS_PER_US)
         total = record.tokens * min(number, record.events) // record.events
         if since_ns < arrived_ns <= until_ns and total > told:
             yield arrived_ns, total - told

@@ -18,6 +18,7 @@ import msgspec
 from tui.core.errors import SessionError
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
+from tui.metrics.histogram import check_packed
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import ServerStatus
@@ -37,7 +38,8 @@ class Column:
     kind: str
     """int, bool, float, str, enum, bytes."""
     optional: bool
-    required: bool
+    default: object
+    """Of a field that an older file lacks."""
 
     @property
     def sql(self) -> str:
@@ -49,7 +51,7 @@ def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
     """Return the columns of a struct, in the order of its fields; all its fields must be scalars."""
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
-    return tuple(Column(field.name, *_kind(field.type), required=field.required) for field in info.fields)
+    return tuple(Column(field.name, *_kind(field.type), field.default) for field in info.fields)
 
 
 def _kind(info: msgspec.inspect.Type) -> tuple[str, bool]:
@@ -100,8 +102,8 @@ class Table(Generic[T]):
             fields[name] = _checked(self.by_name[name], cell)
         try:
             if self.struct.__struct_config__.array_like:
-                # Defaults stand at the end, so an older file's absent columns do too.
-                return msgspec.convert([fields[c.name] for c in self.columns if c.name in fields], self.struct)
+                whole = [fields.get(column.name, column.default) for column in self.columns]
+                return msgspec.convert(whole, self.struct)
             return msgspec.convert(fields, self.struct)
         except (msgspec.ValidationError, TypeError) as error:
             raise SessionError(f"table {self.name}: {error}") from None
@@ -129,8 +131,15 @@ def _unpacked(name: str, packed: bytes) -> bytes:
         raw = inflate.decompress(packed, MAX_GAPS_BYTES)
     except zlib.error as error:
         raise SessionError(f"column {name}: {error}") from None
-    if not inflate.eof or len(raw) % 4:
-        raise SessionError(f"column {name}: expected at most {MAX_GAPS_BYTES} bytes of 32-bit gaps")
+    if not inflate.eof:
+        raise SessionError(f"column {name}: expected at most {MAX_GAPS_BYTES} bytes")
+    if name == "gaps_histogram":
+        try:
+            check_packed(raw)
+        except ValueError as error:
+            raise SessionError(f"column {name}: {error}") from None
+    elif len(raw) % 4:
+        raise SessionError(f"column {name}: expected 32-bit gaps")
     return raw
 
 

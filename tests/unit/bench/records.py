@@ -10,6 +10,8 @@ def record(
     first_token_ns: int | None = None,
     last_token_ns: int | None = None,
     event_gaps_us: bytes = b"",
+    gaps_histogram: bytes = b"",
+    gap_max_us: int | None = None,
     outcome: Outcome = Outcome.OK,
     tag: int = 1,
 ) -> RequestRecord:
@@ -30,4 +32,6 @@ def record(
         events=1 + len(event_gaps_us) // 4,
         event_gaps_us=event_gaps_us,
         outcome=outcome,
+        gaps_histogram=gaps_histogram,
+        gap_max_us=gap_max_us,
     )

@@ -1,8 +1,10 @@
 """Session time: the same as real time, or modelled time that runs faster."""
 
+import msgspec
+
 from tests.unit.bench.records import record
 from tui.bench.clock import SessionClock
-from tui.metrics.record import pack_gaps
+from tui.metrics.record import gaps_between
 
 
 def test_without_a_scale_times_stay() -> None:
@@ -25,7 +27,7 @@ def test_a_record_is_mapped_as_a_whole() -> None:
         start_ns=zero + 100_000,
         first_token_ns=zero + 200_000,
         last_token_ns=zero + 500_000,
-        event_gaps_us=pack_gaps([zero + 200_000, zero + 300_000, zero + 500_000]),
+        **msgspec.structs.asdict(gaps_between([zero + 200_000, zero + 300_000, zero + 500_000])),
     )
     mapped = clock.record(real)
     assert mapped.ttft_s is not None and real.ttft_s is not None

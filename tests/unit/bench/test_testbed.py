@@ -7,14 +7,18 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from tests.unit.bench.records import record
 from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
 from tui.engines.base import LogFact
 from tui.metrics.reading import GpuReading
+from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import Phase, ServerStatus
-from tui.profile.schema import AttachTable, Profile, ServerTable
+from tui.metrics.summary import CellSummary
+from tui.profile.schema import AttachTable, LoadTable, Mode, Profile, ServerTable
 from tui.server.memory_told import MemoryTold
 
 GB = 10**9
@@ -75,6 +79,23 @@ class Bench:
 
 def _nothing(value: object) -> None:
     pass
+
+
+@pytest.mark.parametrize("keep_gaps", [True, False])
+def test_gaps_are_counted_by_all_but_kept_only_when_asked_for(monkeypatch: pytest.MonkeyPatch, keep_gaps: bool) -> None:
+    testbed = Bench(monkeypatch, server=ServerTable(model="m"), load=LoadTable(keep_gaps=keep_gaps)).testbed
+    kept: list[RequestRecord] = []
+    seen: list[RequestRecord] = []
+    monkeypatch.setattr(testbed.writer, "add_requests", kept.extend, raising=False)
+    monkeypatch.setattr(testbed.snapshot_builder, "add_records", seen.extend, raising=False)
+    summary = CellSummary(Mode.BURST)
+    testbed.collect(summary)
+    sent = record(**msgspec.structs.asdict(gaps_between([10**9, 2 * 10**9, 4 * 10**9])))
+    testbed._take_records([sent])
+    assert list(kept[0].gaps_us()) == ([1_000_000, 2_000_000] if keep_gaps else [])
+    assert (kept[0].gaps_histogram, kept[0].itl_max_s) == (sent.gaps_histogram, 2.0)
+    assert seen == [sent]
+    assert summary.has_answers
 
 
 async def test_a_server_is_not_launched_into_vram_that_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from tui.core.errors import UsageError, VrampError
 from tui.load import pool as pool_module
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
+from tui.metrics.histogram import packed
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
@@ -97,6 +98,8 @@ async def test_a_burst_is_all_at_once_and_every_record_is_there(workers: int, mo
             assert record.intended_start_ns <= record.start_ns < (record.first_token_ns or 0)
             assert (record.first_token_ns or 0) < (record.last_token_ns or 0) <= record.end_ns
             assert (record.output_tokens, record.events, len(record.gaps_us())) == (5, 5, 4)
+            assert record.gaps_histogram == packed(record.gaps_us())
+            assert record.gap_max_us == max(record.gaps_us())
             assert record.connect_ns is not None
         assert await held.pool.burst(2) == 2
         assert sorted(record.request_id for record in held.records) == list(range(1, 33))

@@ -33,7 +33,8 @@ def naive_figures(records: Sequence[RequestRecord], tag: int, window: Interval, 
     itl_us = LogHistogram()
     rates: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
     for record in ok:
-        itl_us.add_many(record.gaps_us())
+        for gap_us in record.gaps_us():
+            itl_us.add(gap_us)
         if record.e2e_s:
             rates[record.worker, record.user].append(record.tokens / record.e2e_s)
     e2e = [(record.end_ns, record.e2e_s) for record in ok if record.e2e_s is not None]

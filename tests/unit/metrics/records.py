@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import count
 
+import msgspec
+
 from tui.core.clock import NS_PER_S
 from tui.metrics.outcome import Outcome
-from tui.metrics.record import RequestRecord, pack_gaps
+from tui.metrics.record import RequestRecord, gaps_between
 
 _ids = count()
 
@@ -47,7 +49,7 @@ def answered(
         prompt_tokens_usage=prompt_usage,
         output_tokens=len(stamps) if tokens == -1 else tokens,
         events=len(stamps),
-        event_gaps_us=pack_gaps(stamps),
+        **msgspec.structs.asdict(gaps_between(stamps)),
         outcome=outcome,
         http_status=status,
         error=error,

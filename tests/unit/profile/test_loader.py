@@ -63,7 +63,8 @@ def test_the_profile_of_the_interface_is_read() -> None:
         (
             GOOD + "[load]\nuserz = [1]\n",
             "f.toml: load.userz: found an unknown key, expected one of endpoint, users, prompt_tokens, "
-            "output_tokens, mode, repeats, duration_s, warm_up_s, rate_per_s, arrivals, seed, request_timeout_s; "
+            "output_tokens, mode, repeats, duration_s, warm_up_s, rate_per_s, arrivals, seed, request_timeout_s, "
+            "keep_gaps; "
             "did you mean load.users?",
         ),
         (

@@ -12,7 +12,7 @@ from tui.core.clock import NS_PER_S
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
-from tui.metrics.record import RequestRecord, pack_gaps
+from tui.metrics.record import RequestRecord, gaps_between
 from tui.profile.schema import Profile
 from tui.session.meta import SessionMeta
 from tui.session.store import SessionWriter
@@ -64,7 +64,7 @@ def request(number: int = 1, **changes: Any) -> RequestRecord:
         prompt_tokens_usage=31,
         output_tokens=4,
         events=4,
-        event_gaps_us=pack_gaps(stamps_ns),
+        **msgspec.structs.asdict(gaps_between(stamps_ns)),
         outcome=Outcome.OK,
         http_status=200,
     )
@@ -152,5 +152,10 @@ def any_cell() -> st.SearchStrategy[CellResult]:
 
 
 def any_request() -> st.SearchStrategy[RequestRecord]:
-    gaps = st.lists(st.integers(0, 10**12), max_size=20).map(lambda stamps: pack_gaps(sorted(stamps)))
-    return _of_struct(RequestRecord, outcome=st.sampled_from(list(Outcome)), event_gaps_us=gaps)
+    gaps = st.lists(st.integers(0, 10**12), max_size=20).map(lambda stamps: gaps_between(sorted(stamps)))
+    return _of_struct(
+        RequestRecord,
+        outcome=st.sampled_from(list(Outcome)),
+        event_gaps_us=gaps.map(lambda each: each.event_gaps_us),
+        gaps_histogram=gaps.map(lambda each: each.gaps_histogram),
+    )

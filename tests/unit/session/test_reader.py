@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from tests.unit.session import made
 from tui.core.clock import NS_PER_S
 from tui.core.errors import SessionError
 from tui.metrics.outcome import Outcome
-from tui.metrics.record import pack_gaps
+from tui.metrics.record import gaps_between
 from tui.session.reader import SessionReader, SessionState, latest_cells
 from tui.session.replay import snapshot
 from tui.session.store import SessionWriter
@@ -73,6 +74,8 @@ def test_what_is_no_session_is_told_in_a_sentence(tmp_path: Path, make: Callable
         ("UPDATE requests SET event_gaps_us = ?", (b"no zlib",)),
         ("UPDATE requests SET event_gaps_us = ?", (zlib.compress(b"\x00" * 7),)),
         ("UPDATE requests SET event_gaps_us = ?", (zlib.compress(b"\x00" * 2**27),)),
+        ("UPDATE requests SET gaps_histogram = ?", (zlib.compress(b"\x00" * 7),)),
+        ("UPDATE requests SET gaps_histogram = ?", (zlib.compress(b"\xff" * 6),)),
         ("UPDATE requests SET http_status = 1e300", ()),
         ("UPDATE meta SET value = '{' WHERE key = 'engine'", ()),
         ("UPDATE meta SET value = '[1]' WHERE key = 'started_at_ns'", ()),
@@ -160,11 +163,12 @@ def test_older_and_newer_columns_do_no_harm(tmp_path: Path) -> None:
     _spoil(
         path,
         "ALTER TABLE requests DROP COLUMN connect_ns",
+        "ALTER TABLE requests DROP COLUMN gaps_histogram",
         "ALTER TABLE requests ADD COLUMN mood TEXT DEFAULT 'good'",
         "ALTER TABLE cells DROP COLUMN slo_met",
     )
     with SessionReader(path) as reader:
-        assert list(reader.requests()) == [made.request(n) for n in range(1, 4)]
+        assert list(reader.requests()) == [made.request(n, gaps_histogram=b"") for n in range(1, 4)]
         assert reader.cells() == [made.cell()]
 
 
@@ -233,11 +237,11 @@ def test_the_cells_of_the_sweep_are_those_of_the_profiles_mode(tmp_path: Path) -
 
 def test_a_long_session_is_read_in_one_pass_and_shown_by_its_index(tmp_path: Path) -> None:
     count = 100_000
-    gaps = pack_gaps([n * 20_000_000 for n in range(100)])
+    gaps = msgspec.structs.asdict(gaps_between([n * 20_000_000 for n in range(100)]))
     path = tmp_path / "a.vramp"
     writer = SessionWriter(path, made.meta())
     for start in range(0, count, 10_000):
-        writer.add_requests([made.request(n, event_gaps_us=gaps) for n in range(start, start + 10_000)])
+        writer.add_requests([made.request(n, **gaps) for n in range(start, start + 10_000)])
         writer.flush()
     writer.close("finished")
     assert writer.lost == 0

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.session import made
 from tui.core.clock import NS_PER_MS, NS_PER_S
 from tui.metrics.outcome import Outcome
-from tui.metrics.record import RequestRecord, pack_gaps
+from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import LOG_LINES, REQUEST_ROWS, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.session.reader import SessionReader
@@ -40,7 +40,7 @@ def _streams(seconds: int) -> list[tuple[RequestRecord, list[int]]]:
             end_ns=stamps_ns[-1] + 1_000,
             output_tokens=15,
             events=15,
-            event_gaps_us=pack_gaps(stamps_ns),
+            **msgspec.structs.asdict(gaps_between(stamps_ns)),
             outcome=Outcome.TIMEOUT if number % 10 == 9 else Outcome.OK,
         )
         streams.append((record, stamps_ns))
@@ -71,6 +71,22 @@ def test_the_figures_of_a_moment_are_those_that_were_live_then(tmp_path: Path, s
     )
     # A mean of floats, summed in another order.
     assert replayed.tokens_per_s_per_user == pytest.approx(expected.tokens_per_s_per_user)
+
+
+def test_without_its_gaps_a_request_shows_the_same_latencies_and_even_tokens(tmp_path: Path) -> None:
+    figures = []
+    for name, left_out in (("both", {}), ("old", {"gaps_histogram": b""}), ("new", {"event_gaps_us": b""})):
+        writer = SessionWriter(tmp_path / name, made.meta())
+        writer.add_requests([msgspec.structs.replace(record, **left_out) for record, _ in _streams(20)])
+        writer.close("finished")
+        figures.append(_shown(tmp_path / name, 15).figures)
+    with_gaps, of_old, without = figures
+    assert of_old == with_gaps
+    assert with_gaps.itl_p50_s is not None and with_gaps.tokens_per_s_total is not None
+    assert without.tokens_per_s_total == pytest.approx(with_gaps.tokens_per_s_total, rel=0.02)
+    assert msgspec.structs.replace(without, tokens_per_s_total=None) == msgspec.structs.replace(
+        with_gaps, tokens_per_s_total=None
+    )
 
 
 def test_tokens_of_packed_events_are_all_counted(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""What the bench itself costs beside its load workers: it merges what they report, keeps it, and tells the front ends.
+
+    python benchmarks/bench_cost.py [--users 2500] [--per-second 20] [--workers 4] [--seconds 15]
+
+Starts a bench attached to the paced C server, with a front end that looks four times a second, and takes the CPU of the
+bench's own process, its writer's thread included, while the users stand. Linux, a C compiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+from ground import HERE, attached_spec, own_folders, paced_server
+
+from tui.core.paths import socket_of
+from tui.link.client import BenchLink
+from tui.link.protocol import BenchSpec, SetUsers, StopBench
+
+SPREAD_S = 2.0
+STEPS = 50
+SETTLE_S = 6.0
+
+
+def started(spec: BenchSpec, options: argparse.Namespace) -> psutil.Popen:
+    """Start the bench and wait until it listens."""
+    driver = str(HERE / "drivers" / "wide_bench.py")
+    command = [sys.executable, driver, str(options.workers), str(options.users)]
+    bench = psutil.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    bench.stdin.write(msgspec.json.encode(spec))
+    bench.stdin.close()
+    if bench.stdout.readline().strip() != b"ready":
+        raise RuntimeError("the bench did not start")
+    return bench
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "tui.load.worker" in process.cmdline()
+    except psutil.Error:  # what measured the client beforehand has just ended
+        return False
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+async def stand(link: BenchLink, bench: psutil.Popen, options: argparse.Namespace) -> str:
+    async for snapshot in link.snapshots():
+        if snapshot.server.phase == "ready":
+            break
+    for step in range(1, STEPS + 1):
+        await link.request(SetUsers(options.users * step // STEPS))
+        await asyncio.sleep(SPREAD_S / STEPS)
+    await asyncio.sleep(SETTLE_S)
+    workers = [child for child in bench.children() if is_worker(child)]
+    marks = time.monotonic(), cpu_s(bench), sum(map(cpu_s, workers))
+    rates = []
+    async for snapshot in link.snapshots():
+        rates.append(snapshot.figures.tokens_per_s_total or 0.0)
+        if time.monotonic() - marks[0] > options.seconds:
+            break
+    took_s = time.monotonic() - marks[0]
+    own, theirs = cpu_s(bench) - marks[1], sum(map(cpu_s, workers)) - marks[2]
+    rate = sum(rates) / len(rates)
+    return (
+        f"{rate:,.0f} events/s in {len(workers)} workers: the bench {own / took_s:.1%} of a core "
+        f"({own / took_s / rate * 1e6:.2f} us/event), the workers {theirs / took_s / rate * 1e6:.1f} us/event, "
+        f"the bench's memory {bench.memory_full_info().pss / 1e6:.0f} MB"
+    )
+
+
+async def measure(options: argparse.Namespace) -> str:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        own_folders(folder)
+        with paced_server(folder, round(1e6 / options.per_second), "own") as (port, _):
+            spec = attached_spec("cost", port, users=[options.users], prompt_tokens=[50], duration_s=5.0, warm_up_s=1.0)
+            bench = started(spec, options)
+            try:
+                link = await BenchLink.connect(socket_of(spec.session_id), refresh_hz=4.0)
+                try:
+                    return await stand(link, bench, options)
+                finally:
+                    await link.request(StopBench())
+                    await link.close()
+            finally:
+                bench.wait(30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=2500)
+    parser.add_argument("--per-second", type=float, default=20.0)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    print(asyncio.run(measure(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()
