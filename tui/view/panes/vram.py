@@ -124,7 +124,8 @@ def _held_figures(gpu: GpuReading) -> Line:
 def _named(parts: list[tuple[str, int | None]]) -> Line:
     line: Line = []
     for name, value in parts:
-        line += [("  " if line else "", Ink.PLAIN), (name, Ink.DIM), (" " + formatting.gigabytes(value, 4), Ink.PLAIN)]
+        figure = formatting.gigabytes(value, 5).lstrip()
+        line += [("  " if line else "", Ink.PLAIN), (name, Ink.DIM), (f" {figure:>4}", Ink.PLAIN)]
     return line
 
 
