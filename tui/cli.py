@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tui import __version__
-from tui.core.errors import ExitCode, UsageError, VrampError
+from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
+from tui.core.safe_text import safe_line
 
 if TYPE_CHECKING:
     from tui.link.protocol import BenchSpec
@@ -40,6 +42,7 @@ def main() -> int:
     """Run the command line; return the exit code."""
     try:
         result = cli.main(prog_name="vramp", standalone_mode=False)
+        sys.stdout.flush()  # a full disk is told here, not by the interpreter at its end
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -54,6 +57,13 @@ def main() -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has seen enough
         return ExitCode.OK
+    except Exception as error:
+        if os.environ.get("VRAMP_TRACEBACK"):
+            raise
+        click.echo(f"vramp: {safe_line(in_a_sentence(error), limit=500)}", err=True)
+        if not isinstance(error, OSError):
+            click.echo("vramp: VRAMP_TRACEBACK=1 shows where", err=True)
+        return ExitCode.UNEXPECTED
     return int(result) if isinstance(result, int) else ExitCode.OK
 
 

@@ -24,7 +24,7 @@ from tabulate import tabulate
 
 from tui import __version__
 from tui.core.errors import ExitCode, VrampError
-from tui.core.paths import runtime_dir, sessions_dir
+from tui.core.paths import sessions_dir, socket_of
 from tui.core.safe_text import safe_line
 from tui.gpu.nvml import NvmlBackend, describe
 from tui.gpu.sampler import GpuSampler
@@ -41,8 +41,7 @@ MIN_SHM_BYTES = 1_000_000_000
 DEFAULT_PORT = 8000
 GPU_TIMEOUT_S = 5.0
 GPU_PERIOD_S = 1.0
-# sun_path of Linux's sockaddr_un holds 108 bytes with the NUL; a bench's socket is named by its session.
-MAX_SOCKET_DIR = 70
+MAX_SESSION_ID = 63
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,9 +217,13 @@ def _terminal() -> list[Check]:
 
 
 def _disk() -> list[Check]:
+    sessions = sessions_dir()
+    if not os.access(sessions, os.W_OK):
+        advice = "sessions are kept in memory only: set XDG_DATA_HOME to a folder that can be written"
+        return [Check(name="sessions", state="wrong", found=f"{sessions} cannot be written", advice=advice)]
     weights = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     return [
-        _space("sessions", sessions_dir(), MIN_FREE_BYTES, "sessions end when the disk is full: make room"),
+        _space("sessions", sessions, MIN_FREE_BYTES, "sessions end when the disk is full: make room"),
         _space("model weights", weights, WEIGHTS_FREE_BYTES, "large models may not fit: make room, or set HF_HOME"),
     ]
 
@@ -253,12 +256,8 @@ def _open_files() -> list[Check]:
 
 
 def _sockets() -> list[Check]:
-    folder = runtime_dir()
-    if len(os.fsencode(folder)) > MAX_SOCKET_DIR:
-        return [
-            Check(name="sockets", state="wrong", found=f"{folder} is too long a path", advice="set XDG_RUNTIME_DIR")
-        ]
-    return [Check(name="sockets", state="fine", found=str(folder))]
+    # As long as a session's name can be.
+    return [Check(name="sockets", state="fine", found=str(socket_of("n" * MAX_SESSION_ID).parent))]
 
 
 def _load_client() -> list[Check]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.session import made
 from tui.cli import main
-from tui.core.paths import runtime_dir, sessions_dir
+from tui.core.paths import sessions_dir, socket_of
 from tui.session.store import SessionWriter
 
 
@@ -40,7 +40,7 @@ def test_a_running_session_is_attached_to_and_not_resumed(
     session_id = made.meta().session_id
     SessionWriter(sessions_dir() / f"{session_id}.vramp", made.meta()).close("finished")
     with socket.socket(socket.AF_UNIX) as bench:
-        bench.bind(str(runtime_dir() / f"{session_id}.sock"))
+        bench.bind(str(socket_of(session_id)))
         bench.listen()
         assert vramp(monkeypatch, "run", "--resume", session_id) == 2
     assert f"vramp attach {session_id}" in capsys.readouterr().err

@@ -98,18 +98,17 @@ def test_a_profile_with_mistakes_is_named(tmp_path: Path) -> None:
     assert "bad.toml: profile: found" in check.found
 
 
-def test_a_path_too_long_for_a_socket_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = tmp_path / ("x" * 80)
-    deep.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    assert found("sockets").state == "wrong"
+def test_a_folder_for_sessions_that_cannot_be_written_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/dev/null")
+    check = found("sessions")
+    assert check.state == "wrong" and "kept in memory only" in check.advice
 
 
 def test_a_check_that_breaks_is_itself_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> Path:
+    def refuse(session_id: str) -> Path:
         raise OSError("no\x1b[31m place")
 
-    monkeypatch.setattr(doctor, "runtime_dir", refuse)
+    monkeypatch.setattr(doctor, "socket_of", refuse)
     assert found("sockets") == Check(name="sockets", state="wrong", found="no place")
 
 

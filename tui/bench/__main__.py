@@ -11,9 +11,11 @@ import msgspec
 import uvloop
 
 from tui.bench.bench import Bench
-from tui.core.errors import VrampError
+from tui.core.errors import ExitCode, VrampError, in_a_sentence
 from tui.link.protocol import BenchSpec
 from tui.server.process import become_subreaper
+
+_log = logging.getLogger(__name__)
 
 
 async def _run(spec: BenchSpec) -> None:
@@ -54,6 +56,10 @@ def main() -> int:
     except VrampError as error:
         _answer(str(error).splitlines()[0])
         return int(error.exit_code)
+    except Exception as error:  # whoever started us is told in a sentence; the log has the rest
+        _log.exception("the bench ends by an error of its own")
+        _answer(in_a_sentence(error))
+        return int(ExitCode.UNEXPECTED)
     return 0
 
 

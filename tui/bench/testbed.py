@@ -21,6 +21,7 @@ from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
+from tui.core.files import log_file
 from tui.core.safe_text import safe_text
 from tui.engines.base import ServerMetrics
 from tui.engines.catalogue import engine_for
@@ -62,8 +63,8 @@ class Testbed:
         self.writer = writer
         self.snapshot_builder = snapshot_builder
         self.engine = engine_for(profile.engine)
-        log_file = Path(snapshot_builder.session_file).with_suffix(".server.log")
-        self.supervisor = Supervisor(profile, profile_path, log_file, on_event=self.keep_event)
+        server_log = log_file(Path(snapshot_builder.session_file).with_suffix(".server.log"))
+        self.supervisor = Supervisor(profile, profile_path, server_log, on_event=self.keep_event)
         self.pool: LoadPool | None = None
         self.prompts: Prompts | None = None
         self.progress: LoadProgress | None = None

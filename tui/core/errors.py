@@ -24,6 +24,13 @@ class ExitCode(IntEnum):
     CLIENT_LIMIT = 5
 
 
+def in_a_sentence(error: BaseException) -> str:
+    """Return what to tell of an exception that is not ours: the system's words where it is the system that refuses."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return f"internal error: {type(error).__name__}: {error}"
+
+
 class VrampError(Exception):
     """A failure that the user can understand and act on."""
 

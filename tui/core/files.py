@@ -56,5 +56,21 @@ def write_new_file(path: Path, content: bytes) -> None:
         raise
 
 
+def log_file(path: Path) -> Path:
+    """Return `path` as a file that programs can append to; where it cannot be, one in memory, for as long as we live.
+
+    Raises OSError where neither can be had.
+    """
+    try:
+        path.touch(mode=0o600)
+        with path.open("ab"):
+            return path
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+    # Never closed: whoever opens it by this path does so as long as this process runs.
+    return Path(f"/proc/{os.getpid()}/fd/{os.memfd_create(path.name)}")
+
+
 def _cannot_be_written(path: Path, error: OSError) -> UsageError:
     return UsageError(f"{path}: cannot be written: {error.strerror or error}")

@@ -16,7 +16,9 @@ from pathlib import Path
 import msgspec
 
 from tui.core.errors import SessionError, UsageError, VrampError
-from tui.core.paths import runtime_dir, sessions_dir, socket_of
+from tui.core.files import log_file
+from tui.core.paths import runtime_dirs, sessions_dir, socket_of
+from tui.core.safe_text import safe_line
 from tui.core.secrets import NOT_KEPT
 from tui.link.client import is_listening
 from tui.link.protocol import BenchSpec
@@ -111,8 +113,8 @@ class StartingBench:
         """
         self._socket_path = socket_of(spec.session_id)
         self._session_file = Path(spec.session_file)
-        self._log_path = log_of(self._session_file)
-        descriptor = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._log_path = log_file(log_of(self._session_file))
+        descriptor = os.open(self._log_path, os.O_WRONLY | os.O_APPEND)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tui.bench"],
@@ -135,15 +137,28 @@ class StartingBench:
             line = ""
         if line != "ready":
             await asyncio.to_thread(self._end)
-            raise VrampError(f"the bench did not start: {line or f'see {self._log_path}'}")
+            raise VrampError(f"the bench did not start: {line or self._last_words()}")
         threading.Thread(target=self._process.wait, name="reap-bench", daemon=True).start()
         return self._socket_path
 
     def abandon(self) -> None:
         """End it and take its session away, for nobody has looked at it."""
         self._end()
-        self._session_file.touch()  # it may not have come to that, and `shelf.remove` wants one
+        try:
+            self._session_file.touch()  # it may not have come to that, and `shelf.remove` wants one
+        except OSError:
+            return  # nor will it: there is nothing to take away
         shelf.remove(self._session_file)
+
+    def _last_words(self) -> str:
+        try:
+            with self._log_path.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
+                lines = log.read().decode(errors="replace").split("\n")
+        except OSError:
+            lines = []
+        last = next((safe_line(line, limit=300) for line in reversed(lines) if line.strip()), "it said nothing")
+        return f"{last} (see {log_of(self._session_file)})"
 
     def _end(self) -> None:
         self._process.terminate()
@@ -161,8 +176,12 @@ class StartingBench:
 
 def running() -> list[RunningBench]:
     """Return the benches that answer, latest first; a socket that nobody answers on is removed."""
-    sockets = sorted(runtime_dir().glob("*.sock"), reverse=True)
+    sockets = sorted((path for folder in runtime_dirs() for path in folder.glob("*.sock")), key=_name, reverse=True)
     return [RunningBench(path.stem, path) for path in sockets if is_listening(path)]
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def find_running(wanted: str | None) -> RunningBench:

@@ -26,6 +26,7 @@ from tui import __version__
 from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
 from tui.core.errors import VrampError
+from tui.core.files import atomic_file
 from tui.core.paths import cache_dir
 from tui.core.safe_text import safe_line
 from tui.load.echo import EchoServer
@@ -191,10 +192,11 @@ def main() -> int:
     """Measure, remember, print."""
     ceiling = uvloop.run(_measure())
     encoded = msgspec.json.encode(ceiling)
-    file = _file()
-    fresh = file.with_suffix(f".{os.getpid()}")
-    fresh.write_bytes(encoded)
-    fresh.replace(file)
+    try:
+        with atomic_file(_file()) as file:
+            file.write(encoded.decode())
+    except VrampError:
+        pass  # it will be measured again
     sys.stdout.write(encoded.decode())
     return 0
 

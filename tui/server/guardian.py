@@ -62,7 +62,11 @@ class Guardian:
         wish = self._first_wish()
         if wish is None:
             return
-        scratch = tempfile.mkdtemp(prefix="vramp-")
+        try:
+            scratch = tempfile.mkdtemp(prefix="vramp-")
+        except OSError as error:
+            self._say({"refused": f"there is no temporary folder for it: {error.strerror or error}"})
+            return
         try:
             self._keep(wish, scratch)
         finally:

@@ -82,7 +82,8 @@ class ServerProcess:
             async with asyncio.timeout(GUARDIAN_TIMEOUT_S):
                 answer = json.loads(await reader.readline() or b"{}")
             if "started" not in answer:
-                raise OSError(answer.get("errno", 0), answer.get("refused", "the guardian did not start"), argv[0])
+                refused = answer.get("refused", "its guardian ended before it had started the server")
+                raise OSError(answer.get("errno", 0), refused, argv[0])
         except BaseException:
             writer.close()
             await asyncio.shield(guardian.wait())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ ATTACHED_PERIOD_S = 2.0
 ATTACHED_MISSES = 3
 MODELS_NAMED = 5
 VLLM_KEY_VARIABLE = "VLLM_API_KEY"
+_NO_EXECUTABLE = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR}
 
 
 class _Failed(Exception):
@@ -419,9 +421,11 @@ def _choose_port(server: ServerTable) -> int:
 
 
 def _not_started(executable: str, error: OSError) -> FailureReport:
-    summary = f"{executable} cannot be started"
+    reason = error.strerror or str(error)
+    if error.errno not in _NO_EXECUTABLE:
+        return _report(FailureClass.CRASH, f"{executable} was not started", reason, "Launch it again.")
     advice = "Install it, or name it by its full path: executable in [server]."
-    return _report(FailureClass.EXECUTABLE, summary, error.strerror or str(error), advice)
+    return _report(FailureClass.EXECUTABLE, f"{executable} cannot be started", reason, advice)
 
 
 def _report(failure: FailureClass, summary: str, line: str, advice: str = "") -> FailureReport:
