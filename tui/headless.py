@@ -65,17 +65,17 @@ class _Ending:
 
 
 def run(specs: list[BenchSpec], output: Output) -> ExitCode:
-    """Measure the grid of each spec, one after the other; return the gravest exit code."""
+    """Measure the grid of each spec, one after the other; return the worst exit code."""
     worst = ExitCode.OK
     for spec in specs:
         code = asyncio.run(_run_one(spec, output))
-        worst = max(worst, code, key=_GRAVITY.index)
+        worst = max(worst, code, key=_FROM_BEST_TO_WORST.index)
         if code is ExitCode.INTERRUPTED:
             break
     return worst
 
 
-_GRAVITY = [
+_FROM_BEST_TO_WORST = [
     ExitCode.OK,
     ExitCode.CLIENT_LIMIT,
     ExitCode.SERVER_UNAVAILABLE,

@@ -104,7 +104,7 @@ class Bench:
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
-            await self.close()
+            await self.close(self.how_it_ended)
             await self._link.close()
 
     def end(self, how: str) -> None:
@@ -112,8 +112,8 @@ class Bench:
         self.how_it_ended = how
         self.ended.set()
 
-    async def close(self) -> None:
-        """Cut the load, stop the server, close the file; does nothing the second time."""
+    async def close(self, how: str) -> None:
+        """Cut the load, stop the server, close the file, which says `how` it ended; does nothing the second time."""
         if self._closed:
             return
         self._closed = True
@@ -123,7 +123,7 @@ class Bench:
             await asyncio.gather(self._giving_up, return_exceptions=True)
         await self.scheduler.close()
         await self.testbed.close()
-        await asyncio.to_thread(self.writer.close, self.how_it_ended)
+        await asyncio.to_thread(self.writer.close, how)
 
     def _complete_meta(self) -> None:
         """Say in the session what only its run could tell: where token times came from, what GPU readings lacked."""

@@ -7,8 +7,8 @@ from statistics import median
 
 # A worker that uses more of its core than this cannot be trusted to have asked in time.
 MAX_CPU_SHARE = 0.95
-# Tokens bear the kernel's stamp, so lag alone moves none of them; but when it exceeds the gap between two tokens,
-# both are read at once and bear the stamp of the later. Below this, it is the noise of a machine with other work.
+# Tokens have the kernel's stamp, so lag alone moves none of them; but when it exceeds the gap between two tokens,
+# both are read at once and get the stamp of the later. Below this, it is the noise of a machine with other work.
 MIN_LAG_S = 0.05
 
 

@@ -6,8 +6,6 @@ real time is mapped once, where it enters the bench, so that no figure mixes the
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from tui.core.clock import now_ns
@@ -30,10 +28,6 @@ class SessionClock:
         if self.time_scale == 1.0:
             return real_ns
         return self.start_ns + round((real_ns - self.start_ns) * self.time_scale)
-
-    async def sleep(self, session_s: float) -> None:
-        """Wait so many session seconds."""
-        await asyncio.sleep(session_s / self.time_scale)
 
     def record(self, record: RequestRecord) -> RequestRecord:
         """Return a record of a load worker in session time."""

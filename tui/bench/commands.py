@@ -1,4 +1,4 @@
-"""What the bench does when a front end says something."""
+"""Carries out the commands of front ends."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tui.core.errors import VrampError
 from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Mode
+
+STOPPED = "stopped by the operator"
 
 
 class RunningSession(Protocol):
@@ -40,8 +42,8 @@ class RunningSession(Protocol):
     async def export(self, folder: Path | None) -> Path:
         """Write the session out; return where. Raises VrampError."""
 
-    async def close(self) -> None:
-        """Cut the load, stop the server, close the file."""
+    async def close(self, how: str) -> None:
+        """Cut the load, stop the server, close the file, which says `how` it ended."""
 
     def end(self, how: str) -> None:
         """Let the session end; returns at once."""
@@ -92,8 +94,8 @@ class CommandExecutor:
             case p.Export(out_dir=out_dir):
                 return str(await self._session.export(Path(out_dir) if out_dir else None))
             case p.StopBench():
-                await self._session.close()
-                asyncio.get_running_loop().call_soon(self._session.end, "stopped by the operator")
+                await self._session.close(STOPPED)
+                asyncio.get_running_loop().call_soon(self._session.end, STOPPED)
                 return self._session.unkept
             case _:
                 raise VrampError("the bench does not know this command")
@@ -102,7 +104,7 @@ class CommandExecutor:
     async def _set_users(self, users: int, cut: bool) -> str | None:
         scheduler = self._session.scheduler
         await scheduler.set_users(min(max(users, 0), p.MAX_USERS), cut=cut)
-        # The users go home at once; that must not only stand in the log.
+        # Such users are stopped at once: the operator must see why, not only the log.
         cell = (users, scheduler.prompt_tokens)
         impossible = too_long(self._session.testbed, cell, Mode.STEADY) if users > 0 else None
         return impossible.evidence if impossible is not None else None

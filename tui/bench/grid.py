@@ -94,15 +94,15 @@ class Grid:
         """Return the asked cells of which nothing is known yet, in the order of the sweep."""
         return [cell for cell in self._asked if (known := self._results.get(cell)) is None or known.outcome.is_open]
 
-    def remaining_s(self, expected_s: Mapping[Cell, float], default_s: float | None) -> float | None:
+    def remaining_s(self, expected_s: Mapping[Cell, float]) -> float | None:
         """Estimate how long the open cells will take, s; None when nothing can be said.
 
         `expected_s` has what is known beforehand (a published table); any other cell is taken as long as the nearest
-        measured one, or `default_s` (mode steady: the same for all).
+        measured one.
         """
         total = 0.0
         for cell in self.open_cells():
-            guess = expected_s.get(cell) or self._guess_s(cell) or default_s
+            guess = expected_s.get(cell) or self._guess_s(cell)
             if guess is None:
                 return None
             total += guess

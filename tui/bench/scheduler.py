@@ -1,6 +1,6 @@
 """What is asked of the server next: the operator's users, a ramp, or a sweep of the grid. One of them at a time.
 
-A cell fills whenever users and prompt size stood still long enough, whoever put them there.
+A cell is measured whenever users and prompt size stay the same long enough, no matter who set them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tui.profile.schema import Mode
 
 # An engine that died of something else than memory may have died by accident: its cell is measured once more.
 DEATHS_PER_CELL = 2
+
+Work = Callable[[], Coroutine[None, None, None]]
 
 
 class Scheduler:
@@ -47,12 +49,12 @@ class Scheduler:
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many users from now on; ends a sweep or a ramp."""
         self._set_users_wanted(users)  # at once, for the next key may come before the work begins
-        await self._begin("users" if users else "idle", self._operate(users, cut=cut))
+        await self._begin("users" if users else "idle", lambda: self._operate(users, cut=cut))
 
     async def set_prompt_tokens(self, prompt_tokens: int) -> None:
         """Ask with prompts of this size from now on; ends a sweep or a ramp."""
         self.prompt_tokens = prompt_tokens
-        await self._begin("users" if self.users else "idle", self._operate(self.users))
+        await self._begin("users" if self.users else "idle", lambda: self._operate(self.users))
 
     def next_prompt_tokens(self, step: int) -> int:
         """Return the next (1) or previous (-1) prompt size of the grid; the last stays the last."""
@@ -65,16 +67,16 @@ class Scheduler:
         """Measure all open cells in the profile's mode."""
         self._sweep_finished = False
         self._sweep_failed = ""
-        await self._begin("sweep", self._sweep())
+        await self._begin("sweep", self._sweep)
 
     async def start_ramp(self) -> None:
         """Add users step by step at the present prompt size, standing still at each value of the axis."""
-        await self._begin("ramp", self._ramp())
+        await self._begin("ramp", self._ramp)
 
     async def stop(self) -> None:
-        """End whatever is under way and send the users home."""
+        """End whatever is under way and stop all users."""
         self._set_users_wanted(0)
-        await self._begin("idle", self._operate(0, cut=True))
+        await self._begin("idle", lambda: self._operate(0, cut=True))
 
     async def give_up(self, why: str) -> None:
         """End whatever is under way, and all that was still to be measured, for a cause outside the server."""
@@ -120,19 +122,19 @@ class Scheduler:
         if load.mode is not Mode.BURST:
             left_s = len(grid.open_cells()) * (load.warm_up_s + load.duration_s)
             return left_s / self._testbed.clock.time_scale
-        left = grid.remaining_s(self._testbed.references, None)
+        left = grid.remaining_s(self._testbed.references)
         return None if left is None else left * load.repeats / self._testbed.clock.time_scale
 
     # -- activities --------------------------------------------------------------------------------------------------
 
-    async def _begin(self, activity: str, work: Coroutine[None, None, None]) -> None:
+    async def _begin(self, activity: str, work: Work) -> None:
         await self.close()
         self.activity = activity
         self._task = asyncio.create_task(self._carry_out(work), name=activity)
 
-    async def _carry_out(self, work: Coroutine[None, None, None]) -> None:
+    async def _carry_out(self, work: Work) -> None:
         try:
-            await work
+            await work()
         except LaunchError:
             pass  # the supervisor's status says why
         except VrampError as error:
@@ -165,7 +167,7 @@ class Scheduler:
         impossible = too_long(self._testbed, cell, Mode.STEADY)
         if impossible is not None:
             self._keep(impossible)
-            await self._send_home()
+            await self._stop_users()
             return
         while await self._stand(cell, Mode.STEADY, "operator", cut=cut):
             pass
@@ -183,7 +185,7 @@ class Scheduler:
         grid = self.grids[mode]
         deaths: dict[Cell, int] = {}
         self._testbed.announce_sweep(grid.open_cells())
-        await self._send_home()
+        await self._stop_users()
         for cell in grid.open_cells():
             # Said before anything else: what cannot fit is not implied by what ran out of memory.
             if (impossible := too_long(self._testbed, cell, mode)) is not None:
@@ -201,7 +203,7 @@ class Scheduler:
                     continue
             self._keep(result)
         self._sweep_finished = True
-        await self._send_home()
+        await self._stop_users()
         self._testbed.say("sweep", "all cells of the grid have an outcome")
         if not self._testbed.ready:  # the last cell killed it; the operator may want to go on
             await self._testbed.relaunch()
@@ -209,7 +211,7 @@ class Scheduler:
     async def _measure(self, cell: Cell, mode: Mode) -> CellResult:
         if mode is Mode.STEADY:
             if cell[0] < self.users or cell[1] != self.prompt_tokens:
-                await self._send_home()
+                await self._stop_users()
             return await self._standing(cell, mode, "sweep", lambda: self._users(cell[0]))
         if mode is Mode.RATE:
             return await self._measure_rate(cell)
@@ -240,7 +242,7 @@ class Scheduler:
             else:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-            await self._send_home()
+            await self._stop_users()
         return msgspec.structs.replace(result, requests_dropped=dropped)
 
     async def _stand(self, cell: Cell, mode: Mode, by: str, *, cut: bool = False) -> bool:
@@ -269,8 +271,8 @@ class Scheduler:
         assert self._testbed.pool is not None
         await self._testbed.pool.set_users(users, cut=cut)
 
-    async def _send_home(self) -> None:
-        """No user asks any more, and nothing of the last cell is under way when the next begins."""
+    async def _stop_users(self) -> None:
+        """Stop all users, and wait until nothing of the last cell is under way."""
         self.standing_since_ns = None
         self._set_users_wanted(0)
         if self._testbed.pool is not None and self._testbed.ready:

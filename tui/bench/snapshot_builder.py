@@ -60,7 +60,7 @@ class SnapshotBuilder:
     notice: str = ""
 
     def begin_tag(self, tag: int) -> None:
-        """Requests that start from now on bear this tag."""
+        """Requests that start from now on have this tag."""
         self.users_by_tag[tag] = self.users_wanted
         while len(self.users_by_tag) > _TAGS:
             del self.users_by_tag[next(iter(self.users_by_tag))]

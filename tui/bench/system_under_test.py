@@ -87,7 +87,7 @@ class SystemUnderTest(Protocol):
         """Launch the server again after it died. Raises LaunchError."""
 
     async def configure(self, prompt_tokens: int) -> int:
-        """Make requests that start from now on ask for this prompt size; return the tag that they will bear."""
+        """Make requests that start from now on ask for this prompt size; return their tag."""
 
     def collect(self, summary: CellSummary) -> None:
         """Add every record to a summary from now on, until `release`."""

@@ -48,7 +48,7 @@ SIMULATED_MARK = "+simulated"
 
 
 class Testbed:
-    """Owns the parts and their order of coming and going. Runs in the bench's event loop."""
+    """Owns the parts, and starts and stops them in the right order. Runs in the bench's event loop."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Testbed:
         self._tag = last_tag
         self._first_request_id = last_request_id + 1
 
-    # -- coming and going ------------------------------------------------------------------------------------------
+    # -- start and stop ------------------------------------------------------------------------------------------
 
     async def launch(self) -> None:
         """Launch (or attach to) the server and get ready to load it. Raises LaunchError."""
@@ -147,7 +147,7 @@ class Testbed:
 
     async def close(self) -> None:
         """End everything; nothing of it is left."""
-        await self._forgo_measuring_client()
+        await self._stop_measuring_client()
         await self.stop_server()
         if self.pool is not None:
             await self.pool.stop()
@@ -163,8 +163,8 @@ class Testbed:
             except (OSError, VrampError) as error:
                 self.say("load", f"what the client can carry is not known: {error}", level="warning")
 
-    async def _forgo_measuring_client(self) -> None:
-        """Load comes first: what is not measured by now is left to the next session."""
+    async def _stop_measuring_client(self) -> None:
+        """The load comes first: if the client is not measured by now, the next session will do it."""
         if self._measuring_client is not None:
             self._measuring_client.cancel()
             await asyncio.gather(self._measuring_client, return_exceptions=True)
@@ -215,9 +215,9 @@ class Testbed:
         return self.status.phase is Phase.READY and self.failure is not None and not self.failure.done()
 
     async def configure(self, prompt_tokens: int) -> int:
-        """Make requests that start from now on ask for this prompt size; return the tag that they will bear."""
+        """Make requests that start from now on ask for this prompt size; return their tag."""
         assert self.pool is not None and self.prompts is not None
-        await self._forgo_measuring_client()
+        await self._stop_measuring_client()
         self._tag += 1
         load = self.profile.load
         overhead = self.prompts.overhead_tokens

@@ -1,4 +1,4 @@
-"""The door for text from outside: logs, model output, names, error bodies, files.
+"""Cleans text from outside: logs, model output, names, error bodies, files.
 
 Control characters never reach a terminal, and lone surrogates never reach a file.
 """

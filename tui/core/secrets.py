@@ -38,7 +38,7 @@ _OF_TEXT = frozenset({
     "threshold", "total", "unk", "video",
 })
 # fmt: on
-# A number that bears such a name is a count, a place, a level: but a password may be a number.
+# A number of such a name is a count, a place, a level: but a password may be a number.
 _COUNTABLE = frozenset({"auth", "credentials", "key", "keys", "token", "tokens"})
 _SWITCHES = frozenset({"", "0", "1", "auto", "empty", "false", "no", "none", "null", "off", "on", "true", "yes"})
 _MARKS = frozenset({HIDDEN, NOT_KEPT})
@@ -89,7 +89,7 @@ def _telling_words(name: str) -> set[str]:
 
 
 def is_secret_name(name: str) -> bool:
-    """Say whether what bears this name is a secret: "api-key", "HF_TOKENS", "DB_PASS"; not "prompt_tokens"."""
+    """Say whether what has this name is a secret: "api-key", "HF_TOKENS", "DB_PASS"; not "prompt_tokens"."""
     return mentions_secret(name) and not name.lower().endswith("env")
 
 

@@ -1,4 +1,4 @@
-"""A front end's line to a bench: requests up, snapshots and replies down. Runs in the front end's event loop."""
+"""A front end's end of the link: requests up, snapshots and replies down. Runs in the front end's event loop."""
 
 from __future__ import annotations
 

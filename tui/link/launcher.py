@@ -103,7 +103,7 @@ def log_of(session_file: Path) -> Path:
 
 
 class StartingBench:
-    """A bench process on its way to its first word."""
+    """A bench process that is starting."""
 
     def __init__(self, spec: BenchSpec) -> None:
         """Start the process; returns at once.
@@ -142,7 +142,7 @@ class StartingBench:
         return self._socket_path
 
     def abandon(self) -> None:
-        """End it and take its session away, for nobody has looked at it."""
+        """End it and remove its session: nobody has looked at it."""
         self._end()
         try:
             self._session_file.touch()  # it may not have come to that, and `shelf.remove` wants one

@@ -18,7 +18,7 @@ MAX_USERS = 100_000
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """The first word of every front end."""
+    """The first message of every front end."""
 
     version: int = PROTOCOL_VERSION
     read_only: bool = False
@@ -61,7 +61,7 @@ class StopSweep(msgspec.Struct, frozen=True, tag="stop-sweep"):
 
 
 class StartRamp(msgspec.Struct, frozen=True, tag="start-ramp"):
-    """Add users step by step at the present prompt size, dwelling at each value of the grid's users axis."""
+    """Add users step by step at the present prompt size, staying a while at each value of the grid's users axis."""
 
 
 class StopRamp(msgspec.Struct, frozen=True, tag="stop-ramp"):
@@ -108,7 +108,7 @@ Command = (
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A command with a number that its reply bears."""
+    """A command with a number, by which its reply is known."""
 
     number: int
     command: Command

@@ -1,4 +1,4 @@
-"""The bench's door: a unix socket in a private folder, any number of front ends behind it."""
+"""The bench's end of the link: a unix socket in a private folder, for any number of front ends."""
 
 from __future__ import annotations
 

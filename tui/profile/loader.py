@@ -56,15 +56,6 @@ def parse_profile(text: str, source: str) -> Profile:
     return profile
 
 
-def problems_of(path: Path) -> list[str]:
-    """Return the mistakes of the profile in `path`, one line each; none when it is right. Never raises."""
-    try:
-        load_profile(path)
-    except ProfileError as error:
-        return error.problems
-    return []
-
-
 def read_text(path: Path, expected: str = "a profile (TOML)") -> str:
     """Return what is in a file that describes a server, of bounded size. Raises ProfileError."""
     source = str(path)

@@ -31,7 +31,7 @@ class Settings(_Table):
 
     theme: str = "vramp-dark"
     refresh_hz: Annotated[float, Field(gt=0, le=10)] = 2.0
-    """How many pictures a second the view asks of its bench."""
+    """How many snapshots a second the view asks of its bench."""
     ascii: bool = False
     """Draw without braille and box characters."""
     keys: dict[str, str] = {}

@@ -52,7 +52,7 @@ async def _flags_of(server: ServerTable) -> list[str]:
     file = _cache_file(server.executable)
     if flags := _read(file):
         return flags
-    # Its help imports as much as its start does, which shall not be slowed by it.
+    # Its help imports as much as its start does, which must not be slowed by it.
     command = ["nice", *command] if shutil.which("nice") else command
     flags = flags_in(await output_of(command, environment(server), HELP_TIMEOUT_S))
     if flags and file is not None:

@@ -1,4 +1,4 @@
-"""The door to other processes: starting a server under its guardian, and making sure that nothing of it is left.
+"""Other processes: starting a server under its guardian, and making sure that nothing of it is left.
 
 asyncio, in the bench. No shell is ever involved.
 """

@@ -59,7 +59,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
 
 
 def field(value: object) -> object:
-    """Return a value as the csv module shall write it: floats in full, true/false, text without formulas."""
+    """Return a value as the csv module is to write it: floats in full, true/false, text without formulas."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""`--ascii` for all that Textual itself draws: borders, scrollbars, marks. The last door before the terminal."""
+"""`--ascii` for all that Textual itself draws: borders, scrollbars, marks. The last step before the terminal."""
 
 from __future__ import annotations
 

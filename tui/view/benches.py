@@ -1,4 +1,4 @@
-"""The view's door to the benches of this machine: start one, find them, open a line. Faked in the view's tests."""
+"""What the view does with the benches of this machine: start one, find them, connect. Faked in the view's tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LocalBenches:
         return await BenchLink.connect(socket_path, read_only=read_only, refresh_hz=self._refresh_hz)
 
     async def replay(self, path: Path) -> SnapshotSource:
-        """Open a session file as a source of its own pictures."""
+        """Open a session file as a source of snapshots."""
         return await ReplaySource.open(path)
 
     def running(self) -> list[RunningBench]:

@@ -14,7 +14,7 @@ from tui.metrics.snapshot import Snapshot
 
 
 class SnapshotSource(Protocol):
-    """Where pictures of a session come from: a bench's link, or a replay. `BenchLink` is one as it stands."""
+    """Where snapshots of a session come from: a bench's link, or a replay. `BenchLink` is one."""
 
     def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield snapshots as they come, the latest only; end when there will be no more."""
@@ -27,14 +27,14 @@ class SnapshotSource(Protocol):
 
 
 class SnapshotArrived(Message):
-    """A new picture; one that nobody looked at yet is dropped for it."""
+    """A new snapshot; an older one that was not shown yet is dropped."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         super().__init__()
 
     def can_replace(self, message: Message) -> bool:
-        """Replace an older picture in the queue, so that a slow terminal never falls behind."""
+        """Replace an older snapshot in the queue, so that a slow terminal never falls behind."""
         return isinstance(message, SnapshotArrived)
 
 

@@ -81,7 +81,7 @@ class Chrome(App[int]):
             yield SystemCommand(f"theme {name}", "", lambda name=name: setattr(self, "theme", name))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Add the door for `--ascii`."""
+        """Add the filter for `--ascii`."""
         return [*super().get_line_filters(), *([AsciiFilter()] if self.ascii_only else [])]
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:

@@ -68,7 +68,7 @@ class ReplaySource:
         self._changed.set()
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
-        """Yield the picture of each moment that is gone to."""
+        """Yield the snapshot of each moment that is asked for."""
         loop = asyncio.get_running_loop()
         while not self._closed:
             await self._next_moment()

@@ -72,7 +72,7 @@ def test_a_forgotten_cell_is_open_again() -> None:
 
 
 def test_remaining_is_unknown_before_the_first_figure() -> None:
-    assert grid().remaining_s({}, None) is None
+    assert grid().remaining_s({}) is None
 
 
 def test_remaining_takes_expectations_first_and_the_nearest_measured_cell_else() -> None:
@@ -80,12 +80,12 @@ def test_remaining_takes_expectations_first_and_the_nearest_measured_cell_else()
     g.put(result(1, 30, Outcome.OK, duration_s=2.0))
     expected = {(2, 30): 3.0, (4, 30): 5.0}
     # (2, 30) and (4, 30) as expected; the three cells of 300 tokens as the only measured one.
-    assert g.remaining_s(expected, None) == 3.0 + 5.0 + 3 * 2.0
-    assert g.remaining_s({}, 10.0) == 5 * 2.0
+    assert g.remaining_s(expected) == 3.0 + 5.0 + 3 * 2.0
+    assert g.remaining_s({}) == 5 * 2.0
 
 
 def test_remaining_of_a_full_grid_is_nothing() -> None:
     g = grid()
     for users, prompt_tokens in g.asked:
         g.put(result(users, prompt_tokens, Outcome.OK))
-    assert g.remaining_s({}, None) == 0.0
+    assert g.remaining_s({}) == 0.0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.errors import ProfileError
-from tui.profile.loader import MAX_PROBLEMS, MAX_PROFILE_BYTES, load_profile, parse_profile, problems_of
+from tui.profile.loader import MAX_PROBLEMS, MAX_PROFILE_BYTES, load_profile, parse_profile
 from tui.profile.schema import EngineName, Mode
 
 GOOD = 'name = "good"\nengine = "vllm"\n[server]\nmodel = "m"\n'
@@ -188,6 +188,14 @@ def test_flags_that_only_sound_like_secrets_pass() -> None:
     )
     assert profile.server is not None
     assert profile.server.args["hf-token"] is True
+
+
+def problems_of(path: Path) -> list[str]:
+    try:
+        load_profile(path)
+    except ProfileError as error:
+        return error.problems
+    return []
 
 
 def test_the_name_must_be_that_of_the_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The screen for people in a hall: who asks, what all of them get, what it costs the cards. Nothing to scroll."""
+"""The presentation screen, for an audience: how many ask, what they get, what it costs the GPUs. Nothing to scroll."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The only door to plotext: a chart's spec in, lines of spans out."""
+"""The only user of plotext: a chart's spec in, lines of spans out."""

@@ -1,6 +1,6 @@
 """The live screen: a run header, the panes, the keys. It draws the snapshots it is given and sends commands up.
 
-The view is a picture: nothing is measured or computed here, and nothing waits for the bench. A key shows at once
+The view only shows: nothing is measured or computed here, and nothing waits for the bench. A key shows at once
 (the wanted number changes in the header) and the bench's own word replaces it when it comes.
 """
 
@@ -50,7 +50,7 @@ _UNCONFIRMED_NS = 2 * NS_PER_S
 
 
 class LiveScreen(Screen[None]):
-    """Shows a run and steers it. `show` takes snapshots; `Sent` bears commands up."""
+    """Shows a run and steers it. `show` takes snapshots; `Sent` carries commands up."""
 
     CSS_PATH = "../styles/live.tcss"
     HELP = HELP
@@ -74,7 +74,7 @@ class LiveScreen(Screen[None]):
         words_per_token: float | None = None,
         cut_leaving: bool = False,
     ) -> None:
-        """`presentation` starts with the screen for a hall, where `words_per_token` tells tokens as words.
+        """`presentation` starts with the presentation screen, where `words_per_token` tells tokens as words.
 
         `cut_leaving`: users who are taken away do not finish their request.
         """
@@ -385,7 +385,7 @@ class LiveScreen(Screen[None]):
         self._arrange()
 
     def action_presentation(self) -> None:
-        """Show the screen for a hall, or the panes again."""
+        """Show the presentation screen, or the panes again."""
         self.presenting = not self.presenting
         self._arrange()
 

@@ -44,7 +44,7 @@ LOOK: list[BindingType] = [
     Binding("left", "move(-1, 0)", show=False, id="live.left", tooltip="in the grid: pick a cell"),
     Binding("right", "move(1, 0)", show=False, id="live.right", tooltip="in the grid: pick a cell"),
     Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
-    Binding("s", "presentation", "stage", id="live.stage", tooltip="the screen for people in a hall, and back"),
+    Binding("s", "presentation", "stage", id="live.stage", tooltip="the presentation screen, and back"),
 ]
 _NAMES = {pane.KEY: pane.NAME for pane in PANES}
 TO_PANES: list[BindingType] = [

@@ -1,4 +1,4 @@
-"""The picture in ASCII: one translation at the last door, so that all else is drawn once."""
+"""The picture in ASCII: one translation at the very end, so that all else is drawn once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that are read from the back of a hall: five rows of whole blocks. Pure."""
+"""Figures that can be read from across a room: five rows of whole blocks. Pure."""
 
 from __future__ import annotations
 
