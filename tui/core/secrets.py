@@ -21,7 +21,7 @@ NOT_KEPT = "(not kept)"
 # fmt: off
 _WORDS = frozenset({
     "apikey", "auth", "authorization", "bearer", "cookie", "cred", "creds", "credential", "credentials", "jwt", "key",
-    "keys", "pass", "passes", "passphrase", "passwd", "password", "passwords", "secret", "secrets", "sig", "signature",
+    "keys", "passphrase", "passwd", "password", "passwords", "secret", "secrets", "sig", "signature",
     "token", "tokens",
 })
 # Words are also written together: "HFTOKEN", "accesskey".
@@ -29,13 +29,14 @@ _ENDINGS = (
     "accesskey", "apikey", "apikeys", "authkey", "passwd", "password", "privatekey", "secret", "secretkey", "secrets",
     "token", "tokens",
 )
-# Not secret alone: PWD is a folder, a pat is a word. Secret behind another word: DB_PWD, GITHUB_PAT.
-_WORDS_AT_THE_END = frozenset({"pwd", "pat"})
+# Secret at the end only: DB_PASS, but not pass_config (of a compiler). PWD alone is a folder, and a pat is a word.
+_WORDS_AT_THE_END = frozenset({"pass", "pwd", "pat"})
+_NO_SECRETS = frozenset({"pat", "pwd", "tiktoken"})
 # Tokens that are counted, or of a vocabulary: max-num-batched-tokens, prefill_per_token_s, eos_token.
 _OF_TEXT = frozenset({
-    "audio", "batched", "bos", "budget", "cached", "cls", "completion", "decode", "eos", "generated", "ids", "image",
-    "input", "mask", "max", "min", "num", "output", "pad", "per", "prefill", "prompt", "sep", "special", "stop",
-    "threshold", "total", "unk", "video",
+    "audio", "batched", "bos", "budget", "cached", "cls", "completion", "count", "decode", "eos", "generated", "ids",
+    "image", "input", "mask", "max", "min", "num", "output", "pad", "per", "prefill", "prompt", "sep", "special",
+    "stop", "threshold", "total", "unk", "video",
 })
 # fmt: on
 # A number of such a name is a count, a place, a level: but a password may be a number.
@@ -78,8 +79,8 @@ def mentions_secret(name: str) -> bool:
 
 def _telling_words(name: str) -> set[str]:
     words = [word for word in re.split(r"[^a-z]+", _CAMEL.sub("_", name).lower()) if word]
-    telling = {word for word in words if word in _WORDS or word.endswith(_ENDINGS)}
-    if len(words) > 1 and words[-1] in _WORDS_AT_THE_END:
+    telling = {word for word in words if word in _WORDS or (word.endswith(_ENDINGS) and word not in _NO_SECRETS)}
+    if words and words[-1] in _WORDS_AT_THE_END and (len(words) > 1 or words[0] not in _NO_SECRETS):
         telling.add(words[-1])
     if {"key", "value"} <= set(words):  # num_key_value_heads
         telling -= {"key"}

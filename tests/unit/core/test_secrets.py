@@ -40,8 +40,8 @@ SECRET = "hunter2hunter2"
     [
         "api-key", "api-keys", "api_key", "apiKey", "APIKEY", "X-Api-Key", "key", "KEY_FILE", "AWS_SECRET_ACCESS_KEY",
         "HF_TOKEN", "HF_TOKENS", "HFTOKEN", "hfToken", "--hf-token", "token", "secrets", "client_secret", "DB_PASS",
-        "DB_PWD", "password", "dbpassword", "passphrase", "AUTH_HEADER", "authorization", "Cookie", "GITHUB_PAT",
-        "credentials", "X-Amz-Signature", "--kv-transfer-config.api_key",
+        "DB_PWD", "pass", "password", "dbpassword", "passphrase", "AUTH_HEADER", "authorization", "Cookie",
+        "GITHUB_PAT", "credentials", "X-Amz-Signature", "--kv-transfer-config.api_key",
     ],
 )  # fmt: skip
 def test_names_of_secrets(name: str) -> None:
@@ -53,7 +53,8 @@ def test_names_of_secrets(name: str) -> None:
     [
         "tokenizer", "TOKENIZERS_PARALLELISM", "max-num-batched-tokens", "prompt_tokens", "output_tokens", "max_tokens",
         "long-prefill-token-threshold", "eos_token", "stop_token_ids", "return-tokens-as-token-ids", "monkey", "hotkey",
-        "step_per_cached_token_s", "num_key_value_heads", "PWD", "OLDPWD", "bypass", "model", "ssl-keyfile", "author",
+        "step_per_cached_token_s", "num_key_value_heads", "PWD", "OLDPWD", "bypass", "pat", "model", "ssl-keyfile",
+        "author", "pass_config", "use-server-token-count", "TIKTOKEN_ENCODINGS_BASE",
     ],
 )  # fmt: skip
 def test_names_that_only_sound_like_secrets(name: str) -> None:
