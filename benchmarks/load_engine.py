@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class Settings:
     burst: bool
     spread_s: float
     tls: bool
+    one_more_s: float
 
 
 def cpu_s(pids: list[int]) -> float:
@@ -56,6 +57,7 @@ class Run:
         self.records: list[RequestRecord] = []
         self.progress: list[LoadProgress] = []
         self.events = 0
+        self.begin_tag: Callable[[int], Awaitable[None]]
         self.pool = LoadPool(
             LoadTarget(address_of(f"{'https' if settings.tls else 'http'}://127.0.0.1:{port}"), verify=False),
             on_records=self.records.extend,
@@ -83,7 +85,9 @@ class Run:
             prompt_tokens_overhead=0,
             output_tokens=settings.tokens,
         )
-        await self.pool.configure(shape, PromptSource(TOKEN_IDS, pack_token_ids(range(200, 30000))), 1)
+        prompts = PromptSource(TOKEN_IDS, pack_token_ids(range(200, 130_000)))
+        self.begin_tag = lambda tag: self.pool.configure(shape, prompts, tag)
+        await self.begin_tag(1)
         ready_s = time.monotonic() - begun
         if settings.burst:
             for _ in range(4):
@@ -105,12 +109,18 @@ class Run:
         cpu, events, begun = cpu_s(pids), self.events, time.monotonic()
         waited = sum(map(waited_s, pids))
         own = psutil.Process().cpu_times()
-        await asyncio.sleep(settings.seconds)
+        told = len(self.progress)
+        await self._stand()
         cpu, events, took_s = cpu_s(pids) - cpu, self.events - events, time.monotonic() - begun
         waited = (sum(map(waited_s, pids)) - waited) / took_s
         after = psutil.Process().cpu_times()
         own_s = after.user + after.system - own.user - own.system
         latest = self.progress[-1]
+        # The last ones may still have tokens to come.
+        tenths = Counter[int]()
+        for progress in self.progress[told:-5]:
+            tenths.update(dict(progress.tokens))
+        by_tenth = [tenths[at] for at in sorted(tenths)[5:-5]]
         await self.pool.set_users(0, cut=settings.mode == "flood")
         await self.pool.drain()
         return (
@@ -118,8 +128,21 @@ class Run:
             f"{cpu / events * 1e6:.1f} us/event (of it here {own_s / events * 1e6:.1f}), "
             f"busiest worker {latest.cpu_share:.0%}, lag p99 {(latest.lag_p99_s or 0) * 1e3:.2f} ms, "
             f"without a core {waited:.0%} of the time, stamps {latest.stamps}, "
-            f"workers {latest.workers}, {latest.rss_bytes / 2**20 / latest.workers:.0f} MB each"
+            f"workers {latest.workers}, {latest.rss_bytes / 2**20 / latest.workers:.0f} MB each, "
+            f"tokens in a tenth of a second {min(by_tenth)} to {max(by_tenth)}"
         )
+
+    async def _stand(self) -> None:
+        """Let the users stand; or, as the key for one user more does, begin another cell with one more, again and
+        again."""
+        settings = self.settings
+        if not settings.one_more_s:
+            await asyncio.sleep(settings.seconds)
+            return
+        for more in range(1, round(settings.seconds / settings.one_more_s) + 1):
+            await self.begin_tag(1 + more)
+            await self.pool.set_users(settings.users + more)
+            await asyncio.sleep(settings.one_more_s)
 
     def errors(self, log: Path) -> Iterator[str]:
         truth = sends(log)
@@ -159,6 +182,7 @@ def main() -> None:
     parser.add_argument("--spread-s", type=float, default=1.0)
     parser.add_argument("--burst", action="store_true")
     parser.add_argument("--tls", action="store_true", help="needs OpenSSL and its headers")
+    parser.add_argument("--one-more-s", type=float, default=0.0, help="one user more each time so many seconds went by")
     parser.add_argument("--c-client", action="store_true", help="the C client in place of the load engine")
     parser.add_argument("--own-stamps", action="store_true", help="without the kernel's time stamps")
     options = vars(parser.parse_args())

@@ -25,6 +25,7 @@ from tui.load.prompts import PromptMaker
 from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
+    ChangeUsers,
     Configure,
     Cut,
     FireBurst,
@@ -34,8 +35,8 @@ from tui.load.wire import (
     PrepareBurst,
     PromptSource,
     Report,
+    Retag,
     RunPlan,
-    SetUsers,
 )
 from tui.load.worker_context import decoder_of, request_head
 from tui.load.worker_handle import WorkerHandle
@@ -108,16 +109,23 @@ class LoadPool:
         self._pulse()
 
     async def configure(self, shape: RequestShape, prompts: PromptSource, tag: int) -> None:
-        """Give the shape of the requests that start from now on. Raises UsageError for one that cannot be made."""
+        """Give the shape of the requests that start from now on. Raises UsageError for one that cannot be made.
+
+        Where only the tag is new, workers are told just that: to make prompts anew would hold up what they read.
+        """
+        before, configured = self._configured, Configure(shape, prompts, tag)
+        if before is not None and (before.shape, before.prompts) == (shape, prompts):
+            self._configured = configured
+            self._tell_all(Retag(tag))
+            return
         try:
             PromptMaker(shape, prompts)
             decoder_of(shape)
             request_head(self._target, shape)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        self._configured = Configure(shape, prompts, tag)
-        for handle in self._handles:
-            handle.send(self._configured)
+        self._configured = configured
+        self._tell_all(configured)
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many closed-loop users. New ones start at once; leaving ones finish their request, or are cut."""
@@ -180,7 +188,7 @@ class LoadPool:
         self._wanted = 0
         asked_ns = now_ns()
         for handle in self._handles:
-            handle.listed = []
+            handle.listed = set()
             handle.send(Cut())
         await self._quiet(asked_ns, users_too=True)
 
@@ -263,6 +271,10 @@ class LoadPool:
             if handle.gone:
                 return
 
+    def _tell_all(self, command: Configure | Retag) -> None:
+        for handle in self._handles:
+            handle.send(command)
+
     def _place(self, *, cut: bool = False) -> None:
         """Give every wanted user a worker and tell each worker its users. One that is leaving stays where it is."""
         if not self._handles:
@@ -277,10 +289,11 @@ class LoadPool:
                 self._placed[user] = handle
                 shares[handle] += 1
         for handle in self._handles:
-            listed = [user for user in range(self._wanted) if self._placed[user] is handle]
-            if listed != handle.listed or cut:
+            listed = {user for user in range(self._wanted) if self._placed[user] is handle}
+            come, go = sorted(listed - handle.listed), sorted(handle.listed - listed)
+            if come or go or cut:
                 handle.listed = listed
-                handle.send(SetUsers(listed, cut))
+                handle.send(ChangeUsers(come, go, cut))
 
     def _relieve(self, busy: WorkerHandle) -> None:
         """Have one more worker and move there a fair share of the users of `busy`, each when its request is over."""
@@ -294,8 +307,9 @@ class LoadPool:
     async def _move_half(self, busy: WorkerHandle) -> None:
         await self._grow(len(self._handles) + 1)
         # Told without them, the worker says when each has left; only then does it start elsewhere (`_on_left`).
-        busy.listed = busy.listed[: len(busy.listed) // 2]
-        busy.send(SetUsers(busy.listed, False))
+        go = sorted(busy.listed)[len(busy.listed) // 2 :]
+        busy.listed = busy.listed.difference(go)
+        busy.send(ChangeUsers([], go))
 
     # What workers tell.
 

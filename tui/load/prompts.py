@@ -28,11 +28,15 @@ UNIQUE_TOKENS = 8
 class PromptMaker:
     """Makes the bodies of requests of one shape, each with a prompt of its own."""
 
-    def __init__(self, shape: RequestShape, source: PromptSource, seed: int | None = None) -> None:
-        """Encode what is shared. `seed`: None = differs each time. Raises ValueError for what cannot be made."""
+    def __init__(
+        self, shape: RequestShape, source: PromptSource, seed: int | None = None, like: PromptMaker | None = None
+    ) -> None:
+        """Encode what is shared. `seed`: None = differs each time; `like`: one of the same source, which spares its
+        encoding. Raises ValueError for what cannot be made.
+        """
         if shape.prompt_kind != source.kind:
             raise ValueError(f"the request wants a prompt of {shape.prompt_kind}, but the source has {source.kind}")
-        pool = _encoded_pool(source)
+        pool: list[bytes] = _encoded_pool(source) if like is None else like._pool
         if not pool:
             raise ValueError("nothing to make prompts of: no token ids, no words")
         own = shape.prompt_tokens - shape.prompt_tokens_overhead
@@ -42,7 +46,7 @@ class PromptMaker:
                 f"the server adds {shape.prompt_tokens_overhead} by itself"
             )
         self._draw = random.Random(seed)
-        self._pool = pool
+        self._pool: list[bytes] = pool
         self._unique = min(own, UNIQUE_TOKENS)
         ids = source.kind == TOKEN_IDS
         self._separator = b"," if ids else b" "

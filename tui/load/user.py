@@ -56,6 +56,11 @@ class ClosedLoopUser:
         if not self._gone:
             self._requester.prepare(self._ask_now)
 
+    @property
+    def leaving(self) -> bool:
+        """Say whether it leaves when its request is over."""
+        return self._leaving
+
     def stay(self) -> None:
         """Do not leave after all."""
         self._leaving = False

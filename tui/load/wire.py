@@ -80,11 +80,23 @@ class Configure(msgspec.Struct, frozen=True, tag="configure"):
     tag: int
 
 
-class SetUsers(msgspec.Struct, frozen=True, tag="set-users"):
-    """The closed-loop users of this worker, by number; the others finish their request and leave, or are cut."""
+class Retag(msgspec.Struct, frozen=True, tag="retag"):
+    """Requests that start from now on bear this tag, and look as before: nothing is made anew."""
 
-    users: list[int]
-    cut: bool
+    number: int
+
+
+class ChangeUsers(msgspec.Struct, frozen=True, tag="change-users"):
+    """Which closed-loop users come to this worker, and which go, by number; what the others do is not touched.
+
+    One that comes again before it has gone stays.
+    """
+
+    come: list[int]
+    go: list[int]
+    """They finish their request."""
+    cut: bool = False
+    """Those that go, and those that have not gone yet, are cut."""
 
 
 class PrepareBurst(msgspec.Struct, frozen=True, tag="prepare-burst"):
@@ -117,7 +129,7 @@ class Peek(msgspec.Struct, frozen=True, tag="peek"):
     """Tell what has come by now of the requests under way."""
 
 
-Command = Begin | Configure | SetUsers | PrepareBurst | FireBurst | RunPlan | Cut | Peek
+Command = Begin | Configure | Retag | ChangeUsers | PrepareBurst | FireBurst | RunPlan | Cut | Peek
 
 
 class StartedRequest(msgspec.Struct, frozen=True, array_like=True):

@@ -25,6 +25,7 @@ from tui.load.user import Burst, ClosedLoopUser, Plan
 from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
+    ChangeUsers,
     Command,
     Configure,
     Cut,
@@ -32,8 +33,8 @@ from tui.load.wire import (
     Peek,
     PrepareBurst,
     Report,
+    Retag,
     RunPlan,
-    SetUsers,
     decode_command,
     pack,
     read_frame,
@@ -86,8 +87,10 @@ class Worker:
         match command:
             case Configure():
                 self._context.configure(command)
-            case SetUsers(users=users, cut=cut):
-                self._set_users(users, cut)
+            case Retag(number=number):
+                self._context.retag(number)
+            case ChangeUsers(come=come, go=go, cut=cut):
+                self._change_users(come, go, cut)
             case PrepareBurst(users=users):
                 self._burst = Burst(self._context, users, self._on_burst_ready, self._on_burst_over)
                 self._burst.prepare()
@@ -104,15 +107,17 @@ class Worker:
             case Begin():
                 raise ValueError("a worker begins once")
 
-    def _set_users(self, numbers: list[int], cut: bool) -> None:
-        wanted = set(numbers)
-        for number, user in list(self._users.items()):
-            if number in wanted:
-                user.stay()
+    def _change_users(self, come: list[int], go: list[int], cut: bool) -> None:
+        for number in go:
+            if number in self._users:
+                self._users[number].leave(cut=cut)
+        if cut:
+            for user in [user for user in self._users.values() if user.leaving]:
+                user.leave(cut=True)
+        for number in come:
+            if number in self._users:
+                self._users[number].stay()
             else:
-                user.leave(cut=cut)
-        for number in numbers:
-            if number not in self._users:
                 user = self._users[number] = ClosedLoopUser(self._context, number, self._on_left)
                 user.begin()
         self._report()

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
+import msgspec
+
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.trust import tls_context
 from tui.engines.base import RequestShape
@@ -60,10 +62,17 @@ class WorkerContext:
 
     def configure(self, configure: Configure) -> None:
         """Make requests of this shape from now on. Raises ValueError for a shape that cannot be made."""
-        self._prompts = PromptMaker(configure.shape, configure.prompts)
+        before = self.configured
+        known = self._prompts if before is not None and before.prompts == configure.prompts else None
+        self._prompts = PromptMaker(configure.shape, configure.prompts, like=known)
         self._decoder = decoder_of(configure.shape)
         self._head_before_length = request_head(self.target, configure.shape)
         self.configured = configure
+
+    def retag(self, tag: int) -> None:
+        """Give requests that start from now on another tag."""
+        assert self.configured is not None
+        self.configured = msgspec.structs.replace(self.configured, tag=tag)
 
     def soon(self, work: Callable[[], None]) -> None:
         """Have something dear done after what is there to be read now was read: a request, a connection, a handshake.

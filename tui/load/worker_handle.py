@@ -34,7 +34,7 @@ class WorkerHandle:
         self.latest: Report | None = None
         self.started: dict[int, StartedRequest] = {}
         """Requests under way, by the worker's own numbers."""
-        self.listed: list[int] = []
+        self.listed: set[int] = set()
         """The closed-loop users it was last told to have."""
         self.requests_over = 0
         self.busy_ticks = 0

@@ -27,7 +27,7 @@ from tests.fakes.scripted_server import (
     usage,
 )
 from tui.core.clock import now_ns
-from tui.load.wire import SetUsers
+from tui.load.wire import ChangeUsers
 from tui.metrics.outcome import Outcome
 
 GOOD_SCRIPT: Sequence[Step] = [READ, GOOD] * 100_000
@@ -80,7 +80,7 @@ async def test_it_ends_in_its_own_outcome_and_the_user_goes_on(name: str) -> Non
         # What must time out does so soon; what must not has all the time of a busy machine.
         in_process_worker(base_url, request_timeout_s=0.5 if outcome is Outcome.TIMEOUT else 30) as load,
     ):
-        load.worker.obey(SetUsers([0], False))
+        load.worker.obey(ChangeUsers([0], []))
         first, second = (await load.until_records(2))[:2]
         assert (first.outcome, second.outcome) == (outcome, Outcome.OK), (first.error, second.error)
         assert words in first.error
@@ -89,7 +89,7 @@ async def test_it_ends_in_its_own_outcome_and_the_user_goes_on(name: str) -> Non
         )
         # It waited before it asked again, and did not count the wait as the server's.
         assert second.intended_start_ns - first.end_ns > 200_000_000
-        load.worker.obey(SetUsers([], True))
+        load.worker.obey(ChangeUsers([], [0], cut=True))
         assert load.reports[-1].in_flight == 0
         assert server.connections <= 3
 
@@ -116,7 +116,7 @@ async def test_a_name_without_address(name: str, scheme: str) -> None:
 async def test_a_connection_that_was_closed_between_requests_is_opened_again_without_a_failure() -> None:
     once: Sequence[Step] = [READ, GOOD, READ, CLOSE]
     async with scripted_server(once, GOOD_SCRIPT) as (base_url, server), in_process_worker(base_url) as load:
-        load.worker.obey(SetUsers([0], False))
+        load.worker.obey(ChangeUsers([0], []))
         records = await load.until_records(3)
         assert [record.outcome for record in records[:3]] == [Outcome.OK] * 3
         assert records[1].connect_ns is not None
@@ -127,7 +127,7 @@ async def test_a_connection_that_was_closed_between_requests_is_opened_again_wit
 async def test_a_server_that_closes_after_every_answer() -> None:
     last = GOOD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
     async with scripted_server([READ, last, CLOSE]) as (base_url, _server), in_process_worker(base_url) as load:
-        load.worker.obey(SetUsers([0], False))
+        load.worker.obey(ChangeUsers([0], []))
         records = await load.until_records(4)
         assert {record.outcome for record in records} == {Outcome.OK}
         assert all(record.connect_ns is not None for record in records)
@@ -136,7 +136,7 @@ async def test_a_server_that_closes_after_every_answer() -> None:
 async def test_retry_after_is_honoured() -> None:
     busy = b"HTTP/1.1 503 X\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
     async with scripted_server([READ, busy], GOOD_SCRIPT) as (base_url, _), in_process_worker(base_url) as load:
-        load.worker.obey(SetUsers([0], False))
+        load.worker.obey(ChangeUsers([0], []))
         first, second = (await load.until_records(2))[:2]
         assert first.outcome is Outcome.OVERLOADED
         assert second.intended_start_ns - first.end_ns > 900_000_000

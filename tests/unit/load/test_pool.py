@@ -23,6 +23,8 @@ from tui.core.errors import UsageError, VrampError
 from tui.load import pool as pool_module
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
+from tui.load.wire import ChangeUsers, Command, Retag
+from tui.load.worker_handle import WorkerHandle
 from tui.metrics.histogram import packed
 from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event
@@ -140,6 +142,32 @@ async def test_users_come_at_once_and_never_more_than_asked() -> None:
         assert all(b.intended_start_ns == a.end_ns for a, b in itertools.pairwise(mine))
         tokens = sum(count for progress in held.progress for _, count in progress.tokens)
         assert tokens <= sum(record.output_tokens or 0 for record in held.records)
+
+
+async def test_one_user_more_touches_nothing_but_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paced_server(gap_s=0.01) as server, bench(server, output_tokens=100) as held:
+        await held.pool.set_users(40)
+        await server.until(40)
+        said: list[Command] = []
+        send = WorkerHandle.send
+
+        def say(handle: WorkerHandle, command: Command) -> None:
+            said.append(command)
+            send(handle, command)
+
+        monkeypatch.setattr(WorkerHandle, "send", say)
+        monkeypatch.setattr(pool_module, "PromptMaker", None)  # to make one would fail
+        await held.pool.configure(shape(100), PromptSource(IDS.kind, bytes(bytearray(IDS.token_ids))), 2)
+        await held.pool.set_users(41)
+        await server.until(41)
+        assert said == [Retag(2), ChangeUsers([40], [])]
+        await held.until_records(60)
+        assert {record.outcome for record in held.records} == {Outcome.OK}
+        # What was under way went on as what it had begun as; what began afterwards bears the new tag.
+        by_start = sorted(held.records, key=lambda record: record.start_ns)
+        assert [record.tag for record in by_start[:40]] == [1] * 40
+        assert {record.tag for record in by_start[40:]} == {2}
+        await held.pool.cut()
 
 
 async def test_users_that_leave_and_come_back_are_not_doubled() -> None:

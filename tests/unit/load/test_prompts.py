@@ -99,3 +99,10 @@ def test_probes() -> None:
     assert many.split(" ") == ["word"] * REPEATS
     assert len(text_prompt(COMMON_WORDS, 50).split(" ")) == 50
     assert text_prompt(COMMON_WORDS, 50, 1) != text_prompt(COMMON_WORDS, 50, 2)
+
+
+def test_a_new_size_of_prompts_spares_their_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = PromptMaker(shape(prompt_tokens=7), IDS)
+    monkeypatch.setattr("tui.load.prompts._encoded_pool", None)  # to call it would fail
+    first, rest = PromptMaker(shape(prompt_tokens=30), IDS, like=made).make()
+    assert len(msgspec.json.decode(first + rest)["prompt"]) == 30

@@ -17,7 +17,7 @@ from tests.unit.load.test_bad_servers import BAD, GOOD_SCRIPT
 from tui.core.clock import now_ns
 from tui.core.trust import tls_context
 from tui.load.tls import TlsConnection
-from tui.load.wire import SetUsers
+from tui.load.wire import ChangeUsers
 from tui.metrics.outcome import Outcome
 
 
@@ -66,7 +66,7 @@ async def test_records_cut_anywhere_and_connections_kept(context: ssl.SSLContext
         scripted_server([READ, Drip(GOOD, 0), READ, GOOD], tls=context) as (base_url, _),
         in_process_worker(base_url, verify=False) as load,
     ):
-        load.worker.obey(SetUsers([0], False))
+        load.worker.obey(ChangeUsers([0], []))
         first, second = (await load.until_records(2))[:2]
         assert (first.outcome, second.outcome) == (Outcome.OK, Outcome.OK), (first.error, second.error)
         assert first.connect_ns is not None
@@ -80,10 +80,10 @@ async def test_a_bad_server_ends_in_the_same_outcome(name: str, context: ssl.SSL
         scripted_server(script, GOOD_SCRIPT, tls=context) as (base_url, server),
         in_process_worker(base_url, verify=False, request_timeout_s=0.5 if outcome is Outcome.TIMEOUT else 30) as load,
     ):
-        load.worker.obey(SetUsers([0], False))
+        load.worker.obey(ChangeUsers([0], []))
         first, second = (await load.until_records(2))[:2]
         assert (first.outcome, second.outcome) == (outcome, Outcome.OK), (first.error, second.error)
-        load.worker.obey(SetUsers([], True))
+        load.worker.obey(ChangeUsers([], [0], cut=True))
         assert load.reports[-1].in_flight == 0
         assert server.connections <= 3
 

@@ -10,7 +10,7 @@ from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.paced_server import paced_server
 from tui.core.clock import now_ns
 from tui.load.read_batches import NEVER_NS
-from tui.load.wire import Cut, RunPlan, SetUsers
+from tui.load.wire import ChangeUsers, Cut, RunPlan
 from tui.metrics.outcome import Outcome
 
 
@@ -59,7 +59,7 @@ async def test_the_end_of_an_answer_is_urgent_for_a_request_follows_it(
     ):
         said: list[bool] = []
         monkeypatch.setattr(load.worker._context.readers, "set_urgent", lambda _, urgent: said.append(urgent))
-        load.worker.obey(SetUsers([1], cut=False))
+        load.worker.obey(ChangeUsers([1], []))
         await load.until_records(2)
         assert said[:4] == each_request * 2
         load.worker.obey(Cut())
@@ -67,9 +67,9 @@ async def test_the_end_of_an_answer_is_urgent_for_a_request_follows_it(
 
 async def test_who_leaves_before_the_connection_was_opened_opens_none() -> None:
     async with paced_server() as server, in_process_worker(server.base_url) as load:
-        load.worker.obey(SetUsers([1], cut=False))
-        load.worker.obey(SetUsers([], cut=False))
-        load.worker.obey(SetUsers([2], cut=False))
+        load.worker.obey(ChangeUsers([1], []))
+        load.worker.obey(ChangeUsers([], [1]))
+        load.worker.obey(ChangeUsers([2], []))
         await load.until_records(1)
         assert {record.user for record in load.records} == {2}
         assert server.connections == 1
