@@ -54,7 +54,8 @@ class _Ending:
     """Why the server could not be launched or reached."""
     error: str = ""
     """What else went wrong."""
-    lost: bool = False
+    lost: str = ""
+    """Why the bench went away by itself."""
     unkept: str = ""
     """Why the session file does not hold everything."""
     results: Results | None = None
@@ -104,7 +105,9 @@ async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
         await _stop(link, ending, output)
         following.cancel()
         waiting.cancel()
-        await asyncio.gather(following, waiting, return_exceptions=True)
+        failed, _ = await asyncio.gather(following, waiting, return_exceptions=True)
+        if isinstance(failed, Exception):
+            raise failed
     finally:
         narration.close()
         await link.close()
@@ -127,7 +130,7 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
             if failure and failure.advice:
                 ending.failure += f"\n{failure.advice}"
             return
-    ending.lost = True
+    ending.lost = link.why_gone
 
 
 async def _stop(link: BenchLink, ending: _Ending, output: Output) -> None:
@@ -139,9 +142,15 @@ async def _stop(link: BenchLink, ending: _Ending, output: Output) -> None:
                 ending.exported = reply.ok
                 ending.error = ending.error or ("" if reply.ok else reply.message)
             reply = await link.request(StopBench())
-            ending.results, ending.unkept = reply.results, reply.message
-    except (BenchLost, TimeoutError):
-        ending.lost = True
+            ending.results = reply.results
+            if reply.ok:
+                ending.unkept = reply.message
+            else:
+                ending.error = ending.error or reply.message
+    except BenchLost as error:
+        ending.lost = str(error)
+    except TimeoutError:
+        ending.lost = f"it did not stop within {STOP_TIMEOUT_S:g} s"
 
 
 def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
@@ -204,7 +213,7 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult]) -> Exit
         click.echo(f"vramp: {safe_line(ending.unkept)}", err=True)
         return ExitCode.UNEXPECTED
     if ending.lost:
-        click.echo("vramp: the bench went away; what it measured is in the session", err=True)
+        click.echo(f"vramp: {safe_line(ending.lost)}; what was measured is in the session", err=True)
         return ExitCode.UNEXPECTED
     if any(cell.outcome is Outcome.CLIENT_LIMIT for cell in cells):
         click.echo("vramp: this machine's client was the limit in some cells; they say nothing of the server", err=True)

@@ -7,9 +7,11 @@ session is not to linger. Whatever ends it, the load is cut, the server's tree i
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -24,9 +26,10 @@ from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
 from tui.core.errors import LaunchError
 from tui.core.paths import socket_of
+from tui.core.tasks import background, reason_of
 from tui.engines.command_line import command_line
 from tui.link.protocol import BenchSpec, Results
-from tui.link.server import LinkServer
+from tui.link.server import LINK_TASK, LinkServer
 from tui.metrics.cell import CellResult
 from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
@@ -37,9 +40,12 @@ from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 from tui.session.store import SessionWriter
 
+_log = logging.getLogger(__name__)
+
 TICK_S = 1.0
 # A bench that nobody ever looked at has lost the front end that started it.
 FIRST_FRONT_END_S = 30.0
+GIVE_UP_TASK = "give-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +94,31 @@ class Bench:
         self._closed = False
         self._launching: asyncio.Task[None] | None = None
         self._giving_up: asyncio.Task[None] | None = None
+        self.fault = ""
+        """What of our own has failed, in words; empty = nothing."""
+        self._why_cut_short = ""
 
     async def run(self, on_ready: asyncio.Event) -> None:
         """Run the session to its end; `on_ready` is set once front ends can connect."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end, f"signal {number.name}")
+        loop.set_exception_handler(self._on_fault)
         await self._link.open()
         on_ready.set()
         loop.call_later(FIRST_FRONT_END_S, self._check_first_front_end)
         self.launch()
-        ticking = asyncio.create_task(self._tick(), name="tick")
+        ticking = background(self._tick(), name="tick")
         try:
             await self.ended.wait()
+        except BaseException as error:
+            self._end_by(reason_of(error))
+            raise
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
             await self.close(self.how_it_ended)
-            await self._link.close()
+            await self._link.close(self._why_cut_short)
 
     def end(self, how: str) -> None:
         """Let the session end; returns at once."""
@@ -170,11 +183,42 @@ class Bench:
     def _tell_of_file(self, text: str, level: str) -> None:
         self.testbed.say("session", text, level=level)
         if level == "error" and self._spec.stop_when_unkept and not self._closed and self._giving_up is None:
-            self._giving_up = asyncio.create_task(self._give_up(), name="give-up")
+            why = "the run was ended, since its session cannot be kept"
+            self._giving_up = background(self._give_up(why), name=GIVE_UP_TASK)
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, why: str) -> None:
         await self._stop_launching()
-        await self.scheduler.give_up("the run was ended, since its session cannot be kept")
+        await self.scheduler.give_up(why)
+
+    # -- faults ------------------------------------------------------------------------------------------------------
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what ended a task, a thread or a callback: the first ends what is under way, with its reason."""
+        loop.default_exception_handler(context)  # the bench's own log has the traceback
+        error = context.get("exception")
+        is_a_peers = isinstance(error, OSError) and "transport" in context  # a front end that was killed, say
+        if error is None or is_a_peers or self._closed:
+            return
+        task = context.get("task")
+        name = task.get_name() if task is not None else ""
+        why = reason_of(error)
+        if name in (LINK_TASK, GIVE_UP_TASK):
+            self._end_by(why)  # there is no other way to tell it
+        elif not self.fault:
+            self.fault = why
+            self._giving_up = background(self._give_up_for(error), name=GIVE_UP_TASK)
+
+    def _end_by(self, why: str) -> None:
+        self._why_cut_short = why
+        self.end(why)
+
+    async def _give_up_for(self, error: BaseException) -> None:
+        self.testbed.say("bench", self.fault, level="error")
+        if self._launching is not None and not self._launching.done():
+            await self._stop_launching()
+            await self.testbed.give_up_launch(error)
+        else:
+            await self._give_up(self.fault)
 
     async def _stop_launching(self) -> None:
         if self._launching is not None:
@@ -186,7 +230,7 @@ class Bench:
         if self._spec.stop_when_unkept and self.writer.failure:
             return
         if self._launching is None or self._launching.done():
-            self._launching = asyncio.create_task(self._launch(), name="launch")
+            self._launching = background(self._launch(), name="launch")
 
     async def _launch(self) -> None:
         try:
@@ -197,6 +241,11 @@ class Bench:
             self.testbed.say("server", str(error), level="error")
             if failure is not None and (outcome := outcome_of(failure)).is_oom:
                 self.scheduler.fail_all(outcome, evidence_of(failure))
+            return
+        except Exception as error:
+            self.testbed.say("server", reason_of(error), level="error")
+            _log.exception("the launch has failed")
+            await self.testbed.give_up_launch(error)
             return
         if self.snapshot_builder.simulated != self._meta.simulated:  # an attached server told only now
             self._complete_meta()

@@ -10,6 +10,7 @@ from tui.bench.measure import too_long
 from tui.bench.scheduler import Scheduler
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.errors import VrampError
+from tui.core.tasks import reason_of, report_fault
 from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Mode
@@ -65,6 +66,9 @@ class CommandExecutor:
                 return p.Reply(0, True, message, results)
             except VrampError as error:
                 return p.Reply(0, False, str(error))
+            except Exception as error:
+                report_fault(asyncio.get_running_loop(), "command", error)
+                return p.Reply(0, False, reason_of(error))
 
     async def _carry_out(self, command: p.Command) -> str | None:
         scheduler = self._session.scheduler

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tui.core.clock import now_ns
+from tui.core.tasks import background
 from tui.gpu.nvml import NvmlBackend
 from tui.gpu.sampler import GpuSampler
 from tui.gpu.simulated import readings
@@ -55,7 +56,7 @@ class _Simulated:
 
     async def start(self) -> None:
         if self._task is None:
-            self._task = asyncio.create_task(self._poll(), name="simulated-gpus")
+            self._task = background(self._poll(), name="simulated-gpus")
 
     async def stop(self) -> None:
         if self._task is not None:

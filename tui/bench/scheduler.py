@@ -15,6 +15,7 @@ from tui.bench.measure import measure_burst, measure_standing, too_long
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
+from tui.core.tasks import background, reason_of
 from tui.metrics.cell import CellResult
 from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import SweepStatus
@@ -130,7 +131,7 @@ class Scheduler:
     async def _begin(self, activity: str, work: Work) -> None:
         await self.close()
         self.activity = activity
-        self._task = asyncio.create_task(self._carry_out(work), name=activity)
+        self._task = background(self._carry_out(work), name=activity)
 
     async def _carry_out(self, work: Work) -> None:
         try:
@@ -140,7 +141,7 @@ class Scheduler:
         except VrampError as error:
             self._give_up(str(error))
         except Exception as error:  # an error of ours must be seen, and must not take the session with it
-            self._give_up(f"internal error: {type(error).__name__}: {error}")
+            self._give_up(reason_of(error))
             raise
         finally:
             self._drop_running()
@@ -231,7 +232,7 @@ class Scheduler:
 
         async def ask() -> None:
             nonlocal task
-            task = asyncio.create_task(asking, name="open-loop")
+            task = background(asking, name="open-loop")
 
         try:
             result = await self._standing(cell, Mode.RATE, "sweep", ask)

@@ -23,6 +23,7 @@ from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.safe_text import safe_text
+from tui.core.tasks import background
 from tui.engines.base import ServerMetrics
 from tui.engines.catalogue import engine_for
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
@@ -96,13 +97,13 @@ class Testbed:
         """Launch (or attach to) the server and get ready to load it. Raises LaunchError."""
         self.metrics = None
         if self.gauge.ceiling is None and self._measuring_client is None:
-            self._measuring_client = asyncio.create_task(self._measure_client(), name="measure-client")
+            self._measuring_client = background(self._measure_client(), name="measure-client")
         await self._sampling.start()
         await self.supervisor.launch()
         self.writer.set_server(self.status)
         self.snapshot_builder.simulated = self.simulated
         self.failure = asyncio.get_running_loop().create_future()
-        self._watching = asyncio.create_task(self._watch(self.failure), name="watch-server")
+        self._watching = background(self._watch(self.failure), name="watch-server")
         if self.prompts is None:
             self.prompts = await learn_prompts(self.supervisor, self.engine, self.profile.load.endpoint)
             for warning in self.prompts.warnings:
@@ -133,6 +134,12 @@ class Testbed:
         report = await self._vram.wait()
         if report is not None:
             self.say("gpu", report.text, level="info" if report.returned else "warning")
+
+    async def give_up_launch(self, error: BaseException) -> None:
+        """End the server for a fault that is none of its own, and say so in its status."""
+        await self.stop_server()
+        await self.supervisor.give_up(error)
+        self.writer.set_server(self.status)
 
     async def stop_server(self) -> None:
         """Cut the load first (vLLM's stop waits for open streams), then stop the server's whole tree."""

@@ -25,7 +25,9 @@ class ExitCode(IntEnum):
 
 
 def in_a_sentence(error: BaseException) -> str:
-    """Return what to tell of an exception that is not ours: the system's words where it is the system that refuses."""
+    """Return what to tell of an exception: the system's words where it is the system that refuses."""
+    if isinstance(error, VrampError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return f"internal error: {type(error).__name__}: {error}"

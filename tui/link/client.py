@@ -11,8 +11,9 @@ from typing import Self
 import msgspec
 
 from tui.core.errors import BenchLost
+from tui.core.tasks import reason_of
 from tui.link.framing import pack_frame, read_frame
-from tui.link.protocol import Command, Downward, Hello, Reply, Request
+from tui.link.protocol import FAREWELL, Command, Downward, Hello, Reply, Request
 from tui.metrics.snapshot import Snapshot
 
 # A bench that hung up and lives on, as one does that is stopping, is not waited for longer than this.
@@ -57,6 +58,8 @@ class BenchLink:
         self._latest: Snapshot | None = None
         self._fresh = asyncio.Event()
         self._gone = False
+        self.why_gone = ""
+        """Why there is no bench any more; empty while there is."""
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
         self._listening = asyncio.create_task(self._listen(), name="bench-link")
@@ -89,7 +92,7 @@ class BenchLink:
     async def request(self, command: Command) -> Reply:
         """Send a command and return its reply. Raises BenchLost when the bench goes away before it answered."""
         if self._gone:
-            raise BenchLost("the bench is gone")
+            raise BenchLost(self.why_gone)
         self._number += 1
         number = self._number
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -122,7 +125,9 @@ class BenchLink:
         try:
             while (body := await read_frame(self._reader)) is not None:
                 message = decoder.decode(body)
-                if isinstance(message, Reply):
+                if isinstance(message, Reply) and message.number == FAREWELL:
+                    self.why_gone = message.message
+                elif isinstance(message, Reply):
                     future = self._waiting.get(message.number)
                     if future is not None and not future.done():
                         future.set_result(message)
@@ -131,12 +136,15 @@ class BenchLink:
                     self._fresh.set()
         except (ValueError, msgspec.MsgspecError) as error:
             self._end(f"the bench speaks another version of the protocol: {error}")
+        except Exception as error:
+            self._end(reason_of(error))
         finally:
             self._end()
 
     def _end(self, why: str = "the bench is gone") -> None:
+        self.why_gone = self.why_gone or why
         self._gone = True
         self._fresh.set()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(BenchLost(why))
+                future.set_exception(BenchLost(self.why_gone))

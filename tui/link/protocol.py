@@ -122,6 +122,10 @@ class Results(msgspec.Struct, frozen=True):
     """The latest result of each cell of the profile's mode, in the order of the axes."""
 
 
+FAREWELL = 0
+"""The number of the reply that nobody asked for: why a bench ends that does not end in an orderly way."""
+
+
 class Reply(msgspec.Struct, frozen=True, tag="reply"):
     """The answer to one request."""
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import msgspec
 
+from tui.core.tasks import background, report_fault
 from tui.link.framing import pack_frame, read_frame
-from tui.link.protocol import PROTOCOL_VERSION, Command, Hello, Linger, Reply, Request, SnapshotFrame
+from tui.link.protocol import FAREWELL, PROTOCOL_VERSION, Command, Hello, Linger, Reply, Request, SnapshotFrame
 from tui.metrics.snapshot import Snapshot
 
 MAX_REFRESH_HZ = 10.0
 # A front end that does not read (a stopped terminal) must cost nothing: past this much unsent, it gets no snapshot.
 _UNSENT_LIMIT_BYTES = 256 * 1024
+
+LINK_TASK = "link"
+"""The task that shows front ends what is: without it there is nobody to tell anything to."""
 
 Execute = Callable[[Command], Awaitable[Reply]]
 """Carries a command out; the reply's number is filled in by the server."""
@@ -63,15 +67,18 @@ class LinkServer:
         self._server = await asyncio.start_unix_server(self._welcome, path=str(self._path))
         self._path.chmod(0o600)
 
-    async def close(self) -> None:
-        """Send every front end the last snapshot, hang up, and remove the socket."""
+    async def close(self, why: str = "") -> None:
+        """Send every front end the last snapshot, and `why` in words where it is no orderly end; hang up, and remove
+        the socket."""
         if self._server is None:
             return
         self._server.close()
         self._path.unlink(missing_ok=True)
-        last = self._frame()
         for front_end in list(self._front_ends):
-            front_end.send(last)
+            with contextlib.suppress(Exception):  # it may be what ended the session: that has been told
+                front_end.send(self._frame())
+            if why:
+                front_end.send(self._encoder.encode(Reply(FAREWELL, False, why)))
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(front_end.writer.drain(), 1.0)
             front_end.writer.close()
@@ -86,10 +93,10 @@ class LinkServer:
         front_end = _FrontEnd(writer)
         try:
             await self._serve(front_end, reader)
-        except (ValueError, msgspec.MsgspecError):
-            pass  # it speaks something else: hang up
         except asyncio.CancelledError:
             pass
+        except Exception as error:
+            report_fault(asyncio.get_running_loop(), LINK_TASK, error)
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -106,7 +113,10 @@ class LinkServer:
     async def _serve(self, front_end: _FrontEnd, reader: asyncio.StreamReader) -> None:
         decoder = msgspec.msgpack.Decoder(Request)
         while (body := await read_frame(reader)) is not None:
-            request = decoder.decode(body)
+            try:
+                request = decoder.decode(body)
+            except (ValueError, msgspec.MsgspecError):
+                return  # it speaks something else: hang up
             reply = await self._reply(front_end, request.command)
             front_end.send(self._encoder.encode(msgspec.structs.replace(reply, number=request.number)))
             with contextlib.suppress(ConnectionError):
@@ -136,7 +146,7 @@ class LinkServer:
             self._front_ends.add(front_end)
             self.ever_busy = True
             period_s = 1.0 / min(max(hello.refresh_hz, 0.1), MAX_REFRESH_HZ)
-            front_end.pushing = asyncio.create_task(self._push(front_end, period_s))
+            front_end.pushing = background(self._push(front_end, period_s), name=LINK_TASK)
         return Reply(0, True)
 
     async def _push(self, front_end: _FrontEnd, period_s: float) -> None:

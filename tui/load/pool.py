@@ -18,6 +18,7 @@ import msgspec
 
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import UsageError, VrampError
+from tui.core.tasks import background
 from tui.engines.base import RequestShape
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
@@ -302,7 +303,7 @@ class LoadPool:
         if len(self._handles) >= self._max_workers or len(busy.listed) < 2:
             return
         self._tell(f"load worker {busy.number} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
-        self._growing = asyncio.create_task(self._move_half(busy))
+        self._growing = background(self._move_half(busy), name="load-pool")
 
     async def _move_half(self, busy: WorkerHandle) -> None:
         await self._grow(len(self._handles) + 1)
@@ -361,7 +362,7 @@ class LoadPool:
         if len(self._deaths_ns) > DEATHS_BEFORE_GIVING_UP:
             self._tell("load workers die again and again: no more are started", "error")
         elif not self._stopping:
-            self._growing = asyncio.create_task(self._replace())
+            self._growing = background(self._replace(), name="load-pool")
 
     async def _replace(self) -> None:
         async with self._spawning:

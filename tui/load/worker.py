@@ -16,10 +16,12 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import uvloop
 
 from tui.core.clock import NS_PER_S, now_ns
+from tui.core.tasks import background
 from tui.load.requester import Requester
 from tui.load.user import Burst, ClosedLoopUser, Plan
 from tui.load.wire import (
@@ -178,7 +180,7 @@ class Worker:
         if now_ns() > self._next_deadline_ns:
             self._end_overdue()
         if self._context.wants_resolving:
-            self._resolving = self._loop.create_task(self._context.resolve())
+            self._resolving = background(self._context.resolve(), name="resolve")
         self._report(tick=True)
         self._next_tick_s = max(self._next_tick_s + REPORT_PERIOD_S, now_s)
         self._timer = self._loop.call_at(self._next_tick_s, self._tick)
@@ -268,8 +270,17 @@ class _Memory:
             self._statm = -1
 
 
+def _end_by_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End the process by a mistake of its own: its pool tells of it, where requests without an answer would not."""
+    loop.default_exception_handler(context)
+    error = context.get("exception")
+    if error is not None and not (isinstance(error, OSError) and "transport" in context):
+        os._exit(1)
+
+
 async def _serve(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_end_by_fault)
     reader, writer = await asyncio.open_connection(sock=sock)
     body = await read_frame(reader)
     if body is None:

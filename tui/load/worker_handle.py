@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from tui.core.clock import now_ns
 from tui.core.safe_text import safe_line
+from tui.core.tasks import background
 from tui.load.wire import Command, Report, StartedRequest, decode_report, pack, read_frame
 from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
@@ -65,7 +66,10 @@ class WorkerHandle:
             raise
         finally:
             theirs.close()
-        self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._read_stderr())]
+        self._tasks = [
+            background(self._read(reader), name=f"load-worker-{self.number}"),
+            background(self._read_stderr(), name=f"load-worker-{self.number}-stderr"),
+        ]
 
     @property
     def pid(self) -> int | None:

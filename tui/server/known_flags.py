@@ -13,6 +13,7 @@ import msgspec
 from tui.core.errors import UsageError, VrampError
 from tui.core.files import atomic_file
 from tui.core.paths import cache_dir
+from tui.core.tasks import background
 from tui.engines.vllm import arguments, environment
 from tui.engines.vllm_flags import flags_in, help_command, suggestions, unknown
 from tui.profile.schema import EngineName, Profile, ServerTable
@@ -41,7 +42,7 @@ class FlagCheck:
 
     async def _known(self, server: ServerTable) -> list[str]:
         if self._asking is None or self._asking.cancelled():
-            self._asking = asyncio.create_task(_flags_of(server), name="vllm-help")
+            self._asking = background(_flags_of(server), name="vllm-help")
         return await self._asking
 
 

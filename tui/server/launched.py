@@ -6,10 +6,12 @@ import asyncio
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tui.core.clock import now_ns
 from tui.core.secrets import HIDDEN, is_secret
+from tui.core.tasks import background
 from tui.engines.base import Diagnosis, Engine, FailureClass, LaunchPlan
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport
@@ -69,8 +71,8 @@ class LaunchedServer:
             self._reader.close()
             raise
         self._tasks = [
-            asyncio.create_task(self._reader.follow(), name="server-log"),
-            asyncio.create_task(self._wait_exit(self._process), name="server-exit"),
+            background(self._reader.follow(), name="server-log"),
+            background(self._wait_exit(self._process), name="server-exit"),
         ]
 
     @property
@@ -109,7 +111,8 @@ class LaunchedServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tasks and self._reader is not None:
             self._tasks = []
-            self._reader.catch_up()
+            with suppress(Exception):  # a log that cannot be read has been told of by the task that follows it
+                self._reader.catch_up()
             self._reader.close()
         self.ended = True
         return ending

@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from tui.core.tasks import background
 from tui.server.guardian import become_subreaper
 from tui.server.tree import MARK, Ending, descendants, end_tree, left_over
 
@@ -90,7 +91,7 @@ class ServerProcess:
             raise
         process.pid = answer["started"]
         process._scratch = answer["scratch"]
-        process._listening = asyncio.create_task(process._listen(), name="guardian")
+        process._listening = background(process._listen(), name="guardian")
         return process
 
     def pids(self) -> frozenset[int]:

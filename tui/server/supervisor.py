@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tui.core.address import ServerAddress, address_of, addresses_of
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError
 from tui.core.safe_text import safe_line
+from tui.core.tasks import background, reason_of
 from tui.engines.base import FailureClass, ServerMetrics
 from tui.engines.catalogue import engine_for
 from tui.engines.command_line import show_plan
@@ -27,6 +29,8 @@ from tui.server.client import NoAnswer, ServerClient
 from tui.server.known_flags import FlagCheck
 from tui.server.launched import LaunchedServer
 from tui.server.memory_told import MemoryTold
+
+_log = logging.getLogger(__name__)
 
 LOADING_GRACE_S = 3.0
 """A server that is not ready has nothing to finish, and vLLM does not heed SIGTERM before it is."""
@@ -131,7 +135,7 @@ class Supervisor:
         self._kv_cache_tokens = None
         self._phase = Phase.LAUNCHING if self._launches == 1 else Phase.RELAUNCHING
         began = time.monotonic()
-        checking = asyncio.create_task(self._check_flags(), name="check-flags")
+        checking = background(self._check_flags(), name="check-flags")
         try:
             if self._profile.attach is not None:
                 await self._attach(self._profile.attach)
@@ -143,13 +147,17 @@ class Supervisor:
             await self._end()
             await self._suggest_flags(failed.report)
             raise LaunchError(_in_words(self._failure or failed.report)) from None
+        except Exception as error:
+            _log.exception("the launch has failed")
+            await self.give_up(error)
+            raise LaunchError(reason_of(error)) from error
         finally:
             checking.cancel()  # a server that started knows all its flags
             await asyncio.gather(checking, return_exceptions=True)
         self._died = asyncio.get_running_loop().create_future()
         self._phase = Phase.READY
         watch = self._watch_attached() if self._profile.attach else self._watch_launched()
-        self._watching = asyncio.create_task(watch, name="server-watch")
+        self._watching = background(watch, name="server-watch")
         verb = "attached to" if self._profile.attach else "ready after"
         what = self.base_url if self._profile.attach else f"{time.monotonic() - began:.1f} s at {self.base_url}"
         self._say(f"{verb} {what}, model {self.model}")
@@ -214,7 +222,9 @@ class Supervisor:
             raise _Failed(launched.failure.result())
         if not launched.alive:
             raise _Failed(await launched.failure)
-        if not healthy.done():
+        if healthy.done():
+            healthy.result()
+        else:
             summary = f"The server was not ready within {timeout_s:g} s"
             advice = "Raise startup_timeout_s in [server] if it only needs more time; the log says how far it came."
             launched.clock.finish(ready=False)
@@ -330,6 +340,11 @@ class Supervisor:
         self._failure = report
         self._phase = Phase.FAILED
         self._say(_in_words(report), level="error")
+
+    async def give_up(self, error: BaseException) -> None:
+        """End the server for a fault that is none of its own, and say so in the status."""
+        await self._end()
+        self._fail(_report(FailureClass.CRASH, "The launch was given up", reason_of(error)))
 
     # -- going -------------------------------------------------------------------------------------------------------
 

@@ -179,6 +179,15 @@ class SessionWriter:
                     self.lost += 1
 
     def _run(self) -> None:
+        try:
+            self._keep_writing()
+        except Exception as error:  # a mistake of ours must not end the thread unseen
+            self._fail(error)
+        finally:
+            with self._changed:
+                self._changed.notify_all()  # whoever waits for a flush
+
+    def _keep_writing(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending or self._meta_is_new or self._end or self._flush_wanted)
