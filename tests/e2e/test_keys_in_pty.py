@@ -43,3 +43,25 @@ def test_digits_never_set_users_and_a_number_that_may_not_be_meant_is_asked_abou
         terminal.wait_for("stop all and leave")
         terminal.send("s")
         assert terminal.wait_exit(60) == 0
+
+
+def test_a_prompt_size_that_is_too_long_is_said_and_the_users_stay(world: World) -> None:
+    with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as terminal:
+        terminal.wait_for("READY")
+        terminal.send("++")
+        terminal.wait_until(lambda text: re.search(r"users ▸ +2 of +2\b", text) is not None, "two users")
+        for size in ("256", "1024", "2048"):
+            terminal.send(">")
+            terminal.wait_for(f"prompt ▸ {size:>4} tok")
+        terminal.send(">")
+        terminal.wait_for("too long")
+        terminal.wait_for("prompt ▸ 2048 tok")
+        assert re.search(r"users ▸ +2 of +2\b", terminal.text)
+        terminal.send("4\x1b[C\r")  # the first arrow picks where the run stands, enter opens it
+        terminal.wait_for("2 users × 2,048 prompt tokens")
+        terminal.send("\x1b")
+        terminal.wait_for("READY")
+        terminal.send("q")
+        terminal.wait_for("stop all and leave")
+        terminal.send("s")
+        assert terminal.wait_exit(60) == 0

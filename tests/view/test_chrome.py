@@ -89,3 +89,15 @@ async def test_a_narrow_list_keeps_its_choice_when_it_is_widened(shell: Shell) -
         await pilot.pause()
         chosen = app.screen.query_one(OptionList)
         assert chosen.highlighted == chosen.option_count - 1
+
+
+async def test_the_least_terminal_is_large_enough_for_every_screen(shell: Shell) -> None:
+    app = shell.launched(snapshots.failed())
+    async with app.run_test(size=(60, 16)) as pilot:
+        await until(pilot, lambda: app.screen.has_class("-failed"))
+        assert not app.screen.has_class("-small")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert not app.screen.has_class("-small")
+        await pilot.resize_terminal(59, 16)
+        await until(pilot, lambda: app.screen.has_class("-small"))

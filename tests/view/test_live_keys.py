@@ -26,6 +26,7 @@ from tui.link.protocol import (
 from tui.metrics.snapshot import Phase, Snapshot, SweepStatus
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.pane import Pane
+from tui.view.screens.cell import CellScreen
 from tui.view.screens.help import help_facts
 from tui.view.screens.live import LiveScreen
 from tui.view.widgets.lines import Ink, Line
@@ -285,9 +286,61 @@ async def test_maximise_shows_one_pane_under_tabs_and_escape_brings_all_back() -
 async def test_arrows_pick_a_cell_whose_story_is_told() -> None:
     app = LiveApp(snapshots.oom_grid())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("4", *["down"] * 6, *["right"] * 6)  # the first arrow only picks
+        await pilot.press("4", "down", *["right"] * 3)  # the first arrow only picks: 32 x 296
         await pilot.pause()
         assert "32 × 2193  oom-runtime  torch.OutOfMemoryError" in app.picture()
+
+
+async def test_picking_begins_where_the_run_stands() -> None:
+    base = snapshots.full_grid()
+    load = msgspec.structs.replace(base.load, users_wanted=20, prompt_tokens=480)
+    app = LiveApp(msgspec.structs.replace(base, load=load))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "down")
+        assert app.live.active.picked == (16, 480)
+
+
+async def test_enter_opens_the_picked_cell_over_the_run_and_escape_goes_back_to_it() -> None:
+    app = LiveApp(snapshots.oom_grid())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "enter")
+        assert app.screen is app.live  # nothing is picked
+        await pilot.press("down", *["right"] * 3, "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, CellScreen)
+        picture = app.picture()
+        assert "32 users × 2,193 prompt tokens" in picture
+        assert "oom-runtime" in picture
+        assert "torch.OutOfMemoryError" in picture
+        app.live.show(snapshots.full_grid())  # the run goes on below, and the cell is as it is now
+        await pilot.pause()
+        assert app.screen.place == (32, 2193)
+        await pilot.press("escape")
+        assert app.screen is app.live
+        assert app.live.active.picked == (32, 2193)
+
+
+async def test_sweep_of_a_full_grid_is_asked_about() -> None:
+    app = LiveApp(snapshots.full_grid())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("g")
+        await pilot.pause()
+        assert "All 56 cells have an outcome" in app.picture()
+        await pilot.press("escape")
+        assert app.sent == []
+        await pilot.press("g", "y")
+        assert app.sent == [StartSweep(anew=True)]
+
+
+async def test_what_the_bench_refused_is_not_shown_as_wanted() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("greater_than_sign", "plus")
+        await pilot.pause()
+        assert "24 of  33" in app.picture() and "480 tok" in app.picture()
+        app.live.refused()
+        await pilot.pause()
+        assert "24 of  32" in app.picture() and "296 tok" in app.picture()
 
 
 async def test_seventh_pane_takes_the_log_s_place_until_another_is_chosen() -> None:

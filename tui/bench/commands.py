@@ -80,12 +80,14 @@ class CommandExecutor:
             case p.SetPromptTokens(prompt_tokens=prompt_tokens):
                 if prompt_tokens < 1:
                     raise VrampError(f"prompt tokens: found {prompt_tokens}, expected at least 1")
-                await scheduler.set_prompt_tokens(prompt_tokens)
+                await self._set_prompt_tokens(prompt_tokens)
             case p.StepPromptTokens(step=step):
-                await scheduler.set_prompt_tokens(scheduler.next_prompt_tokens(step))
-            case p.StartSweep():
+                await self._set_prompt_tokens(scheduler.next_prompt_tokens(step))
+            case p.StartSweep(anew=anew):
                 self._need_server()
-                await scheduler.start_sweep()
+                if not (anew or scheduler.sweep_status.cells_left):
+                    raise VrampError("all cells of the grid have an outcome: nothing is left to measure")
+                await scheduler.start_sweep(anew=anew)
             case p.StartRamp():
                 self._need_server()
                 await scheduler.start_ramp()
@@ -104,6 +106,13 @@ class CommandExecutor:
             case _:
                 raise VrampError("the bench does not know this command")
         return None
+
+    async def _set_prompt_tokens(self, prompt_tokens: int) -> None:
+        """Ask with prompts of this size; one that is too long is refused, and the users go on as they are."""
+        why = self._session.scheduler.refuse_too_long(prompt_tokens)
+        if why:
+            raise VrampError(f"too long: {why}; the prompt size stays {self._session.scheduler.prompt_tokens}")
+        await self._session.scheduler.set_prompt_tokens(prompt_tokens)
 
     async def _set_users(self, users: int, cut: bool) -> str | None:
         scheduler = self._session.scheduler

@@ -57,6 +57,14 @@ class Scheduler:
         self.prompt_tokens = prompt_tokens
         await self._begin("users" if self.users else "idle", lambda: self._operate(self.users))
 
+    def refuse_too_long(self, prompt_tokens: int) -> str:
+        """Return why the users there are cannot ask prompts of this size, and note it in the grid; empty = they can."""
+        impossible = too_long(self._testbed, (self.users, prompt_tokens), Mode.STEADY) if self.users else None
+        if impossible is None:
+            return ""
+        self._keep(impossible)
+        return impossible.evidence
+
     def next_prompt_tokens(self, step: int) -> int:
         """Return the next (1) or previous (-1) prompt size of the grid; the last stays the last."""
         axis = self.grids[Mode.STEADY].prompt_tokens
@@ -64,8 +72,12 @@ class Scheduler:
             return min((size for size in axis if size > self.prompt_tokens), default=axis[-1])
         return max((size for size in axis if size < self.prompt_tokens), default=axis[0])
 
-    async def start_sweep(self) -> None:
-        """Measure all open cells in the profile's mode."""
+    async def start_sweep(self, *, anew: bool = False) -> None:
+        """Measure all open cells in the profile's mode; `anew`: all of them."""
+        if anew:
+            grid = self.grids[self._testbed.profile.load.mode]
+            for cell in grid.asked:
+                grid.forget(cell)
         self._sweep_finished = False
         self._sweep_failed = ""
         await self._begin("sweep", self._sweep)

@@ -55,6 +55,9 @@ class StepPromptTokens(msgspec.Struct, frozen=True, tag="step-prompt-tokens"):
 class StartSweep(msgspec.Struct, frozen=True, tag="start-sweep"):
     """Measure all cells that are open."""
 
+    anew: bool = False
+    """Forget what is known of the grid first."""
+
 
 class StopSweep(msgspec.Struct, frozen=True, tag="stop-sweep"):
     """Stop walking; the cell under way is cancelled, all measured ones stay."""

@@ -174,6 +174,11 @@ class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):
     failed: str = ""
     """Why the walk ended before its time, where that was no failure of the server; empty = it did not."""
 
+    @property
+    def cells_left(self) -> int:
+        """Return how many cells have no outcome yet."""
+        return self.cells_total - self.cells_done
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is to be seen of a session at one moment."""

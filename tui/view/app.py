@@ -24,6 +24,7 @@ from tui.view.chrome import Chrome
 from tui.view.picker_actions import PickerActions
 from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
+from tui.view.screens.cell import CellScreen
 from tui.view.screens.dialogs import Form, Question, leave_question
 from tui.view.screens.gone import GoneScreen, Stopping
 from tui.view.screens.help import HelpScreen
@@ -40,6 +41,7 @@ _OWNERS_OF_KEYS = (
     LaunchScreen,
     LiveScreen,
     ReplayScreen,
+    CellScreen,
     GoneScreen,
     HelpScreen,
     Question,
@@ -221,6 +223,8 @@ class VrampApp(Chrome):
         if self._bridge is None:
             return
         reply = await self._bridge.send(command)
+        if not reply.ok and self._run is not None and isinstance(self._run.screen, LiveScreen):
+            self._run.screen.refused()
         if reply.message:
             text = safe_line(reply.message, limit=300)
             if reply.ok and isinstance(command, Export):

@@ -14,6 +14,7 @@ from tui.bench.commands import CommandExecutor
 from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.link import protocol as p
+from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase
 
 
@@ -167,3 +168,35 @@ async def test_commands_are_carried_out_in_their_order() -> None:
 
 async def test_what_is_the_links_to_answer_is_no_command_of_the_session() -> None:
     assert await Session().refused(p.Linger()) == "the bench does not know this command"
+
+
+async def test_a_prompt_that_is_too_long_is_refused_and_the_users_go_on() -> None:
+    session = Session()
+    await session.told(p.SetUsers(2))
+    async with asyncio.timeout(60):
+        while session.scheduler.current is None:
+            await asyncio.sleep(0.005)
+    why = await session.refused(p.SetPromptTokens(998))
+    assert why.startswith("too long: 998 prompt + 3 output tokens exceed the server's limit of 1000")
+    assert (session.scheduler.users, session.scheduler.prompt_tokens) == (2, 30)
+    assert session.scheduler.activity == "users"
+    assert [cell.outcome for cell in session.testbed.kept if cell.prompt_tokens == 998] == [Outcome.TOO_LONG]
+    await session.scheduler.close()
+
+
+async def test_a_sweep_of_a_full_grid_says_so_and_measures_all_of_it_anew_when_told() -> None:
+    session = Session()
+
+    async def swept() -> int:
+        async with asyncio.timeout(60):
+            while session.scheduler.activity != "idle":
+                await asyncio.sleep(0.005)
+        return len(session.testbed.pool.asked)
+
+    await session.told(p.StartSweep())
+    assert await swept() == 6
+    assert "nothing is left to measure" in await session.refused(p.StartSweep())
+    assert await swept() == 6
+    await session.told(p.StartSweep(anew=True))
+    assert await swept() == 12
+    assert session.scheduler.sweep_status.finished

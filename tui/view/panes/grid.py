@@ -30,12 +30,8 @@ class GridPane(Pane):
         "Users down, prompt tokens across: the time to resolve of each cell that was measured, or how it failed. "
         "A cell fills when users and prompt size stand still long enough, by your keys or by the sweep."
     )
-    HINT: ClassVar[str] = "The arrow keys pick a cell and tell all of it."
+    HINT: ClassVar[str] = "The arrow keys pick a cell, from the present one on; enter opens it."
     MOVES_SIDEWAYS: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.picked: Place | None = None
 
     def title(self, snapshot: Snapshot) -> str:
         """Return the title with figure, unit and mode."""
@@ -58,9 +54,9 @@ class GridPane(Pane):
         if self.snapshot is None or not self.snapshot.grid.users or not self.snapshot.grid.prompt_tokens:
             return
         grid = self.snapshot.grid
-        users, prompt = self.picked or (grid.current_users or grid.users[0], grid.current_prompt_tokens or -1)
-        row = grid.users.index(users) if users in grid.users else 0
-        column = grid.prompt_tokens.index(prompt) if prompt in grid.prompt_tokens else 0
+        users, prompt = self.picked or _present(self.snapshot)
+        row = _nearest(grid.users, users)
+        column = _nearest(grid.prompt_tokens, prompt)
         if self.picked is not None:
             row = min(max(0, row + rows), len(grid.users) - 1)
             column = min(max(0, column + columns), len(grid.prompt_tokens) - 1)
@@ -73,6 +69,19 @@ class GridPane(Pane):
         if picked is not None:
             self.redraw()
         return picked is not None
+
+
+def _present(snapshot: Snapshot) -> Place:
+    """Return where the run stands: the cell being measured, else what is asked for."""
+    grid, load = snapshot.grid, snapshot.load
+    if grid.current_users is not None and grid.current_prompt_tokens is not None:
+        return grid.current_users, grid.current_prompt_tokens
+    return load.users_wanted, load.prompt_tokens
+
+
+def _nearest(values: list[int], wanted: int) -> int:
+    """Return the place of the value that is nearest."""
+    return min(range(len(values)), key=lambda place: abs(values[place] - wanted))
 
 
 class _Map:

@@ -39,6 +39,8 @@ class Pane(Canvas):
     def __init__(self) -> None:
         super().__init__(id=f"pane-{self.KEY}", classes="pane")
         self.snapshot: Snapshot | None = None
+        self.picked: tuple[int, int] | None = None
+        """The cell (users, prompt tokens) that the arrow keys picked, where they pick one: enter opens it."""
         self._shown_title = ""
 
     def title(self, snapshot: Snapshot) -> str:

@@ -28,7 +28,7 @@ from tui.link.protocol import (
     StopRamp,
     StopSweep,
 )
-from tui.metrics.snapshot import Phase, Snapshot
+from tui.metrics.snapshot import Phase, Snapshot, SweepStatus
 from tui.view.panes.arrangement import rows_in_three_columns, seen_in_two_columns
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.header import ViewState, header_lines, news_of
@@ -36,12 +36,14 @@ from tui.view.panes.key_line import KeyLine
 from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.tab_line import TabLine
+from tui.view.screens.cell import CellScreen
+from tui.view.screens.dialogs import Choice, Question
 from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
+from tui.view.screens.roomy import LEAST_HEIGHT, LEAST_WIDTH
 from tui.view.screens.users_field import UsersField, doubt_about, doubt_question
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
 
-LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 _TWO = (110, 30)
 """From this size on there are two columns of panes."""
 _THREE = (170, 42)
@@ -117,6 +119,8 @@ class LiveScreen(Screen[None]):
         self._forget_confirmed(snapshot)
         if before is None or before.server.phase is not snapshot.server.phase:
             self.refresh_bindings()
+        if self.is_mounted and isinstance(self.app.screen, CellScreen):
+            self.app.screen.show(snapshot)
         if not self._draw_due and self.is_mounted:
             self._draw_due = True
             self.call_later(self._draw)
@@ -230,6 +234,11 @@ class LiveScreen(Screen[None]):
         self._activate(message.pane)
 
     # ---- steering
+
+    def refused(self) -> None:
+        """Show again what the bench says: it did not do what a key asked for."""
+        self._wanted = self._prompt = None
+        self._draw_header()
 
     @property
     def wanted_users(self) -> int:
@@ -357,8 +366,18 @@ class LiveScreen(Screen[None]):
             self._draw_header()
 
     def action_sweep(self) -> None:
-        """Start the sweep, or stop it."""
-        self._send(StopSweep() if self.snapshot and self.snapshot.sweep.running else StartSweep())
+        """Start the sweep, or stop it; where nothing is left to measure, ask whether to begin anew."""
+        sweep = self.snapshot.sweep if self.snapshot else SweepStatus()
+        if sweep.running:
+            self._send(StopSweep())
+        elif sweep.cells_left or not sweep.cells_total:
+            self._send(StartSweep())
+        elif self._may_steer():
+            self.app.push_screen(_anew_question(sweep.cells_total), self._take_anew)
+
+    def _take_anew(self, answer: str | None) -> None:
+        if answer == "anew":
+            self._send(StartSweep(anew=True))
 
     def action_ramp(self) -> None:
         """Start the ramp, or stop it."""
@@ -406,10 +425,23 @@ class LiveScreen(Screen[None]):
         """Hand an arrow key to the active pane."""
         self.active.move(columns, rows)
 
+    def action_open(self) -> None:
+        """Open the picked cell."""
+        if self.snapshot is not None and self.active.picked is not None:
+            self.app.push_screen(CellScreen(self.active.picked, self.snapshot))
+
     def action_copy(self) -> None:
         """Put the active pane on the clipboard as text (OSC 52)."""
         self.app.copy_to_clipboard(self.active.as_text())
         self.notify(f"{self.active.NAME}: copied as text", timeout=2, markup=False)
+
+
+def _anew_question(cells: int) -> Question:
+    choices = [
+        Choice("leave", "n", "leave it as it is"),
+        Choice("anew", "y", "measure all anew", "what was measured stays in the session; the table shows the new"),
+    ]
+    return Question("the grid is full", f"All {cells} cells have an outcome: nothing is left to measure.", choices)
 
 
 def _too_small(width: int, height: int) -> list[Line]:

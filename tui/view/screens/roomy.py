@@ -6,7 +6,7 @@ from textual import events
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tui.view.screens.live import LEAST_HEIGHT, LEAST_WIDTH
+LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 
 
 class RoomyScreen(Screen[None]):
@@ -28,7 +28,7 @@ class RoomyScreen(Screen[None]):
         self._look()
 
     def _look(self) -> None:
-        width, height = self.size
+        width, height = self.app.size  # its own is less a padding
         small = width < LEAST_WIDTH or height < LEAST_HEIGHT
         self.set_class(small, "-small")
         for sentence in self.query("#too-small").results(Static):
