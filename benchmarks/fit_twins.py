@@ -1,4 +1,4 @@
-"""Fits the seven twins to the published tables and writes profiles/sim-*.toml.
+"""Fits the twins to the published tables and to our own, and writes profiles/sim-*.toml.
 
     python benchmarks/fit_twins.py            fit, print the errors, write the profiles
     python benchmarks/fit_twins.py --check    fit, print the errors, write nothing
@@ -45,7 +45,11 @@ CONTEXT_AND_WORKSPACE_BYTES = 1.1e9
 PULL = 0.02
 SMALL_ERROR = 0.12
 WEIGHT_PER_REQUEST_TOKENS = [0, 10, 20, 50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1500, 2000]
-FLOPS_AND_BYTES_PER_S = {"V100 16GB": (112e12, 0.9e12), "A100 40GB": (312e12, 1.555e12)}
+FLOPS_AND_BYTES_PER_S = {
+    "V100 16GB": (112e12, 0.9e12),
+    "A100 40GB": (312e12, 1.555e12),
+    "H200 141GB": (989e12, 4.8e12),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class SetUp:
     """One table's hardware and model, by their data sheets."""
 
     reference: str
-    number: str
+    source: str
     title: str
     model: str
     gpu: str
@@ -63,6 +67,14 @@ class SetUp:
     bits_per_weight: float
     layers: int
     kv_heads: int
+    max_num_batched_tokens: int = MAX_NUM_BATCHED_TOKENS
+    known_kv_cache_tokens: int | None = None
+    """Where the server told it."""
+
+    @property
+    def described(self) -> str:
+        """Return which table it models."""
+        return f"Table {self.source} of the reference study" if self.source.isupper() else f"table {self.source}"
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -71,6 +83,8 @@ class SetUp:
     @property
     def kv_cache_tokens(self) -> int:
         """Return what the weights leave for the KV cache, in whole blocks."""
+        if self.known_kv_cache_tokens is not None:
+            return self.known_kv_cache_tokens
         per_card = VRAM_SHARE * CARDS[self.gpu].vram_total_bytes - CONTEXT_AND_WORKSPACE_BYTES
         free = self.gpus * per_card - self.parameters_billion * 1e9 * self.bits_per_weight / 8
         return int(free / self.kv_bytes_per_token) // 1000 * 1000 // BLOCK_SIZE * BLOCK_SIZE
@@ -83,7 +97,7 @@ class SetUp:
             bits_per_weight=self.bits_per_weight,
             kv_bytes_per_token=self.kv_bytes_per_token,
             max_model_len=MAX_MODEL_LEN,
-            max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,
+            max_num_batched_tokens=self.max_num_batched_tokens,
             block_size=BLOCK_SIZE,
             kv_cache_tokens=self.kv_cache_tokens,
         )
@@ -136,6 +150,21 @@ SET_UPS = [
     ),
     SetUp(
         "llama-3-70b-awq", "VII", "LLaMa-3 70B AWQ 4-bit", "llama-3-70b-awq", "A100 40GB", 2, 70.6, 70.6, 4.25, 80, 8
+    ),
+    SetUp(
+        "h200-mistral-7b",
+        "h200-mistral-7b, measured by vramp",
+        "Mistral 7B",
+        "mistral-7b",
+        "H200 141GB",
+        1,
+        7.24,
+        7.24,
+        16,
+        32,
+        8,
+        max_num_batched_tokens=8192,
+        known_kv_cache_tokens=934_048,
     ),
 ]
 
@@ -262,7 +291,7 @@ def profile_text(set_up: SetUp, table: SimulatorTable) -> str:
     return f"""\
 name = "sim-{set_up.reference}"
 title = "{set_up.title} on {cards}, SIMULATED"
-notes = "Models Table {set_up.number} of the reference study, fitted to it by benchmarks/fit_twins.py."
+notes = "Models {set_up.described}, fitted to it by benchmarks/fit_twins.py."
 engine = "simulated"
 
 [server]

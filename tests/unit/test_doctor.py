@@ -149,7 +149,7 @@ def test_the_gpu_command_by_the_real_pynvml(tmp_path: Path) -> None:
     assert answer.returncode == ExitCode.OK, answer.stderr
     gpus = json.loads(answer.stdout)
     assert [gpu["index"] for gpu in gpus["gpus"]] == list(range(8))
-    assert gpus["driver_version"] == "580.65.06"
+    assert gpus["driver_version"] == "580.159.04"
     assert gpus["sample_s"] > 0
     assert gpus["problem"] == ""
     text = gpu_command(libraries, situation, "--once")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_the_set_ups_of_the_study_are_as_published(name: str, gpus: int) -> None
     assert len(table) == len(profile.load.users) * len(profile.load.prompt_tokens) == 56
     assert profile.load.output_tokens == 100
     assert profile.load.mode == "burst"
+
+
+def test_our_own_table_says_under_what_conditions_it_was_measured() -> None:
+    profile = catalogue.find("h200-mistral-7b").profile
+    assert profile is not None and profile.reference is not None
+    table = catalogue.reference_table(profile.reference.table)
+    assert set(table) == {(users, prompt) for prompt in profile.load.prompt_tokens for users in profile.load.users}
+    with (catalogue.shipped_profiles_dir() / "references" / f"{profile.reference.table}.csv").open(newline="") as file:
+        conditions = {row["conditions"] for row in csv.DictReader(file)}
+    assert len(conditions) == 1
+    assert {"random weights", "vLLM 0.26.0"} <= set(conditions.pop().split("; "))
 
 
 def test_the_four_l4_profile_has_its_flags_and_price() -> None:
