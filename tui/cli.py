@@ -13,6 +13,7 @@ import click
 
 from tui import __version__
 from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
+from tui.core.known_secrets import learn_environment
 from tui.core.safe_text import safe_line
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class IntList(click.ParamType[list[int]]):
 
 def main() -> int:
     """Run the command line; return the exit code."""
+    learn_environment(os.environ)
     try:
         result = cli.main(prog_name="vramp", standalone_mode=False)
         sys.stdout.flush()  # a full disk is told here, not by the interpreter at its end

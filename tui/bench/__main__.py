@@ -12,10 +12,19 @@ import uvloop
 
 from tui.bench.bench import Bench
 from tui.core.errors import ExitCode, VrampError, in_a_sentence
+from tui.core.known_secrets import learn_environment
+from tui.core.safe_text import safe_text
 from tui.link.protocol import BenchSpec
 from tui.server.process import become_subreaper
 
 _log = logging.getLogger(__name__)
+
+
+class _SafeFormatter(logging.Formatter):
+    """What goes into the log goes through the door for text from outside: tracebacks quote what they failed on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return safe_text(super().format(record))
 
 
 async def _run(spec: BenchSpec) -> None:
@@ -44,7 +53,10 @@ def _answer(line: str) -> None:
 
 def main() -> int:
     """Run one session; return the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    learn_environment(os.environ)
+    log = logging.StreamHandler()
+    log.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[log])
     logging.captureWarnings(True)
     # What the session holds is the user's own business.
     os.umask(0o077)

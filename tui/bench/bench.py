@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
 from tui.core.errors import LaunchError
+from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
 from tui.core.tasks import background, reason_of
 from tui.engines.command_line import command_line
@@ -69,6 +71,8 @@ class Bench:
     def __init__(self, spec: BenchSpec) -> None:
         self._spec = spec
         self.profile = Profile.model_validate_json(spec.profile_json)
+        if self.profile.attach is not None and self.profile.attach.api_key_env:
+            learn(os.environ.get(self.profile.attach.api_key_env))
         self.clock = SessionClock(spec.time_scale)
         started_at = utc_now()
         earlier = _Earlier.of(Path(spec.session_file)) if spec.resume else _Earlier()

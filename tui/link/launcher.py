@@ -17,6 +17,7 @@ import msgspec
 
 from tui.core.errors import SessionError, UsageError, VrampError
 from tui.core.files import log_file
+from tui.core.known_secrets import learn
 from tui.core.paths import runtime_dirs, sessions_dir, socket_of
 from tui.core.safe_text import safe_line
 from tui.core.secrets import NOT_KEPT
@@ -56,6 +57,8 @@ def spec_for(
     """Return what a new session of `profile` is started with."""
     if time_scale != 1.0 and not profile.simulated:
         raise UsageError(f"{profile.name}: a time scale needs a simulated server; this one is real")
+    if profile.attach is not None and profile.attach.api_key_env:
+        learn(os.environ.get(profile.attach.api_key_env))
     session_id = new_session_id(profile.name)
     return BenchSpec(
         session_id=session_id,

@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 from tui.core.clock import NS_PER_S, now_ns
+from tui.core.known_secrets import learn, learn_environment
 from tui.core.tasks import background
 from tui.load.requester import Requester
 from tui.load.user import Burst, ClosedLoopUser, Plan
@@ -288,6 +289,7 @@ async def _serve(sock: socket.socket) -> None:
     begin = decode_command(body)
     if not isinstance(begin, Begin):
         raise ValueError("the first command must be to begin")
+    learn(os.environ.get(begin.target.api_key_env or ""))
     worker = Worker(loop, writer, begin)
     await worker.start()
     # What is there now stays; the rest is freed by reference counts, so the collector seldom needs to look.
@@ -301,6 +303,7 @@ async def _serve(sock: socket.socket) -> None:
 
 def main() -> None:
     """Run until the socket ends."""
+    learn_environment(os.environ)
     sock = socket.socket(fileno=int(sys.argv[1]))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

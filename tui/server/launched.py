@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tui.core.clock import now_ns
-from tui.core.secrets import HIDDEN, is_secret
+from tui.core.known_secrets import hide_known, learn
+from tui.core.secrets import is_secret
 from tui.core.tasks import background
 from tui.engines.base import Diagnosis, Engine, FailureClass, LaunchPlan
 from tui.metrics.reading import Event
@@ -26,7 +26,6 @@ LINES_PER_S = 100
 LOOK_AGAIN_S = 0.5
 DEATH_TIMEOUT_S = 15.0
 """A ready server whose engine has died ends within seconds; one that stays up counts as dead after this long."""
-_SHORTEST_SECRET = 6
 _LEVEL = re.compile(r"\b(ERROR|CRITICAL|FATAL|WARNING)\b")
 
 
@@ -47,7 +46,9 @@ class LaunchedServer:
         self.failure: asyncio.Future[FailureReport] = asyncio.get_running_loop().create_future()
         """Why it failed, as soon as that is certain: at the decisive line of the log, or when the process ends."""
         self._excerpt = LogExcerpt()
-        self._secrets = _secrets_of({**os.environ, **plan.env})
+        for name, value in plan.env.items():
+            if is_secret(name, value):
+                learn(value)
         self._process: ServerProcess | None = None
         self._reader: LogReader | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,7 +121,7 @@ class LaunchedServer:
     # -- the log -----------------------------------------------------------------------------------------------------
 
     def _take_lines(self, lines: list[str]) -> None:
-        for line in map(self._hide_secrets, lines):
+        for line in map(hide_known, lines):
             fact = self._engine.read_log_line(line)
             if fact is not None:
                 self.clock.note(fact)
@@ -152,12 +153,6 @@ class LaunchedServer:
 
     def _check_death(self, found: Diagnosis) -> None:
         self._fail(report_of(found, None))
-
-    def _hide_secrets(self, line: str) -> str:
-        for secret in self._secrets:
-            if secret in line:
-                line = line.replace(secret, HIDDEN)
-        return line
 
     def _hand_on(self, line: str, *, important: bool) -> None:
         now = now_ns()
@@ -197,10 +192,6 @@ class LaunchedServer:
         if not self.failure.done():
             self.clock.finish(ready=False)
             self.failure.set_result(report)
-
-
-def _secrets_of(env: dict[str, str]) -> list[str]:
-    return [value for name, value in env.items() if is_secret(name, value) and len(value) >= _SHORTEST_SECRET]
 
 
 def _level_of(line: str) -> str:

@@ -234,6 +234,9 @@ class Supervisor:
         if attach.api_key_env and not os.environ.get(attach.api_key_env):
             summary = f"The environment variable {attach.api_key_env} is not set"
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the server's API key."))
+        if _has_control_characters(self._key()):
+            summary = f"The environment variable {attach.api_key_env} holds a line break or another control character"
+            raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the key alone, on one line."))
         try:
             await self._ask_who_is_there(attach)
         except NoAnswer as error:
@@ -291,12 +294,15 @@ class Supervisor:
             )
 
     def _make_client(self, address: ServerAddress, *, verify: bool) -> ServerClient:
-        key = os.environ.get(self.api_key_env) if self.api_key_env else None
+        key = self._key()
         try:
             return ServerClient(address, headers=[("Authorization", f"Bearer {key}")] if key else [], verify=verify)
         except LaunchError as error:
             summary = f"{address} cannot be asked from here"
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, str(error))) from None
+
+    def _key(self) -> str:
+        return os.environ.get(self.api_key_env or "", "").strip()
 
     async def _close_client(self) -> None:
         if self._client is not None:
@@ -441,6 +447,10 @@ def _not_started(executable: str, error: OSError) -> FailureReport:
         return _report(FailureClass.CRASH, f"{executable} was not started", reason, "Launch it again.")
     advice = "Install it, or name it by its full path: executable in [server]."
     return _report(FailureClass.EXECUTABLE, f"{executable} cannot be started", reason, advice)
+
+
+def _has_control_characters(key: str) -> bool:
+    return any(character < " " or "\x7f" <= character <= "\x9f" for character in key)
 
 
 def _report(failure: FailureClass, summary: str, line: str, advice: str = "") -> FailureReport:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tui.core.known_secrets import hide_known
 from tui.core.secrets import (
     NOT_KEPT,
     hide,
@@ -28,7 +29,7 @@ def without_secrets(meta: SessionMeta) -> SessionMeta:
         secrets |= {found.secret for found in secrets_in_document(document)}
 
     def cleaned(text: str) -> str:
-        return hide_in_text(hide(text, secrets, NOT_KEPT), NOT_KEPT)
+        return hide_in_text(hide(hide_known(text, NOT_KEPT), secrets, NOT_KEPT), NOT_KEPT)
 
     return msgspec.structs.replace(
         meta,

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tui.core.errors import LaunchError
+from tui.core.known_secrets import learn_environment
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Profile
@@ -224,11 +225,13 @@ async def test_flood_of_log_does_no_harm(tmp_path: Path) -> None:
 
 async def test_secrets_of_the_environment_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_API_KEY", "correct-horse-battery")
+    learn_environment(os.environ)  # as the bench does at its start
     async with run(profile_of("print-secret"), tmp_path) as one:
         await one.supervisor.launch()
         await one.supervisor.stop()
         assert "'api_key': '•••'" in one.said("server")
         assert not any("correct-horse" in event.text for event in one.events)
+    learn_environment({})
 
 
 async def test_attached_server_is_asked_and_left_alone(tmp_path: Path) -> None:
