@@ -1,4 +1,7 @@
-"""`python -m tui.bench`: takes its BenchSpec as JSON on stdin, says `ready` on stdout once front ends can connect."""
+"""`python -m tui.bench`: takes its BenchSpec as a line of JSON on stdin, says `ready` on stdout once front ends can
+connect. Stdin stays open as long as the process that started it lives: a bench whose starter is gone before any front
+end has come is wanted by nobody, and ends.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,20 @@ async def _run(spec: BenchSpec) -> None:
     bench = Bench(spec)
     ready = asyncio.Event()
     running = asyncio.create_task(bench.run(ready))
+    asyncio.get_running_loop().add_reader(0, _hear_starter, bench)
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if ready.is_set():
         _answer("ready")
     await running
+
+
+def _hear_starter(bench: Bench) -> None:
+    """Take note of the end of whoever started us; it has no more to say than that."""
+    if not os.read(0, 4096):
+        asyncio.get_running_loop().remove_reader(0)
+        bench.starter_gone()
 
 
 def _answer(line: str) -> None:
@@ -46,7 +57,6 @@ def _answer(line: str) -> None:
     except OSError:
         pass
     nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
     os.close(nowhere)
 
@@ -60,7 +70,7 @@ def main() -> int:
     logging.captureWarnings(True)
     # What the session holds is the user's own business.
     os.umask(0o077)
-    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=BenchSpec)
+    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=BenchSpec)
     os.environ["VRAMP_TIME_SCALE"] = str(spec.time_scale)
     become_subreaper()
     try:

@@ -1,7 +1,9 @@
 """The bench: one session from the launch of its server to the closing of its file. Runs as a process of its own.
 
-It ends when it is told to (StopBench, SIGTERM, SIGINT), or when the last front end has left without detaching and the
-session is not to linger. Whatever ends it, the load is cut, the server's tree is gone, and the file is closed.
+It ends when it is told to (StopBench, SIGTERM, SIGINT); when the last front end has left without detaching and the
+session is not to linger; when whoever started it is gone before a front end came; and when it lingers with nothing to
+do and nobody looks at it for `unattended_s`. Whatever ends it, the load is cut, the server's tree is gone, and the file
+is closed.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
 from tui.core.tasks import background, reason_of
 from tui.engines.command_line import command_line
-from tui.link.protocol import BenchSpec, Results
+from tui.link.protocol import BenchSpec, Command, Reply, Results
 from tui.link.server import LINK_TASK, LinkServer
 from tui.metrics.cell import CellResult
 from tui.metrics.queueing import must_queue
@@ -92,15 +95,19 @@ class Bench:
         self._link = LinkServer(
             socket_of(spec.session_id),
             snapshot=self.snapshot,
-            execute=CommandExecutor(self).execute,
+            execute=self._execute,
             on_empty=self._last_front_end_left,
         )
+        self._executor = CommandExecutor(self)
         self._closed = False
         self._launching: asyncio.Task[None] | None = None
         self._giving_up: asyncio.Task[None] | None = None
         self.fault = ""
         """What of our own has failed, in words; empty = nothing."""
         self._why_cut_short = ""
+        self._detached = False
+        self._wanted_at_s = time.monotonic()
+        """When last somebody looked at it, or it had something to do."""
 
     async def run(self, on_ready: asyncio.Event) -> None:
         """Run the session to its end; `on_ready` is set once front ends can connect."""
@@ -231,7 +238,7 @@ class Bench:
 
     def launch(self) -> None:
         """Launch the server, then begin what the session is to begin with; returns at once."""
-        if self._spec.stop_when_unkept and self.writer.failure:
+        if self._closed or (self._spec.stop_when_unkept and self.writer.failure):
             return
         if self._launching is None or self._launching.done():
             self._launching = background(self._launch(), name="launch")
@@ -268,6 +275,7 @@ class Bench:
                 self.clock.now_ns(), self.testbed.progress, self.testbed.metrics, self.scheduler.prompt_tokens
             )
             self.writer.add_series(point)
+            self._check_attended()
             await asyncio.sleep(TICK_S)
 
     # -- the snapshot -------------------------------------------------------------------------------------------------
@@ -327,13 +335,32 @@ class Bench:
 
     # -- front ends come and go --------------------------------------------------------------------------------------
 
+    async def _execute(self, command: Command) -> Reply:
+        if self._closed:  # what is ending launches nothing any more
+            return Reply(0, False, "this session is ending")
+        return await self._executor.execute(command)
+
+    def starter_gone(self) -> None:
+        """Take note that the process which started this bench is gone."""
+        if not self._link.ever_busy:
+            self.end("its front end went away before it had looked")
+
     def _last_front_end_left(self, detached: bool) -> None:
+        self._detached = detached
         if not (detached or self.lingers):
             self.end("its front end went away")
 
     def _check_first_front_end(self) -> None:
-        if not self._link.ever_busy and not self.lingers:
+        if not self._link.ever_busy:
             self.end("no front end came")
+
+    def _check_attended(self) -> None:
+        """End a lingering session that nobody looks at and that has nothing to do; one left on purpose goes on."""
+        launching = self._launching is not None and not self._launching.done() and self._spec.start != "idle"
+        if self._link.busy or self._detached or launching or self.scheduler.activity != "idle":
+            self._wanted_at_s = time.monotonic()
+        elif time.monotonic() - self._wanted_at_s > self._spec.unattended_s:
+            self.end(f"nobody looked at it and nothing ran for {self._spec.unattended_s:.0f} s")
 
 
 def _snapshot_builder_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at: str) -> SnapshotBuilder:

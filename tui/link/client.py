@@ -72,7 +72,12 @@ class BenchLink:
         except OSError as error:
             raise BenchLost(f"{socket_path}: no bench answers there ({error.strerror})") from error
         link = cls(reader, writer, socket_path)
-        reply = await link.request(Hello(read_only=read_only, refresh_hz=refresh_hz))
+        try:
+            reply = await link.request(Hello(read_only=read_only, refresh_hz=refresh_hz))
+        except BaseException:  # called off, or lost: the bench must not take us for one who is there
+            link._listening.cancel()
+            writer.close()
+            raise
         if not reply.ok:
             await link.close()
             raise BenchLost(reply.message)

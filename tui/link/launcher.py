@@ -28,7 +28,8 @@ from tui.session import shelf
 from tui.session.reader import SessionReader
 
 START_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 10.0
+END_TIMEOUT_S = 30.0
+UNATTENDED_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def spec_for(
     profile_path: Path | None,
     start: str = "idle",
     linger: bool = False,
+    unattended_s: float = UNATTENDED_S,
     time_scale: float = 1.0,
 ) -> BenchSpec:
     """Return what a new session of `profile` is started with."""
@@ -68,6 +70,7 @@ def spec_for(
         profile_path=None if profile_path is None else str(profile_path.resolve()),
         start=start,
         linger=linger,
+        unattended_s=unattended_s,
         time_scale=time_scale,
     )
 
@@ -112,7 +115,8 @@ class StartingBench:
         """Start the process; returns at once.
 
         It is a session leader of its own, so that a hang-up of this terminal is none of its business; what it prints
-        goes to a file, since its terminal may go away.
+        goes to a file, since its terminal may go away. Its standard input stays open as long as this process lives:
+        until a front end has come, the bench ends with it.
         """
         self._socket_path = socket_of(spec.session_id)
         self._session_file = Path(spec.session_file)
@@ -129,8 +133,9 @@ class StartingBench:
         finally:
             os.close(descriptor)
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:  # if it died, `listening` tells
-            stdin.write(msgspec.json.encode(spec))
+        with contextlib.suppress(BrokenPipeError):  # if it died, `listening` tells
+            self._process.stdin.write(msgspec.json.encode(spec) + b"\n")
+            self._process.stdin.flush()
 
     async def listening(self) -> Path:
         """Return its socket once it listens. Raises VrampError when it does not get there."""
@@ -145,7 +150,7 @@ class StartingBench:
         return self._socket_path
 
     def abandon(self) -> None:
-        """End it and remove its session: nobody has looked at it."""
+        """End it and remove its session: nobody has looked at it. Blocks until nothing of it is left."""
         self._end()
         try:
             self._session_file.touch()  # it may not have come to that, and `shelf.remove` wants one
@@ -165,6 +170,9 @@ class StartingBench:
 
     def _end(self) -> None:
         self._process.terminate()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=END_TIMEOUT_S)
         except subprocess.TimeoutExpired:

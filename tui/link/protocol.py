@@ -161,6 +161,8 @@ class BenchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What to do when the server is ready: idle, sweep, ramp."""
     linger: bool = False
     """Whether to go on when the last front end has left without saying so (a dropped line)."""
+    unattended_s: float = 600.0
+    """A session that lingers ends when for so long nobody looked at it and nothing ran."""
     time_scale: float = 1.0
     resume: bool = False
     """Go on with an existing session file: cells measured already are not measured again."""

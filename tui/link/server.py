@@ -61,6 +61,11 @@ class LinkServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._encoder = msgspec.msgpack.Encoder()
 
+    @property
+    def busy(self) -> bool:
+        """Say whether a front end is here now."""
+        return bool(self._front_ends)
+
     async def open(self) -> None:
         """Make the socket (mode 0600). The folder is private, so no moment exists in which others could connect."""
         self._path.unlink(missing_ok=True)

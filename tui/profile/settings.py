@@ -38,6 +38,9 @@ class Settings(_Table):
     """Binding id -> keys, e.g. "quit" -> "q,f10"."""
     leaving_users: Literal["finish", "cut"] = "finish"
     """Whether a user who is taken away finishes the request under way, or is cut off at once."""
+    unattended_s: Annotated[float, Field(ge=10)] = 600.0
+    """A bench of the app that nobody looks at (a dropped line, a killed app) and in which nothing runs ends after so
+    long, with its server. One that was detached on purpose goes on."""
     stage: PresentationSettings = PresentationSettings()
 
 

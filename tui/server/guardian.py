@@ -1,39 +1,39 @@
 """`python -m tui.server.guardian`: the parent of one server, and the end of it. A process of its own, few imports.
 
 It leads a session of its own and is a child subreaper, so whatever the server starts, orphans and processes with
-sessions of their own included, stays below it. Its standard input is a socket to the bench, with JSON lines:
+sessions of their own included, stays below it. Its parent is the watcher, which stands in for it should it be killed.
+Its standard input is a socket to the bench, with JSON lines:
 
 down  {"argv": [...], "env": {...}, "log": path, "scratch": [variable, ...]}   first, once
       {"end": seconds}                             end the tree, by force after so long; a later one may shorten it
-up    {"started": pid, "scratch": path} | {"refused": text, "errno": number}
+up    {"started": pid, "guardian": pid, "scratch": path} | {"refused": text, "errno": number}
       {"exited": code}                             of the server itself; negative = signal, as by subprocess
       {"ended": {"killed": [...], "survivors": [...]}}
 
 The scratch folder, which the variables name to the server (vLLM leaves a dozen sockets behind at every stop), is made
-and removed by the guardian, or removed by the bench if the guardian is killed.
+by the watcher, and removed by whoever is left: guardian, watcher, bench.
 
 The tree ends when the bench says so, when the bench is gone (end of file) and when the guardian gets a signal.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
+from tui.server.subreaper import ask_to_end_with_parent, become_subreaper
 from tui.server.tree import descendants, end_tree
 
-PR_SET_CHILD_SUBREAPER = 36
 ORPHANED_GRACE_S = 3.0
 """How long a server may take to end by itself when its bench is gone."""
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -42,10 +42,13 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 class Guardian:
     """Holds one server. Single-threaded; everything happens in `watch`."""
 
-    def __init__(self, bench: socket.socket) -> None:
+    def __init__(self, bench: socket.socket, scratch: str, no_scratch: str) -> None:
+        """`scratch`: a folder of this launch's own; where it is empty, `no_scratch` says why there is none."""
         self._bench = bench
+        self._scratch = scratch
+        self._no_scratch = no_scratch
         self._unread = b""
-        self._server: int | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         self._end_by: float | None = None
         self._wakeup, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -62,29 +65,27 @@ class Guardian:
         wish = self._first_wish()
         if wish is None:
             return
-        try:
-            scratch = tempfile.mkdtemp(prefix="vramp-")
-        except OSError as error:
-            self._say({"refused": f"there is no temporary folder for it: {error.strerror or error}"})
+        if not self._scratch:
+            self._say({"refused": self._no_scratch})
             return
         try:
-            self._keep(wish, scratch)
+            self._keep(wish)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _keep(self, wish: dict[str, Any], scratch: str) -> None:
-        env = {**dict.fromkeys(wish.get("scratch", ()), scratch), **wish["env"]}
+    def _keep(self, wish: dict[str, Any]) -> None:
+        env = {**dict.fromkeys(wish.get("scratch", ()), self._scratch), **wish["env"]}
         try:
             self._server = start(wish["argv"], env, wish["log"])
         except OSError as error:
             self._say({"refused": error.strerror or str(error), "errno": error.errno})
             return
-        self._say({"started": self._server, "scratch": scratch})
+        self._say({"started": self._server.pid, "guardian": os.getpid(), "scratch": self._scratch})
         while self._end_by is None:
             self._pause(None)
         ending = end_tree(
             lambda: descendants(os.getpid()),
-            first=self._server,
+            first=self._server.pid,
             deadline=lambda: self._end_by or 0.0,
             pause=self._pause,
         )
@@ -138,7 +139,7 @@ class Guardian:
                 return
             if pid == 0:
                 return
-            if pid == self._server:
+            if self._server is not None and pid == self._server.pid:
                 self._say({"exited": os.waitstatus_to_exitcode(status)})
 
     def _say(self, message: dict[str, Any]) -> None:
@@ -148,36 +149,38 @@ class Guardian:
             pass  # the bench is gone; the next read finds that out
 
 
-def start(argv: list[str], env: dict[str, str], log: str) -> int:
-    """Start a server: a process group of its own, no input, all output to the end of `log`. Return its pid.
+def start(argv: list[str], env: dict[str, str], log: str) -> subprocess.Popen[bytes]:
+    """Start a server: a process group of its own, no input, all output to the end of `log`. Return it, to be kept:
+    once let go of, it would be waited for by Python, and its exit status be lost.
 
     Raises OSError. Output goes straight to the file: whoever reads it late never holds the server up.
     """
     executable = shutil.which(argv[0], path=env.get("PATH"))
     if executable is None:
         raise FileNotFoundError(2, "no such executable", argv[0])
-    return os.posix_spawn(
-        executable,
-        argv,
-        env,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setpgroup=0,
-        setsigmask=[],
-        # A job started in the background of a script has SIGINT ignored, and would pass that on.
-        setsigdef=[signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD],
-    )
+    guardian = os.getpid()
 
+    def before_exec() -> None:  # between fork and exec; this process has no other thread that could hold a lock
+        ask_to_end_with_parent(signal.SIGTERM)
+        if os.getppid() != guardian:  # which was killed before we could ask
+            os._exit(1)
 
-def become_subreaper() -> bool:
-    """Make orphans below this process its children instead of init's (prctl(2)). Says whether that worked."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return int(ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0
-    except (OSError, AttributeError):
-        return False
+        # Signals that this process handles are reset to their defaults by exec; it ignores none but Python's own,
+        # which are restored. So a job in the background of a script passes on no ignored SIGINT.
+        return subprocess.Popen(
+            argv,
+            executable=executable,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            process_group=0,
+            preexec_fn=before_exec,
+        )
+    finally:
+        os.close(descriptor)
 
 
 def main() -> int:
@@ -187,7 +190,7 @@ def main() -> int:
     # would hide our death from the bench.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     bench = socket.socket(fileno=os.dup(0))
-    Guardian(bench).run()
+    Guardian(bench, *sys.argv[1:3]).run()
     return 0 if not descendants(os.getpid()) else 1
 
 

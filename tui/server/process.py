@@ -22,13 +22,13 @@ from typing import Any
 import psutil
 
 from tui.core.tasks import background
-from tui.server.guardian import become_subreaper
-from tui.server.tree import MARK, Ending, descendants, end_tree, left_over
+from tui.server.subreaper import become_subreaper
+from tui.server.tree import KILL_TIMEOUT_S, MARK, Ending, descendants, end_tree, left_over, living
 
 __all__ = ["Ending", "ServerProcess", "become_subreaper", "output_of"]
 
 GUARDIAN_TIMEOUT_S = 30.0
-"""For what takes milliseconds on an idle machine: the guardian's own start, and its last word."""
+"""For what takes milliseconds on an idle machine: the guardian's own start, and its last word after the tree's end."""
 LEFT_OVER_GRACE_S = 3.0
 OUTPUT_BYTES = 1024 * 1024
 
@@ -36,8 +36,12 @@ OUTPUT_BYTES = 1024 * 1024
 class ServerProcess:
     """One launched server. Made by `start`; `end` must be awaited, whatever became of it."""
 
-    def __init__(self, guardian: asyncio.subprocess.Process, reader: asyncio.StreamReader, mark: str) -> None:
-        self._guardian = guardian
+    def __init__(self, watcher: asyncio.subprocess.Process, reader: asyncio.StreamReader, mark: str) -> None:
+        self._watcher = watcher
+        """Our child; the guardian is its child, and ends before it unless the watcher was killed."""
+        self._guardian_pid = 0
+        self._seen: frozenset[psutil.Process] = frozenset()
+        """The tree as it was last looked at: what is left of it is known even where nothing else tells."""
         self._mark = mark
         self._reader = reader
         self._writer: asyncio.StreamWriter | None = None
@@ -64,13 +68,13 @@ class ServerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                guardian = await _start_guardian(theirs, log_file)
+                watcher = await _start_watcher(theirs, log_file)
             except BaseException:
                 ours.close()
                 raise
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
-        process = cls(guardian, reader, mark)
+        process = cls(watcher, reader, mark)
         process._writer = writer
         wish = {
             "argv": list(argv),
@@ -87,9 +91,10 @@ class ServerProcess:
                 raise OSError(answer.get("errno", 0), refused, argv[0])
         except BaseException:
             writer.close()
-            await asyncio.shield(guardian.wait())
+            await asyncio.shield(watcher.wait())
             raise
         process.pid = answer["started"]
+        process._guardian_pid = answer["guardian"]
         process._scratch = answer["scratch"]
         process._listening = background(process._listen(), name="guardian")
         return process
@@ -99,8 +104,9 @@ class ServerProcess:
         if self._ended is not None:
             return frozenset()
         if self._listening is not None and not self._listening.done():
-            return frozenset(process.pid for process in descendants(self._guardian.pid))
-        return frozenset(process.pid for process in left_over(self._guardian.pid, self._mark))
+            self._seen = frozenset(descendants(self._guardian_pid)) or self._seen
+            return frozenset(process.pid for process in self._seen)
+        return frozenset(process.pid for process in self._left_over())
 
     async def end(self, grace_s: float) -> Ending:
         """End the whole tree: SIGTERM, after `grace_s` SIGKILL. Returns when it is gone; idempotent.
@@ -115,9 +121,12 @@ class ServerProcess:
 
     async def _end(self, grace_s: float) -> Ending:
         assert self._listening is not None and self._writer is not None
-        await asyncio.wait({self._listening})
+        if not (await asyncio.wait({self._listening}, timeout=grace_s + KILL_TIMEOUT_S + GUARDIAN_TIMEOUT_S))[0]:
+            with contextlib.suppress(ProcessLookupError):  # stopped, or stuck: the watcher does its duty for it
+                os.kill(self._guardian_pid, signal.SIGKILL)
+            await asyncio.wait({self._listening})
         self._writer.close()
-        await self._guardian.wait()
+        await self._watcher.wait()
         ending = self._ending.result() if self._ending.done() else Ending()
         # Whether the guardian has done its duty is checked, not believed; it may have been killed.
         rest = await asyncio.to_thread(self._end_left_over, min(grace_s, LEFT_OVER_GRACE_S))
@@ -125,11 +134,14 @@ class ServerProcess:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
         return Ending(killed=[*ending.killed, *rest.killed], survivors=rest.survivors)
 
+    def _left_over(self) -> list[psutil.Process]:
+        return list({*left_over(self._guardian_pid, self._mark), *living(self._seen)})
+
     def _end_left_over(self, grace_s: float) -> Ending:
         adopted: dict[int, psutil.Process] = {}
 
         def find() -> list[psutil.Process]:
-            found = left_over(self._guardian.pid, self._mark)
+            found = self._left_over()
             # Their dead children become ours when they die, and want their exit status read as well.
             for process in found:
                 with contextlib.suppress(psutil.Error):
@@ -195,13 +207,13 @@ async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: floa
             await process.wait()
 
 
-async def _start_guardian(bench: socket.socket, log_file: Path) -> asyncio.subprocess.Process:
+async def _start_watcher(bench: socket.socket, log_file: Path) -> asyncio.subprocess.Process:
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tui.server.guardian",
+            "tui.server.watcher",
             stdin=bench.fileno(),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=descriptor,

@@ -51,6 +51,18 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
+def eldest_child(pid: int) -> int | None:
+    """Return the pid of a process's oldest living child, which among what a server left behind is the server."""
+    eldest: psutil.Process | None = None
+    try:
+        for child in living(psutil.Process(pid).children()):
+            if eldest is None or child.create_time() < eldest.create_time():
+                eldest = child
+    except psutil.Error:
+        pass  # it has just ended
+    return None if eldest is None else eldest.pid
+
+
 def left_over(session_id: int, mark: str) -> list[psutil.Process]:
     """Return the living processes of a server whose guardian is gone: of its session, with its mark, or below those.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
+from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from tui.core.errors import ExitCode, UsageError, VrampError
 from tui.core.safe_text import safe_line
@@ -63,8 +65,6 @@ class Run:
     screen: LaunchScreen | LiveScreen | GoneScreen | None = None
     panes_wanted: bool = False
     """The operator looks at the panes of a server that failed."""
-    leaving: bool = False
-    """The operator left before there was a bench to talk to."""
 
 
 class VrampApp(Chrome):
@@ -130,14 +130,10 @@ class VrampApp(Chrome):
         try:
             source = await opening()
         except (VrampError, OSError) as error:
-            if run.leaving:
-                self.exit(getattr(error, "exit_code", ExitCode.UNEXPECTED))
-            elif isinstance(run.screen, LaunchScreen):
+            if isinstance(run.screen, LaunchScreen):
                 run.screen.show_refusal(str(error))
             return
         self._bridge = Bridge(source, self.post_message, read_only=run.read_only)
-        if run.leaving:
-            self._stop_bench(self._leave)
         await self._bridge.pump()
 
     @property
@@ -300,11 +296,10 @@ class VrampApp(Chrome):
     def action_leave(self) -> None:
         """Leave; ask first when a run is live."""
         run, bridge = self._run, self._bridge
-        if run is None or (bridge is None and not self._opening):
+        if run is None:
             self.exit(ExitCode.OK)
         elif bridge is None:
-            run.leaving = True
-            self.notify("leaving as soon as the bench answers")
+            self._end_run(self._leave)
         elif run.replay or run.read_only:
             self._say_where(goes_on=not run.replay)
             self.exit(ExitCode.OK)
@@ -322,8 +317,8 @@ class VrampApp(Chrome):
             self.action_leave()
 
     @property
-    def _opening(self) -> bool:
-        return any(worker.group == "session" and worker.is_running for worker in self.workers)
+    def _opening(self) -> list[Worker[object]]:
+        return [worker for worker in self.workers if worker.group == "session" and worker.is_running]
 
     def _leave_answered(self, answer: str | None) -> None:
         if answer == "detach":
@@ -352,10 +347,25 @@ class VrampApp(Chrome):
     def _end_run(self, then: Callable[[], object]) -> None:
         """Stop the bench if it is ours to stop, hang up, and go on with `then`."""
         self._say_where(goes_on=self._run is not None and self._run.read_only)
-        if self._bridge is None:
-            then()
-        else:
+        if self._bridge is not None:
             self._stop_bench(then)
+        elif self._opening:
+            self._call_off(then)
+        else:
+            then()
+
+    @work(group="stop", exclusive=True)
+    async def _call_off(self, then: Callable[[], object]) -> None:
+        """End a bench that is only on its way, and go on when nothing is left of it."""
+        stopping = Stopping()
+        await self.push_screen(stopping)
+        for opening in self._opening:
+            opening.cancel()
+            with contextlib.suppress(WorkerCancelled, WorkerFailed):
+                await opening.wait()
+        if self.screen is stopping:
+            await self.pop_screen()
+        then()
 
     @work(group="stop", exclusive=True)
     async def _stop_bench(self, then: Callable[[], object]) -> None:

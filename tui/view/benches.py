@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Protocol
 
+from tui.core.errors import VrampError
 from tui.link.client import BenchLink
-from tui.link.launcher import RunningBench, running
+from tui.link.launcher import RunningBench, StartingBench, running
 from tui.view.bridge import SnapshotSource
 from tui.view.replaying import ReplaySource
 from tui.view.start import Launch
@@ -16,7 +18,10 @@ class Benches(Protocol):
     """All that the app asks of the world below it, apart from reading files."""
 
     async def launch(self, wish: Launch) -> SnapshotSource:
-        """Start a bench for a profile, unless it was started already, and open a line to it. Raises VrampError."""
+        """Start a bench for a profile, unless it was started already, and open a line to it. Raises VrampError.
+
+        Called off (cancelled), it leaves no bench, no server and no session, whatever the moment.
+        """
 
     async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
         """Open a line to a bench that runs. Raises BenchLost."""
@@ -36,7 +41,13 @@ class LocalBenches:
 
     async def launch(self, wish: Launch) -> SnapshotSource:
         """Start a bench that outlives this view, unless it was started already, and open a line to it."""
-        return await self.attach(await wish.listening(), read_only=False)
+        starting = asyncio.create_task(wish.started(), name="start-bench")
+        try:
+            bench = await asyncio.shield(starting)
+            return await self.attach(await bench.listening(), read_only=False)
+        except asyncio.CancelledError:
+            await asyncio.shield(_abandon(starting))
+            raise
 
     async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
         """Open a line to a bench that runs."""
@@ -49,3 +60,11 @@ class LocalBenches:
     def running(self) -> list[RunningBench]:
         """Return the benches that answer."""
         return running()
+
+
+async def _abandon(starting: asyncio.Task[StartingBench]) -> None:
+    try:
+        bench = await starting
+    except (VrampError, OSError):
+        return  # it came to nothing by itself
+    await asyncio.to_thread(bench.abandon)

@@ -10,6 +10,7 @@ from tui.core.errors import UsageError
 from tui.link.launcher import StartingBench, spec_for
 from tui.link.protocol import BenchSpec
 from tui.profile.catalogue import ProfileEntry, profile_text
+from tui.profile.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,11 @@ class Launch:
         """Return this wish with its bench on its way. Raises UsageError for a profile with mistakes."""
         return replace(self, bench=StartingBench(self._spec()))
 
-    async def listening(self) -> Path:
-        """Return the socket of its bench once that listens; starts it where that was not done. Raises VrampError."""
-        bench = self.bench
-        if bench is None:
-            bench = await asyncio.to_thread(lambda: StartingBench(self._spec()))
-        return await bench.listening()
+    async def started(self) -> StartingBench:
+        """Return its bench on its way; starts it where that was not done. Raises UsageError."""
+        if self.bench is not None:
+            return self.bench
+        return await asyncio.to_thread(lambda: StartingBench(self._spec()))
 
     def abandon(self) -> None:
         """End a bench that nobody will look at."""
@@ -54,6 +54,7 @@ class Launch:
             profile_path=self.entry.path,
             start=self.start,
             linger=True,
+            unattended_s=load_settings().unattended_s,
             time_scale=self.time_scale,
         )
 

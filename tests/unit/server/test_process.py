@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,14 +36,12 @@ async def main(log, then, *argv):
         await asyncio.sleep(0.02)
     print(*process.pids(), flush=True)
     if then == "wait":
-        await asyncio.sleep(1000)
+        assert await process.exited is None
     if then == "guardian-killed":
         guardian = psutil.Process(process.pid).parent()
         assert guardian.pid != os.getpid()
         guardian.kill()
         assert await process.exited is None
-        while len(process.pids()) < 4:  # one that is just being started has no environment to be known by
-            await asyncio.sleep(0.02)
     ending = await process.end(1.0)
     assert not ending.survivors, ending
     assert not psutil.Process().children(recursive=True), psutil.Process().children(recursive=True)
@@ -87,6 +87,47 @@ def test_bench_that_is_killed_takes_the_whole_tree_with_it(loop: str, number: si
         assert len(pids) >= 4
         process.send_signal(number)
     wait_gone(pids)
+
+
+KEEPERS = ["bench", "guardian", "watcher"]
+# What vLLM's engine core does: a session of its own, and a title in place of its environment; and no ear for SIGTERM.
+HIDDEN = """
+import ctypes, os, signal, sys, time
+if os.fork() == 0:
+    os.setsid()
+    os.environ.clear()
+    start = int(open("/proc/self/stat").read().rpartition(")")[2].split()[47])
+    end = int(open("/proc/self/stat").read().rpartition(")")[2].split()[48])
+    ctypes.memset(start, 0, end - start)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("spared", KEEPERS)
+def test_two_keepers_killed_in_one_moment_leave_nothing(spared: str, tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    argv = [sys.executable, "-c", HIDDEN]
+    script = [sys.executable, "-c", BENCH.replace("len(process.pids()) < 4", "len(process.pids()) < 2")]
+    with subprocess.Popen(
+        [*script, "uvloop", str(log), "wait", *argv], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        pids = [int(word) for word in process.stdout.readline().split()]
+        until = time.monotonic() + PATIENCE_S
+        while not log.read_text().endswith("\n") and time.monotonic() < until:
+            time.sleep(0.01)
+        assert int(log.read_text()) in pids
+        below = psutil.Process(process.pid).children(recursive=True)
+        keepers = {"bench": process.pid} | {
+            name: one.pid for one in below for name in KEEPERS if f"tui.server.{name}" in one.cmdline()
+        }
+        assert sorted(keepers) == sorted(KEEPERS)
+        for pid in (pid for name, pid in keepers.items() if name != spared):
+            os.kill(pid, signal.SIGKILL)
+        wait_gone(pids)
+    wait_gone(list(keepers.values()))
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -170,7 +211,7 @@ async def test_the_scratch_folder_goes_with_the_server_even_without_a_guardian(
     folder = Path(log.read_text().strip())
     assert folder.is_dir() and folder.stat().st_mode & 0o777 == 0o700
     if killed:
-        children = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+        children = [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
         (guardian,) = (one for one in children if "tui.server.guardian" in " ".join(one.cmdline()))
         guardian.kill()
     await process.end(PATIENCE_S)

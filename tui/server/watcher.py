@@ -1,0 +1,103 @@
+"""`python -m tui.server.watcher`: the guardian's parent, and its stand-in. A process of its own, very few imports.
+
+A server has three keepers: the bench, the watcher below it, the guardian below that. All are child subreapers, in
+sessions of their own; whichever of them is killed, with whichever other, the one that is left inherits the whole tree
+(processes with sessions of their own and with overwritten environments included) and ends it. Should all three be
+killed in one moment, the kernel itself asks the server to end (PR_SET_PDEATHSIG, set by the guardian): that reaches a
+server that heeds SIGTERM, and what ends with it. What it costs: one sleeping Python process of some 10 MB, and 20 ms
+at a launch. A PID namespace would reach everything, but needs user namespaces that many hosts and containers refuse,
+and takes CUDA IPC and the driver's own process numbers apart; a cgroup is seldom ours to make.
+
+Its standard input is the guardian's: the socket to the bench, which it hands on and lets go of. It lives until the
+guardian has ended, ends what is left then, and removes the scratch folder that it made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from types import FrameType
+
+from tui.server.subreaper import become_subreaper
+
+STAND_IN_GRACE_S = 3.0
+"""How long a server may take to end by itself when its guardian is gone."""
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def main() -> int:
+    """Start the guardian and outlive it; return 0 when nothing below is left."""
+    become_subreaper()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    scratch, why_not = _make_scratch()
+    try:
+        argv = [sys.executable, "-m", "tui.server.guardian", scratch, why_not]
+        guardian = os.posix_spawn(sys.executable, argv, os.environ, setsid=True)
+        _let_go_of_the_bench()
+
+        def pass_on(_number: int, _frame: FrameType | None) -> None:
+            os.kill(guardian, signal.SIGTERM)  # until it is waited for, its pid is nobody else's
+
+        for number in _PASSED_ON:
+            signal.signal(number, pass_on)
+        while os.waitpid(-1, 0)[0] != guardian:
+            pass
+        for number in _PASSED_ON:
+            signal.signal(number, signal.SIG_IGN)
+        return 0 if _end_what_is_left() else 1
+    finally:
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _make_scratch() -> tuple[str, str]:
+    """Return a new folder, or "" and why there is none, which is the guardian's to say."""
+    try:
+        return tempfile.mkdtemp(prefix="vramp-"), ""
+    except OSError as error:
+        return "", f"there is no temporary folder for it: {error.strerror or error}"
+
+
+def _let_go_of_the_bench() -> None:
+    """Close our end of the guardian's socket: a bench is to see at once when its guardian dies."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+
+
+def _end_what_is_left() -> bool:
+    """End all that a killed guardian has left to us; say whether nothing survives."""
+    if not _reap():
+        return True
+    # Only now, for psutil is dear, and a guardian that does its duty leaves nothing.
+    from tui.server.tree import descendants, eldest_child, end_tree  # noqa: PLC0415
+
+    def pause(seconds: float) -> None:
+        _reap()
+        time.sleep(seconds)
+
+    by = time.monotonic() + STAND_IN_GRACE_S
+    ending = end_tree(
+        lambda: descendants(os.getpid()), first=eldest_child(os.getpid()), deadline=lambda: by, pause=pause
+    )
+    _reap()
+    return not ending.survivors
+
+
+def _reap() -> bool:
+    """Read the exit status of every child that has ended; say whether others live."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
