@@ -379,7 +379,7 @@ def diagnose(logfile: Path, engine: str, exit_code: int | None, as_json: bool) -
 
     from tui.server.diagnosis import diagnose_log
 
-    answer = diagnose_log(logfile.read_text(errors="replace"), engine, exit_code)
+    answer = diagnose_log(logfile.read_bytes(), engine, exit_code)
     click.echo(json.dumps(answer) if as_json else "\n".join(f"{key}: {value or '–'}" for key, value in answer.items()))
 
 

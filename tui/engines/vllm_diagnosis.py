@@ -14,15 +14,17 @@ from itertools import pairwise
 
 from tui.engines.base import Diagnosis, FailureClass
 from tui.engines.diagnosis_rules import Rule, first_match, signal_in_words
-from tui.engines.vllm_log import STARTED, message_of
+from tui.engines.tracebacks import root_exception
+from tui.engines.vllm_log import STARTED, message_of, writer_of
 from tui.engines.vllm_memory import memory_advice
 from tui.engines.vllm_rules import (
+    CONSEQUENCES,
     CUDA_OUT_OF_MEMORY,
-    GENERIC,
     MEMORY_AT_START,
     MEMORY_WHILE_RUNNING,
     REFUSED_VALUE,
     SPECIFIC,
+    TELLING,
 )
 
 _OTHER_PREFIX = re.compile(r"^(?:\[?[WI]\d{4} |(?:INFO|WARNING|DEBUG):|\S+:\d+: \w*Warning: )")
@@ -32,6 +34,11 @@ _KV_CACHE_SIZE = re.compile(r"KV cache size: [\d,]+ tokens|# (?:GPU|CPU) blocks:
 _OUR_OWN_STOP = re.compile(r"\[shutdown\] API server: shutdown triggered|Shutting down FastAPI HTTP server")
 _ERROR_LINE = re.compile(r"^\s{0,2}(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b(?::|$)|error: ")
 
+# Exceptions by which one of vLLM's processes tells that another has failed, and those by which a program ends itself.
+_CONSEQUENCE = re.compile(
+    r"root cause|stack trace|[Ee]ngine ?[Cc]ore|EngineDead|WorkerProc|[Ww]orker failed|^SystemExit|^KeyboardInterrupt"
+    r"|CancelledError|^(?:\w+\.)*(?:BrokenPipeError|ConnectionResetError|EOFError|ProcessRaisedException)"
+)
 _FIELD = re.compile(r"^[a-z_][a-z0-9_.]{0,80}$")
 _WHY = re.compile(r"^ {2}\S.* \[type=\w+")
 _REFUSED_LINES = 30
@@ -42,10 +49,39 @@ def diagnose(lines: Sequence[str], *, started: bool, exit_code: int | None) -> D
     lines = _until_own_stop(lines)
     if found := first_match(lines, SPECIFIC, _judged):
         return _specific(*found, lines=lines, started=started)
-    if found := first_match(lines, GENERIC, _judged):
-        matched, _at, match = found
-        return matched.applied_to(match)
+    if found := first_match(lines, TELLING, _judged):
+        return found[0].applied_to(found[2])
+    if _may_be_blamed_on_a_traceback(lines, started=started, exit_code=exit_code) and (
+        raised := root_exception(lines, _unindented, _is_consequence)
+    ):
+        return Diagnosis(
+            FailureClass.CRASH,
+            raised.text,
+            "No failure that vramp knows: this is the exception at the root of the last traceback. Read what the log"
+            " says around it.",
+            "vLLM failed by an error of its own",
+        )
+    if found := first_match(lines, CONSEQUENCES, _judged):
+        return found[0].applied_to(found[2])
     return _by_exit_code(lines, exit_code)
+
+
+def _may_be_blamed_on_a_traceback(lines: Sequence[str], *, started: bool, exit_code: int | None) -> bool:
+    """Say whether the last traceback is why it ended: a server that takes requests logs those of single ones."""
+    if exit_code is not None:
+        return exit_code > 0
+    return not started and not any(STARTED in line for line in lines)
+
+
+def _unindented(line: str) -> tuple[str, str] | None:
+    level, message = message_of(line)
+    if level in ("DEBUG", "INFO", "WARNING") or (not level and _OTHER_PREFIX.match(message)):
+        return None
+    return writer_of(line), message
+
+
+def _is_consequence(text: str) -> bool:
+    return _CONSEQUENCE.search(text) is not None
 
 
 def _judged(line: str) -> str | None:
@@ -100,6 +136,6 @@ def _by_exit_code(lines: Sequence[str], exit_code: int | None) -> Diagnosis | No
     return Diagnosis(
         FailureClass.CRASH,
         last_line,
-        "Read the log above this line; the first error in it is most often the cause.",
+        "Read the log around this line; the first error in it is most often the cause.",
         f"vLLM ended with exit code {exit_code}",
     )

@@ -27,6 +27,12 @@ def message_of(line: str) -> tuple[str, str]:
     return "", _PROCESS_ONLY.sub("", line, count=1)
 
 
+def writer_of(line: str) -> str:
+    """Return which of vLLM's processes wrote a line, as the line says; empty where it says nothing."""
+    found = _PROCESS_ONLY.match(line)
+    return found[0].strip() if found else ""
+
+
 def read_log_line(line: str) -> LogFact | None:
     """Return what a line tells, or None. One line may tell the size of the KV cache and the concurrency both."""
     level, message = message_of(line)

@@ -158,6 +158,21 @@ _QUANTIZATION = (
 
 _MODEL = (
     rule(
+        r"contains custom code which must be executed|trust_remote_code=True",
+        F.BAD_VALUE,
+        "The model brings code of its own, which vLLM does not run unasked",
+        "If you trust its authors, set trust-remote-code = true in [server.args] (--trust-remote-code).",
+    ),
+    rule(
+        r"model type `(?P<name>[^`]{1,80})` but Transformers does not recognize this architecture"
+        r"|Model architectures \[(?P<names>[^\]]{1,200})\] (?:are|is) not supported"
+        r"|(?P<only>\S{1,80}) has no (?:\w+ )?(?:vLLM|vllm) implementation"
+        r"|Cannot find model module|KeyError: '(?P<key>\w*ForCausalLM)'",
+        F.BAD_VALUE,
+        "This vLLM does not know the model's architecture",
+        "Install a newer vLLM, or a newer Transformers where that is what does not know it, or choose another model.",
+    ),
+    rule(
         r"GatedRepoError|gated repo|Access to model \S+ is restricted|awaiting a review from the repo authors",
         F.MODEL_GATED,
         "The model's licence has not been accepted",
@@ -204,6 +219,21 @@ _MODEL = (
 
 _MACHINE = (
     rule(
+        r"nvcc fatal +: Unsupported gpu architecture '(?P<arch>\w+)'",
+        F.DRIVER,
+        "The CUDA toolkit is too old for this GPU",
+        "vLLM compiles kernels at its start, and this nvcc does not know {arch}: install a newer CUDA toolkit (nvcc,"
+        " ninja), or set CUDA_HOME in [server.env] to one.",
+    ),
+    rule(
+        r"Could not find nvcc|nvcc: (?:command )?not found|No such file or directory: '[^']*\b(?:nvcc|ninja)'"
+        r"|CUDA_HOME (?:environment variable )?is not set|Ninja is required|Ninja build failed"
+        r"|Error (?:building|compiling) (?:extension|objects)",
+        F.DRIVER,
+        "The CUDA toolkit (nvcc, ninja) is missing or does not work",
+        "vLLM compiles kernels at its start: install the CUDA toolkit (nvcc, ninja), or set CUDA_HOME in [server.env].",
+    ),
+    rule(
         r"\[Errno 98\].*[Aa]ddress already in use|error while attempting to bind on address|EADDRINUSE",
         F.PORT,
         "The port is in use",
@@ -226,6 +256,12 @@ _MACHINE = (
 )
 
 _MEMORY = (
+    rule(
+        r"max_num_seqs \((?P<asked>\d+)\) exceeds available Mamba cache blocks \((?P<fits>\d+)\)",
+        F.OOM_KV,
+        "The cache of the model's Mamba layers cannot hold so many sequences",
+        "Lower --max-num-seqs from {asked} to {fits}, or raise --gpu-memory-utilization.",
+    ),
     _TOO_LONG_BY_HOW_MUCH,
     _TOO_LONG,
     NO_BLOCKS,
@@ -299,7 +335,8 @@ SPECIFIC: tuple[Rule, ...] = (
     *_VALUES,
 )
 
-GENERIC: tuple[Rule, ...] = (
+# What names a cause, though in general words.
+TELLING: tuple[Rule, ...] = (
     rule(
         r"^KeyboardInterrupt$",
         F.CRASH,
@@ -312,6 +349,10 @@ GENERIC: tuple[Rule, ...] = (
         "The engine did not get ready in time",
         "Set VLLM_ENGINE_READY_TIMEOUT_S in [server.env] to more than 600.",
     ),
+)
+
+# What only tells that another process has failed: the last resort.
+CONSEQUENCES: tuple[Rule, ...] = (
     rule(
         r"Worker proc (?P<worker>\S+) died unexpectedly \(exit code: (?P<code>-?\d+)\)",
         F.CRASH,
@@ -342,12 +383,12 @@ GENERIC: tuple[Rule, ...] = (
         r"|[Ee]ngine core (?:proc \S+ )?(?:exited|died) unexpectedly",
         F.CRASH,
         "vLLM's engine died",
-        "Read the log above this line; when it says nothing the process was killed (dmesg).",
+        "Read the log around this line; when it says nothing the process was killed (dmesg).",
     ),
     rule(
         r"Engine core initialization failed|EngineCore failed to start",
         F.CRASH,
         "vLLM's engine did not start",
-        "Read the log above this line; the first error in it is most often the cause.",
+        "Read the log around this line; the first error in it is most often the cause.",
     ),
 )

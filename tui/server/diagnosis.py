@@ -9,21 +9,23 @@ from tui.core.safe_text import safe_line
 from tui.engines.base import Diagnosis, Engine, FailureClass, LogFact, Stage
 from tui.engines.catalogue import engine_for
 from tui.engines.diagnosis_rules import signal_in_words
+from tui.engines.tracebacks import root_exception
 from tui.metrics.snapshot import FailureReport
 from tui.server.log_reader import LineSplitter
+from tui.server.log_wrappers import decoded
 
 LINE_CHARS = 2000
 ADVICE_CHARS = 600
 
 
-def diagnose_log(text: str, engine: str, exit_code: int | None) -> dict[str, str | None]:
+def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str, str | None]:
     """Return {"stage", "class", "line", "advice", "summary"} of a whole log; class is None for a good one.
 
     Raises UsageError for an engine that is not known.
     """
     known = engine_for(engine)
     splitter = LineSplitter()
-    lines = splitter.feed(text.encode(errors="replace")) + splitter.end()
+    lines = splitter.feed(decoded(content).encode(errors="replace")) + splitter.end()
     facts = [fact for line in lines if (fact := known.read_log_line(line))]
     stages = [fact.stage for fact in facts if fact.stage is not None]
     found = known.diagnose(lines, started=False, exit_code=exit_code)
@@ -80,6 +82,8 @@ def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
         how = f"The server was ended by {signal_in_words(exit_code)}"
     else:
         how = f"The server ended by itself with exit code {exit_code}"
+        if raised := root_exception(lines, lambda line: ("", line), lambda text: False):
+            return Diagnosis(FailureClass.CRASH, raised.text, "Read what its log says around it.", how)
     return Diagnosis(FailureClass.CRASH, lines[-1] if lines else "", "Read the end of its log.", how)
 
 

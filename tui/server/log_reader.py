@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tui.core.safe_text import safe_line
+from tui.server.log_wrappers import unwrapped
 
 LINE_BYTES = 16 * 1024
 """What is beyond this in one line is dropped."""
@@ -46,6 +47,8 @@ class LineSplitter:
 
 def _clean(line: bytes) -> str:
     text = line[:LINE_BYTES].decode(errors="replace")
+    text = unwrapped(text if text.isprintable() else safe_line(text))
+    # A wrapper may have held back what is to be cleaned, as JSON does.
     return text if text.isprintable() else safe_line(text)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tui.engines.base import FailureClass as F
 from tui.engines.vllm_diagnosis import diagnose
 from tui.engines.vllm_log import message_of
-from tui.engines.vllm_rules import GENERIC, SPECIFIC
+from tui.engines.vllm_rules import CONSEQUENCES, SPECIFIC, TELLING
 
 LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
 
@@ -51,6 +51,16 @@ CORPUS: dict[str, tuple[int | None, F | None, str, str]] = {
     "h200-oom-runtime.log": (0, F.OOM_RUNTIME, "Tried to allocate 814.00 MiB", "Lower --kv-cache-memory-bytes, "),
     "h200-others-hold-memory.log": (1, F.OOM_WEIGHTS, "103.77/139.8 GiB", "0.74 would be granted now"),
     "h200-weights-too-large.log": (1, F.OOM_WEIGHTS, "Failed to load model", "--tensor-parallel-size"),
+    "report-capture-oom.log": (1, F.OOM_KV, "Tried to allocate 130.00 MiB", "--gpu-memory-utilization"),
+    "report-flashinfer-ninja.log": (1, F.DRIVER, "nvcc fatal", "install a newer CUDA toolkit (nvcc, ninja)"),
+    "report-mamba-blocks.log": (
+        1,
+        F.OOM_KV,
+        "ValueError: max_num_seqs (1024)",
+        "Lower --max-num-seqs from 1024 to 969",
+    ),
+    "report-trust-remote.log": (1, F.BAD_VALUE, "ValueError: The repository acme/odd-8b", "--trust-remote-code"),
+    "report-unsupported-arch.log": (1, F.BAD_VALUE, "model type `newarch`", "newer vLLM, or a newer Transformers"),
     "sigINT-midload.log": (-2, F.CRASH, "KeyboardInterrupt", "signal"),
     "sigKILL-midload.log": (-9, F.CRASH, "", "signal"),
     "sigTERM-midload.log": (None, None, "", ""),
@@ -225,7 +235,143 @@ def test_exit_code_alone() -> None:
 
 
 def test_every_rule_can_fill_its_advice() -> None:
-    for rule in (*SPECIFIC, *GENERIC):
+    for rule in (*SPECIFIC, *TELLING, *CONSEQUENCES):
         groups = dict.fromkeys(rule.pattern.groupindex, "x")
         assert rule.advice.format_map(groups)
         assert rule.summary.format_map(groups)
+
+
+FRAMES = """Traceback (most recent call last):
+  File "/opt/vllm/core.py", line 1299, in run_engine_core
+    engine_core = EngineCoreProc(*args, engine_index=dp_rank, **kwargs)
+                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"""
+CONSEQUENCE = (
+    FRAMES + "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n"
+)
+BEFORE = "INFO 11-20 10:00:01 [api_server.py:1977] vLLM API server version 0.31.0\n"
+
+
+def said_by(process: str, text: str, level: str = "") -> str:
+    prefix = f"({process} pid=1) {level} 11-20 10:02:11 [core.py:1330]" if level else f"({process} pid=1)"
+    return "".join(f"{prefix} {line}\n" for line in text.splitlines())
+
+
+UNKNOWN: dict[str, tuple[str, str]] = {
+    "a program alone": (
+        FRAMES + "PermissionError: [Errno 13] Permission denied: '/x'\n",
+        "PermissionError: [Errno 13]",
+    ),
+    "an engine, then the server that tells of it": (
+        said_by("EngineCore_DP0", "EngineCore failed to start.\n" + FRAMES + "KeyError: 'rope'", "ERROR")
+        + said_by("APIServer", CONSEQUENCE),
+        "KeyError: 'rope'",
+    ),
+    "one raised from another": (
+        FRAMES
+        + "ModuleNotFoundError: No module named 'flash_attn'\n\n"
+        + "The above exception was the direct cause of the following exception:\n\n"
+        + FRAMES
+        + "ImportError: the attention backend cannot be loaded\n",
+        "ModuleNotFoundError: No module named 'flash_attn'",
+    ),
+    "one raised from a consequence": (
+        FRAMES + "EngineDeadError: the engine core has died\n\n"
+        "During handling of the above exception, another exception occurred:\n\n" + FRAMES + "ValueError: odd\n",
+        "ValueError: odd",
+    ),
+    "the last of several": (FRAMES + "OSError: first\n" + BEFORE + FRAMES + "OSError: last\n", "OSError: last"),
+    "two processes that write between each other's lines": (
+        "".join(
+            one + "\n" + other + "\n"
+            for one, other in zip(
+                said_by("Worker_TP0", FRAMES + "AssertionError: heads", "ERROR").splitlines(),
+                said_by("Worker_TP1", FRAMES + "AssertionError: heads", "ERROR").splitlines(),
+                strict=True,
+            )
+        ),
+        "AssertionError: heads",
+    ),
+    "an exception that is named as none": (FRAMES + "vllm.Oddity: no such thing\n", "vllm.Oddity: no such thing"),
+    "one without a word": (FRAMES + "AssertionError\n", "AssertionError"),
+    "the cause below its announcement": (
+        said_by("Worker", "WorkerProc failed to start.\n" + FRAMES + "TypeError: 'x' is no y", "ERROR"),
+        "TypeError: 'x' is no y",
+    ),
+}
+
+
+@pytest.mark.parametrize("exit_code", [None, 1])
+@pytest.mark.parametrize("log", UNKNOWN)
+def test_what_no_rule_knows_is_told_by_the_root_of_the_last_traceback(log: str, exit_code: int | None) -> None:
+    text, line = UNKNOWN[log]
+    found = diagnose((BEFORE + text).splitlines(), started=False, exit_code=exit_code)
+    assert found is not None
+    assert found.failure is F.CRASH
+    assert found.line.startswith(line)
+    assert "above" not in found.advice
+
+
+READY = BEFORE + "INFO:     Application startup complete.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "started", "exit_code"),
+    [
+        (READY + FRAMES + "ValueError: a request's own\n", True, None),
+        (READY + FRAMES + "ValueError: a request's own\n", False, None),
+        (READY + FRAMES + "ValueError: a request's own\n", True, 0),
+        (BEFORE + "Traceback (most recent call last):\n" + BEFORE, False, None),
+        (BEFORE + said_by("Worker", FRAMES + "ValueError: tried and left", "WARNING"), False, None),
+    ],
+)
+def test_a_traceback_that_ended_nothing_is_not_blamed(text: str, started: bool, exit_code: int | None) -> None:
+    assert diagnose(text.splitlines(), started=started, exit_code=exit_code) is None
+
+
+def test_a_consequence_alone_points_nowhere_that_is_not() -> None:
+    found = diagnose(said_by("APIServer", CONSEQUENCE).splitlines(), started=False, exit_code=1)
+    assert found is not None
+    assert found.summary == "vLLM's engine did not start"
+    assert "above" not in found.advice
+
+
+@pytest.mark.parametrize(
+    ("line", "failure", "advice"),
+    [
+        (
+            "RuntimeError: Could not find nvcc and default cuda_home='/usr/local/cuda' doesn't exist",
+            F.DRIVER,
+            "CUDA_HOME",
+        ),
+        (
+            "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.",
+            F.DRIVER,
+            "nvcc",
+        ),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'ninja'", F.DRIVER, "ninja"),
+        ("RuntimeError: Ninja is required to load C++ extensions", F.DRIVER, "ninja"),
+        ("RuntimeError: Ninja build failed. Ninja output:", F.DRIVER, "CUDA toolkit"),
+        ("/bin/sh: 1: /usr/local/cuda/bin/nvcc: not found", F.DRIVER, "CUDA toolkit"),
+        (
+            "ValueError: Model architectures ['NewForCausalLM'] are not supported for now. Supported",
+            F.BAD_VALUE,
+            "newer",
+        ),
+        (
+            "ValueError: NewForCausalLM has no vLLM implementation and the Transformers implementation is",
+            F.BAD_VALUE,
+            "newer",
+        ),
+        (
+            "Please pass the argument `trust_remote_code=True` to allow custom code to be run.",
+            F.BAD_VALUE,
+            "trust-remote",
+        ),
+    ],
+)
+def test_reports_of_the_same_kinds(line: str, failure: F, advice: str) -> None:
+    found = diagnose([line], started=False, exit_code=None)
+    assert found is not None
+    assert found.failure is failure
+    assert advice in found.advice

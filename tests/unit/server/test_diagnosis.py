@@ -16,7 +16,7 @@ LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
 
 
 def test_failed_log() -> None:
-    answer = diagnose_log((LOGS / "fail-kv-too-small.log").read_text(), "vllm", 1)
+    answer = diagnose_log((LOGS / "fail-kv-too-small.log").read_bytes(), "vllm", 1)
     assert answer["class"] == "oom-kv"
     assert answer["stage"] == "KV cache"
     assert "1920" in (answer["advice"] or "")
@@ -24,7 +24,7 @@ def test_failed_log() -> None:
 
 
 def test_good_log() -> None:
-    answer = diagnose_log((LOGS / "good.log").read_text(), "vllm", None)
+    answer = diagnose_log((LOGS / "good.log").read_bytes(), "vllm", None)
     assert answer == {"stage": "ready", "class": None, "line": None, "advice": None, "summary": None}
 
 
@@ -37,7 +37,7 @@ def test_good_log() -> None:
     ],
 )
 def test_start_that_was_ended_from_outside_is_told_by_the_log_alone(log: str, line: str, summary: str) -> None:
-    answer = diagnose_log((LOGS / log).read_text(), "vllm", None)
+    answer = diagnose_log((LOGS / log).read_bytes(), "vllm", None)
     assert answer["class"] == "crash"
     assert line in (answer["line"] or "")
     assert summary in (answer["summary"] or "")
@@ -47,28 +47,28 @@ def test_start_that_was_ended_from_outside_is_told_by_the_log_alone(log: str, li
 def test_log_of_a_server_that_got_ready_is_cut_off_anywhere_without_harm(log: str) -> None:
     lines = (LOGS / log).read_text().splitlines()
     ready = next(at for at, line in enumerate(lines) if "Application startup complete" in line)
-    assert diagnose_log("\n".join(lines[: ready + 1]), "vllm", None)["class"] is None
-    before = diagnose_log("\n".join(lines[:ready]), "vllm", None)
+    assert diagnose_log("\n".join(lines[: ready + 1]).encode(), "vllm", None)["class"] is None
+    before = diagnose_log("\n".join(lines[:ready]).encode(), "vllm", None)
     assert before["class"] == "crash" and "--exit-code" in (before["advice"] or "")
 
 
 def test_text_that_is_no_log_of_a_server_stays_undecided() -> None:
-    assert diagnose_log("hello\nworld\n", "vllm", None)["class"] is None
+    assert diagnose_log(b"hello\nworld\n", "vllm", None)["class"] is None
 
 
 def test_hostile_log() -> None:
     text = "x\udcff\x1b]0;t\x07\nValueError: \x1b[31mNo available memory for the cache blocks [red]\x00" + "y" * 100_000
-    line = diagnose_log(text, "vllm", 1)["line"] or ""
+    line = diagnose_log(text.encode(errors="replace"), "vllm", 1)["line"] or ""
     assert line.startswith("ValueError: No available memory for the cache blocks [red]y")
     assert len(line) <= diagnosis.LINE_CHARS
     assert line.isprintable()
 
 
 def test_empty_log_and_unknown_engine() -> None:
-    assert diagnose_log("", "vllm", None)["class"] is None
-    assert diagnose_log("", "vllm", 1)["class"] == "crash"
+    assert diagnose_log(b"", "vllm", None)["class"] is None
+    assert diagnose_log(b"", "vllm", 1)["class"] == "crash"
     with pytest.raises(UsageError):
-        diagnose_log("", "nope", None)
+        diagnose_log(b"", "nope", None)
 
 
 def test_kill_for_want_of_memory_is_told_from_other_kills() -> None:
