@@ -34,9 +34,9 @@ _WORDS_AT_THE_END = frozenset({"pass", "pwd", "pat"})
 _NO_SECRETS = frozenset({"pat", "pwd", "tiktoken"})
 # Tokens that are counted, or of a vocabulary: max-num-batched-tokens, prefill_per_token_s, eos_token.
 _OF_TEXT = frozenset({
-    "audio", "batched", "bos", "budget", "cached", "cls", "completion", "count", "decode", "eos", "generated", "ids",
-    "image", "input", "mask", "max", "min", "num", "output", "pad", "per", "prefill", "prompt", "sep", "special",
-    "stop", "threshold", "total", "unk", "video",
+    "audio", "batched", "bos", "budget", "cached", "cls", "completion", "count", "database", "decode", "eos",
+    "generated", "ids", "image", "input", "mask", "max", "min", "num", "output", "pad", "per", "prefill", "prompt",
+    "sep", "special", "stop", "threshold", "total", "unk", "video",
 })
 # fmt: on
 # A number of such a name is a count, a place, a level: but a password may be a number.

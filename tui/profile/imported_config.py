@@ -6,6 +6,7 @@ with several words, a table a flag whose value is JSON.
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,31 @@ _OWN_KEYS = {"model": "model", "model-tag": "model", "host": "host", "port": "po
 _ONLY_ON = frozenset({"aggregate-engine-logging", "data-parallel-multi-port-external-lb", "grpc", "headless"})
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe types only, and no aliases: a few lines of them can stand for gigabytes."""
+# With all its aliases written out. A few lines of them can stand for gigabytes.
+MAX_NODES = 20_000
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.get_mark()
-            raise yaml.MarkedYAMLError(problem="aliases are not read", problem_mark=mark)
-        return super().compose_node(parent, index)
+
+class _Loader(yaml.SafeLoader):
+    """Safe types only, and aliases that stand for little."""
+
+    def get_single_data(self) -> Any:
+        node = self.get_single_node()
+        if node is None:
+            return None
+        if _nodes_in(node, {}) > MAX_NODES:
+            raise yaml.MarkedYAMLError(problem="aliases that stand for too much", problem_mark=node.start_mark)
+        return self.construct_document(node)
+
+
+def _nodes_in(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many nodes one stands for; more than allowed for one that holds itself."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MAX_NODES + 1  # until it is known: whoever asks meanwhile is within it
+    inner = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+    count = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_nodes_in(each, known) for each in inner))
+    known[id(node)] = count
+    return count
 
 
 def import_config(path: Path, name: str | None = None) -> Path:
@@ -61,6 +79,8 @@ def profile_of_config(path: Path, name: str) -> str:
             problems.append(f"found the key {safe_line(str(key), limit=40)}, expected the name of a flag")
             continue
         flag = key.replace("_", "-")
+        if isinstance(value, datetime.date):  # a revision, say: vLLM gets the text as it stands
+            value = str(value)
         if value is None:
             continue
         if flag in _OWN_KEYS:
@@ -91,8 +111,9 @@ def _read(path: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: numbers and dates that cannot be
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
+        hint = "; a flag without a value is written NAME: true" if "could not find expected ':'" in str(error) else ""
         reason = safe_line(getattr(error, "problem", None) or type(error).__name__, limit=120)
-        raise _refusal(path, [f"{where}found a syntax error ({reason}), expected YAML"]) from None
+        raise _refusal(path, [f"{where}found a syntax error ({reason}), expected YAML{hint}"]) from None
     if not isinstance(config, dict) or not config:
         raise _refusal(path, ["found no keys, expected a config file of vLLM, as `model: NAME`"])
     return config

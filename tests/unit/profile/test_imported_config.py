@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ compilation-config:
 """
 
 
+NAMES = "abcdefghi"
+LAUGHS = "a: &a [x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in pairwise(NAMES)
+)
+MERGED_LAUGHS = "a: &a {x: 1}\n" + "".join(
+    f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 10)}]}}\n" for before, name in pairwise(NAMES)
+)
+
+
 def refused(tmp_path: Path, content: str | bytes) -> list[str]:
     path = tmp_path / "c.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -53,6 +63,29 @@ def test_the_imported_profile_launches_what_the_file_describes(tmp_path: Path) -
         *("--compilation-config", '{"pass_config": {"fuse_allreduce_rms": true}}'),
         *("--disable-uvicorn-access-log", "--served-model-name", "a", "b"),
     )
+
+
+def args_of(tmp_path: Path, text: str) -> dict[str, object]:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    server = parse_profile(profile_of_config(path, "c"), "c.toml").server
+    assert server is not None
+    return dict(server.args)
+
+
+def test_anchors_and_merges_are_read(tmp_path: Path) -> None:
+    text = "model: m\ncommon: &c {dtype: half, max-num-seqs: 8}\n<<: *c\nmax-num-seqs: 9\na: &a x\nb: *a\n"
+    found = args_of(tmp_path, text)
+    assert (found["dtype"], found["max-num-seqs"], found["a"], found["b"]) == ("half", 9, "x", "x")
+
+
+def test_a_date_is_the_text_that_it_is_written_as(tmp_path: Path) -> None:
+    assert args_of(tmp_path, "model: m\nrevision: 2026-05-01\n") == {"revision": "2026-05-01"}
+
+
+def test_a_database_of_tokens_is_no_secret(tmp_path: Path) -> None:
+    found = args_of(tmp_path, "model: m\nkv-transfer-config: {extra: {token_database: segment, cpu_bytes: 5}}\n")
+    assert found == {"kv-transfer-config": '{"extra": {"token_database": "segment", "cpu_bytes": 5}}'}
 
 
 def test_it_is_written_once_into_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +109,17 @@ def test_it_is_written_once_into_the_users_folder(tmp_path: Path, monkeypatch: p
         ("port: 1", "model: found nothing, expected the model's name or folder"),
         ("model: [a", "line 1: found a syntax error (expected ',' or ']', but got '<stream end>'), expected YAML"),
         ("model: !!python/object/apply:os.system [true]", "line 1: found a syntax error (could not determine a"),
-        ("a: &a [x]\nb: [*a, *a]\nmodel: m", "line 2: found a syntax error (aliases are not read), expected YAML"),
+        ("model: m\na: &a [*a]", "line 1: found a syntax error (aliases that stand for too much), expected YAML"),
+        (LAUGHS + "model: *i", "line 1: found a syntax error (aliases that stand for too much), expected YAML"),
+        (MERGED_LAUGHS + "model: m", "line 1: found a syntax error (aliases that stand for too much), expected YAML"),
+        (
+            "model: m\nenable-auto-tool-choice\nport: 1",
+            "line 3: found a syntax error (could not find expected ':'), expected YAML; a flag without a value",
+        ),
+        ("model: m\napi-key: EMPTY", "server.args.api-key: found a key for requests, expected it in the environment"),
+        ("model: m\napi_key: [EMPTY]", "server.extra_args[0]: found a key for requests"),
         ("model: " + "[" * 5000, "found values nested too deep, expected a config file of vLLM"),
         ("model: m\n3: 4", "found the key 3, expected the name of a flag"),
-        ("model: m\nx: 2026-01-01", "server.args.x: found a date, expected a text, a number, true or false"),
         ("model: m\nx: .inf", "server.args.x: found inf, expected"),
         ("model: m\nx: {y: 2026-01-01}", "x: found a value that is not JSON, expected texts and numbers"),
         ("model: m\nport: http", 'server.port: found "http", expected a whole number'),
