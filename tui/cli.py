@@ -14,6 +14,7 @@ import click
 from tui import __version__
 from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
 from tui.core.known_secrets import learn_environment
+from tui.core.printing import complain, narrate, tell
 from tui.core.safe_text import safe_line
 
 if TYPE_CHECKING:
@@ -48,13 +49,12 @@ def main() -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _tell_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except VrampError as error:
-        for line in str(error).splitlines():
-            click.echo(f"vramp: {line}", err=True)
+        complain(error)
         return int(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has seen enough
@@ -62,11 +62,20 @@ def main() -> int:
     except Exception as error:
         if os.environ.get("VRAMP_TRACEBACK"):
             raise
-        click.echo(f"vramp: {safe_line(in_a_sentence(error), limit=500)}", err=True)
+        complain(safe_line(in_a_sentence(error), limit=500))
         if not isinstance(error, OSError):
-            click.echo("vramp: VRAMP_TRACEBACK=1 shows where", err=True)
+            complain("VRAMP_TRACEBACK=1 shows where")
         return ExitCode.UNEXPECTED
     return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+def _tell_usage(error: click.ClickException) -> None:
+    """Print what click has to say of the arguments, which it quotes as they are."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        narrate(context.get_usage())
+        narrate(f"Try '{context.command_path} --help' for help.")
+    complain(error.format_message())
 
 
 @click.group(context_settings=CONTEXT, invoke_without_command=True)
@@ -238,7 +247,7 @@ def list_sessions(as_json: bool = False) -> None:
     """List the sessions, latest first."""
     from tui.session import shelf
 
-    click.echo(shelf.as_json() if as_json else shelf.as_table())
+    tell(shelf.as_json() if as_json else shelf.as_table())
 
 
 @sessions.command(name="show")
@@ -250,7 +259,7 @@ def show_session(session: str) -> None:
     from tui.session.reader import SessionReader
 
     with SessionReader(shelf.find(session)) as reader:
-        click.echo(grid_table(reader.meta, reader.cells_of_sweep()))
+        tell(grid_table(reader.meta, reader.cells_of_sweep()))
 
 
 @sessions.command(name="rm")
@@ -260,7 +269,7 @@ def remove_sessions(session_ids: tuple[str, ...]) -> None:
     from tui.session import shelf
 
     for session in session_ids:
-        click.echo(f"removed {shelf.remove(shelf.find(session))}", err=True)
+        narrate(f"removed {shelf.remove(shelf.find(session))}")
 
 
 @cli.command()
@@ -275,7 +284,7 @@ def export(session: str, form: tuple[str, ...], out_dir: Path | None) -> None:
     path = shelf.find(session)
     folder = out_dir or Path(path.stem)
     for written in export_session(path, folder, formats=form or ("toml", "csv")):
-        click.echo(written)
+        tell(safe_line(str(written)))
 
 
 @cli.group(invoke_without_command=True)
@@ -297,7 +306,7 @@ def list_profiles(as_json: bool = False) -> None:
     from tui.profile.catalogue import entries, summary_row
 
     rows = [summary_row(entry) for entry in entries()]
-    click.echo(json.dumps(rows) if as_json else tabulate(rows, headers="keys", disable_numparse=True))
+    tell(json.dumps(rows) if as_json else tabulate(rows, headers="keys", disable_numparse=True))
 
 
 @profiles.command(name="show")
@@ -308,12 +317,12 @@ def show_profile(name: str) -> None:
     from tui.profile.catalogue import profile_text
 
     entry = _entry(name)
-    click.echo(profile_text(entry))
+    tell(profile_text(entry))
     assert entry.profile is not None
     answer = preflight(entry.profile, profile_path=entry.path)
-    click.echo(f"{answer.state}: {answer.command_line}", err=True)
+    narrate(f"{answer.state}: {answer.command_line}")
     for missing in answer.missing:
-        click.echo(f"missing: {missing}", err=True)
+        narrate(f"missing: {missing}")
 
 
 @profiles.command(name="check")
@@ -329,7 +338,7 @@ def check_profiles(files: tuple[str, ...]) -> int:
         except UsageError as error:  # no such profile: the others are looked at all the same
             problems = [str(error)]
         wrong += bool(problems)
-        click.echo("\n".join(problems) if problems else f"{name}: fine")
+        tell("\n".join(problems) if problems else f"{name}: fine")
     return ExitCode.USAGE if wrong else ExitCode.OK
 
 
@@ -339,7 +348,7 @@ def new_profile(name: str) -> None:
     """Write a profile to start from into your own folder."""
     from tui.profile.catalogue import new_profile as write_new
 
-    click.echo(write_new(name))
+    tell(safe_line(str(write_new(name))))
 
 
 @profiles.command(name="import")
@@ -349,7 +358,7 @@ def import_profile(config: Path, name: str | None) -> None:
     """Make a profile of a FILE as `vllm serve --config` reads it (YAML)."""
     from tui.profile.imported_config import import_config
 
-    click.echo(import_config(config, name))
+    tell(safe_line(str(import_config(config, name))))
 
 
 @cli.command()
@@ -380,7 +389,7 @@ def diagnose(logfile: Path, engine: str, exit_code: int | None, as_json: bool) -
     from tui.server.diagnosis import diagnose_log
 
     answer = diagnose_log(logfile.read_bytes(), engine, exit_code)
-    click.echo(json.dumps(answer) if as_json else "\n".join(f"{key}: {value or '–'}" for key, value in answer.items()))
+    tell(json.dumps(answer) if as_json else "\n".join(f"{key}: {value or '–'}" for key, value in answer.items()))
 
 
 @cli.command()
@@ -410,7 +419,7 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
+    tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
 if __name__ == "__main__":

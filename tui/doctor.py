@@ -18,13 +18,13 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import click
 import msgspec
 from tabulate import tabulate
 
 from tui import __version__
 from tui.core.errors import ExitCode, VrampError
 from tui.core.paths import sessions_dir, socket_of
+from tui.core.printing import complain, tell
 from tui.core.safe_text import safe_line
 from tui.gpu.nvml import NvmlBackend, describe
 from tui.gpu.sampler import GpuSampler
@@ -72,12 +72,12 @@ def print_report(*, as_json: bool = False) -> ExitCode:
     found = checks()
     if as_json:
         report = {"version": __version__, "fine": not any(c.state == "wrong" for c in found), "checks": found}
-        click.echo(msgspec.json.encode(report).decode())
+        tell(msgspec.json.encode(report).decode())
         return ExitCode.OK
     for check in found:
-        click.echo(f"{check.state:8}  {check.name:16}  {check.found}")
+        tell(f"{check.state:8}  {check.name:16}  {check.found}")
         if check.advice:
-            click.echo(f"{'':8}  {'':16}  {check.advice}")
+            tell(f"{'':8}  {'':16}  {check.advice}")
     return ExitCode.OK
 
 
@@ -97,11 +97,11 @@ def print_gpus(*, as_json: bool = False, once: bool = False) -> ExitCode:
             readings, cost_s = rounds.get(timeout=GPU_TIMEOUT_S)
             if as_json:
                 answer = {"gpus": readings, "sample_s": cost_s, "driver_version": inventory.driver_version}
-                click.echo(msgspec.json.encode(answer | {"problem": sampler.unavailable}).decode())
+                tell(msgspec.json.encode(answer | {"problem": sampler.unavailable}).decode())
             else:
-                click.echo(gpu_table(readings, cost_s))
+                tell(gpu_table(readings, cost_s))
             if sampler.unavailable:
-                click.echo(f"vramp: {sampler.unavailable}", err=True)
+                complain(sampler.unavailable)
             if as_json or once:
                 return ExitCode.OK
     except queue.Empty:
@@ -113,8 +113,8 @@ def print_gpus(*, as_json: bool = False, once: bool = False) -> ExitCode:
 def _print_no_gpus(problem: str, *, as_json: bool) -> ExitCode:
     if as_json:
         answer: dict[str, object] = {"gpus": [], "sample_s": None, "driver_version": "", "problem": problem}
-        click.echo(msgspec.json.encode(answer).decode())
-    click.echo(f"vramp: {problem}", err=True)
+        tell(msgspec.json.encode(answer).decode())
+    complain(problem)
     return ExitCode.SERVER_UNAVAILABLE
 
 

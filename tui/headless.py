@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import click
 import msgspec
 
 from tui import __version__
 from tui.core.durations import rough_duration
 from tui.core.errors import BenchLost, ExitCode, LaunchError, SessionError
-from tui.core.safe_text import safe_line
+from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
 from tui.link.protocol import BenchSpec, Export, Results, StopBench
@@ -157,13 +155,13 @@ def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
     session_file = Path(spec.session_file)
     results = ending.results or _results_without_bench(session_file, ending.snapshot)
     if output.as_json:
-        click.echo(msgspec.json.encode(_as_json(spec, results)).decode())
+        tell(msgspec.json.encode(_as_json(spec, results)).decode())
     else:
-        click.echo(grid_table(results.meta, results.cells))
+        tell(grid_table(results.meta, results.cells))
     if output.out_dir is not None and not ending.exported:
         export_session(session_file, output.out_dir)
     if not output.quiet:
-        click.echo(f"session {spec.session_id}: {ending.unkept or session_file}", err=True)
+        narrate(f"session {spec.session_id}: {ending.unkept or session_file}")
     return _exit_code(ending, output, results.cells)
 
 
@@ -204,19 +202,19 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult]) -> Exit
     if ending.interrupted:
         return ExitCode.INTERRUPTED
     if ending.failure:
-        click.echo(f"vramp: {ending.failure}", err=True)
+        complain(ending.failure)
         return LaunchError.exit_code
     if ending.error:
-        click.echo(f"vramp: {safe_line(ending.error)}", err=True)
+        complain(ending.error)
         return ExitCode.UNEXPECTED
     if ending.unkept and output.unkept == "stop":
-        click.echo(f"vramp: {safe_line(ending.unkept)}", err=True)
+        complain(ending.unkept)
         return ExitCode.UNEXPECTED
     if ending.lost:
-        click.echo(f"vramp: {safe_line(ending.lost)}; what was measured is in the session", err=True)
+        complain(f"{ending.lost}; what was measured is in the session")
         return ExitCode.UNEXPECTED
     if any(cell.outcome is Outcome.CLIENT_LIMIT for cell in cells):
-        click.echo("vramp: this machine's client was the limit in some cells; they say nothing of the server", err=True)
+        complain("this machine's client was the limit in some cells; they say nothing of the server")
         return ExitCode.CLIENT_LIMIT
     return ExitCode.OK
 
@@ -227,9 +225,8 @@ class _Narration:
     def __init__(self, spec: BenchSpec, *, quiet: bool) -> None:
         self._quiet = quiet
         self._name = spec.session_id
-        self._on_terminal = sys.stderr.isatty()
+        self._bar = ProgressLine(silent=quiet)
         self._told = 0
-        self._shown_width = 0
         self._phase: Phase | None = None
         self._heard_ns = 0
 
@@ -244,8 +241,8 @@ class _Narration:
         if snapshot.server.phase is not self._phase:
             self._phase = snapshot.server.phase
             self.say(f"{snapshot.profile_name}: server {self._phase}" + (" SIMULATED" if snapshot.simulated else ""))
-        if self._on_terminal:
-            self._draw(_progress_line(snapshot))
+        if self._bar.is_drawn:
+            self._bar.draw(_progress_line(snapshot))
         elif snapshot.sweep.cells_done > self._told:
             self._told = snapshot.sweep.cells_done
             self.say(_progress_line(snapshot))
@@ -253,18 +250,12 @@ class _Narration:
     def say(self, text: str, *, always: bool = False) -> None:
         """Print a line above the bar."""
         if always or not self._quiet:
-            self._draw("")
-            click.echo(safe_line(text), err=True)
+            self._bar.draw("")
+            narrate(text)
 
     def close(self) -> None:
         """Take the bar away."""
-        self._draw("")
-
-    def _draw(self, line: str) -> None:
-        if self._quiet or not self._on_terminal or (not line and not self._shown_width):
-            return
-        click.echo("\r" + line.ljust(self._shown_width) + ("" if line else "\r"), err=True, nl=False)
-        self._shown_width = len(line)
+        self._bar.draw("")
 
 
 def _progress_line(snapshot: Snapshot) -> str:

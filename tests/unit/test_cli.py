@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -44,3 +45,47 @@ def test_a_running_session_is_attached_to_and_not_resumed(
         bench.listen()
         assert vramp(monkeypatch, "run", "--resume", session_id) == 2
     assert f"vramp attach {session_id}" in capsys.readouterr().err
+
+
+OSC_52 = "\x1b]52;c;cm0gLXJm\x07"
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("profiles", "show", "evil"),
+        ("profiles", "check", "evil", f"no{OSC_52}such"),
+        ("profiles", "list"),
+        ("profiles", "show", f"{OSC_52}x"),
+        ("sessions",),
+        ("sessions", "show", f"{OSC_52}x"),
+        ("sessions", "rm", f"2026{OSC_52}"),
+        ("export", f"2026{OSC_52}", "--out", f"{{tmp}}/out{OSC_52}"),
+        ("export", f"2026{OSC_52}", "--format", f"{OSC_52}"),
+        ("run", "demo", "--users", f"{OSC_52}"),
+        ("run", "demo", f"--{OSC_52}"),
+        ("attach", f"{OSC_52}"),
+        (f"{OSC_52}",),
+        ("diagnose", f"{OSC_52}"),
+    ],
+)
+def test_nothing_on_the_command_line_reaches_the_terminal_raw(
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "config" / "vramp" / "profiles"
+    folder.mkdir(parents=True)
+    (folder / "evil.toml").write_text(
+        'name = "evil"\nengine = "vllm"\n[server]\nmodel = "m"\n'
+        'executable = ["vllm\\u001b]52;c;cm0gLXJm\\u0007", "serve"]\n'
+    )
+    session = sessions_dir() / f"2026{OSC_52}.vramp"
+    made.session(session)
+    (tmp_path / f"out{OSC_52}").mkdir()
+    monkeypatch.chdir(tmp_path)
+    vramp(monkeypatch, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
+    said = "".join(capsys.readouterr())
+    assert said.strip() and not CONTROL.search(said)
