@@ -16,12 +16,12 @@ import msgspec
 from tui import __version__
 from tui.core.durations import rough_duration
 from tui.core.errors import BenchLost, ExitCode, LaunchError, SessionError
+from tui.core.outcome import Outcome
 from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
 from tui.link.protocol import BenchSpec, Export, Results, StopBench
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from tui.core.errors import UsageError, VrampError
 from tui.core.secrets import hide_in_document, hide_in_words
-from tui.engines.catalogue import engine_for
+from tui.engines.catalogue import launch_for
+from tui.engines.engine import Launch
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
 
-_PARALLEL_ARGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
 SIMULATED = "simulated"
 FREE_PORT = "FREE_PORT"
 """Stands in a shown command for the port that the launch picks."""
@@ -108,7 +108,8 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
         return _of_attached(profile.attach, estimate_s, estimate_by)
     assert profile.server is not None
     try:
-        plan = engine_for(profile.engine).launch_plan(profile, profile.server.port, profile_path)
+        launch = launch_for(profile.engine)
+        plan = launch.plan(profile, profile.server.port, profile_path)
     except UsageError as error:
         lacking = Need(f"an adapter for {profile.engine}", False, str(error))
         return Preflight("no adapter", (lacking,), estimate_s=estimate_s, estimate_by=estimate_by)
@@ -116,7 +117,7 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
     if profile.simulated:
         state, needs = SIMULATED, (Need("a simulated server", True, "part of this program"),)
     else:
-        state, needs = _of_launched(profile.server, machine)
+        state, needs = _of_launched(launch, profile.server, machine)
     env = hide_in_document({**plan.env, **profile.server.env})
     return Preflight(
         state=state,
@@ -138,8 +139,8 @@ def _of_attached(attach: AttachTable, estimate_s: float | None, estimate_by: str
     return Preflight("attach" if ready else "no API key", tuple(needs), estimate_s=estimate_s, estimate_by=estimate_by)
 
 
-def _of_launched(server: ServerTable, machine: Machine) -> tuple[str, tuple[Need, ...]]:
-    executable, wanted = server.executable[0], gpus_needed(server)
+def _of_launched(launch: Launch, server: ServerTable, machine: Machine) -> tuple[str, tuple[Need, ...]]:
+    executable, wanted = server.executable[0], launch.gpus_needed(server)
     found = shutil.which(executable, path=machine.path)
     gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words)
     program = Need(executable, found is not None, found or "not on the PATH; server.executable takes a full path, too")
@@ -149,19 +150,6 @@ def _of_launched(server: ServerTable, machine: Machine) -> tuple[str, tuple[Need
     if not program.met:
         state = f"{Path(executable).name} not found"
     return state, (gpus, program)
-
-
-def gpus_needed(server: ServerTable) -> int:
-    """Return how many GPUs a server takes: by its list, or by its degrees of parallelism; at least 1, unless its
-    arguments or its environment say that it runs on the CPU."""
-    if str(server.args.get("device", "")) == "cpu" or any(name.startswith("VLLM_CPU_") for name in server.env):
-        return 0
-    degrees = 1
-    for name in _PARALLEL_ARGS:
-        value = server.args.get(name, server.args.get(name.replace("-", "_"), 1))
-        if isinstance(value, int) and not isinstance(value, bool):
-            degrees *= max(1, value)
-    return max(degrees, max(server.gpus, default=-1) + 1)
 
 
 def estimate(profile: Profile) -> tuple[float | None, str]:

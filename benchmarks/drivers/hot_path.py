@@ -14,6 +14,7 @@ import time
 
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
+from tui.engines.parts import openai_stream
 from tui.load.connection import Address, TcpConnection
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.load.requester import Requester
@@ -34,7 +35,7 @@ SHAPE = RequestShape(
     body_head=b'{"max_tokens":100,"prompt":',
     body_tail=b"}",
     prompt_kind=TOKEN_IDS,
-    dialect="openai",
+    dialect=openai_stream.NAME,
     prompt_tokens=16,
     prompt_tokens_overhead=0,
     output_tokens=TOKENS,

@@ -14,11 +14,12 @@ from tests.e2e.conftest import World
 from tests.e2e.simulated import SimulatedServer, simulated
 from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
+from tui.engines.base import Wish
 from tui.engines.simulated import SimulatedEngine
 from tui.load.pool import LoadPool
 from tui.load.prompts import pack_token_ids
 from tui.load.wire import LoadTarget, PromptSource
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 from tui.profile.catalogue import shipped_profiles_dir
 from tui.profile.loader import load_profile
@@ -45,11 +46,7 @@ async def burst_over_http(server: SimulatedServer, profile: Profile, users: int,
         on_event=lambda _: None,
     )
     shape = SimulatedEngine().request_shape(
-        model=profile.server.model,
-        endpoint=Endpoint.COMPLETIONS,
-        prompt_tokens=prompt,
-        output_tokens=profile.load.output_tokens,
-        prompt_tokens_overhead=0,
+        Wish(profile.server.model, Endpoint.COMPLETIONS, prompt, profile.load.output_tokens)
     )
     await pool.start()
     try:

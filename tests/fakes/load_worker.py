@@ -9,6 +9,8 @@ from typing import cast
 
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
+from tui.engines.parts import openai_stream
+from tui.engines.parts.auth import Auth
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.load.wire import (
     Begin,
@@ -23,6 +25,7 @@ from tui.load.wire import (
 from tui.load.worker import Worker
 from tui.metrics.record import RequestRecord
 
+NO_AUTH = Auth()
 IDS = PromptSource(TOKEN_IDS, pack_token_ids(range(200, 1000)))
 
 
@@ -33,10 +36,11 @@ def shape(output_tokens: int = 3, prompt_tokens: int = 7) -> RequestShape:
         body_head=b'{"max_tokens":%d,"prompt":' % output_tokens,
         body_tail=b"}",
         prompt_kind=TOKEN_IDS,
-        dialect="openai",
+        dialect=openai_stream.NAME,
         prompt_tokens=prompt_tokens,
         prompt_tokens_overhead=0,
         output_tokens=output_tokens,
+        exact=True,
     )
 
 
@@ -90,12 +94,12 @@ async def in_process_worker(
     *,
     request_timeout_s: float = 20.0,
     verify: bool = True,
-    api_key_env: str | None = None,
+    auth: Auth = NO_AUTH,
     of: RequestShape | None = None,
 ) -> AsyncIterator[InProcessWorker]:
     """Run a worker within the block, configured."""
     fake = InProcessWorker()
-    target = LoadTarget(address_of(base_url), api_key_env, verify, request_timeout_s)
+    target = LoadTarget(address_of(base_url), auth, verify, request_timeout_s)
     worker = fake.worker = Worker(asyncio.get_running_loop(), cast("asyncio.StreamWriter", fake), Begin(target, 1))
     try:
         await worker.start()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     LatencyPoint,

@@ -21,7 +21,7 @@ from tests.fakes.snapshot_parts import (
     wave,
 )
 from tui.core.clock import NS_PER_S
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     FailureReport,

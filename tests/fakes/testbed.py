@@ -11,10 +11,10 @@ import msgspec
 from tui.bench.clock import SessionClock
 from tui.bench.grid import Cell
 from tui.core.errors import LaunchError
+from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
@@ -117,7 +117,7 @@ class FakeTestbed:
         self._launches_fail_from = launches_fail_from
         self.profile = Profile(
             name="fake",
-            engine="vllm",  # type: ignore[arg-type]
+            engine="vllm",
             server=ServerTable(model="m"),
             load=LoadTable(output_tokens=3, warm_up_s=0.01, duration_s=0.02, **load),
         )

@@ -22,8 +22,8 @@ import tomli_w
 from tests.e2e.conftest import World
 from tests.real.conftest import ARGS, EXECUTABLE, MODEL, OFFLINE, START_TIMEOUT_S, running, titled
 from tui.core.errors import BenchLost, ExitCode
+from tui.core.outcome import Outcome
 from tui.link.client import BenchLink
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.server.readiness import free_port
 from tui.server.tree import descendants

@@ -8,7 +8,7 @@ import os
 from tests.e2e.conftest import World
 from tests.real.conftest import EXECUTABLE, MODEL, OFFLINE, START_TIMEOUT_S
 from tui.core.errors import ExitCode
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.session import replay
 from tui.session.reader import SessionReader
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 
 from tests.real.conftest import Watched, running, titled, vllm_profile
-from tui.engines.base import Stage
+from tui.engines.base import Wish
 from tui.engines.catalogue import engine_for
+from tui.engines.vllm.log import Stage
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Endpoint, Profile
 
@@ -125,9 +126,7 @@ async def _until_running(one: Watched) -> None:
 
 async def _ask(base_url: str, endpoint: Endpoint, prompt: list[int] | str, *, output_tokens: int) -> dict[str, int]:
     """Ask as the load does; return the usage of the answer."""
-    shape = engine_for("vllm").request_shape(
-        model="tiny", endpoint=endpoint, prompt_tokens=1, output_tokens=output_tokens, prompt_tokens_overhead=0
-    )
+    shape = engine_for("vllm").request_shape(Wish("tiny", endpoint, 1, output_tokens))
     body = shape.body_head + json.dumps(prompt).encode() + shape.body_tail
     usage: dict[str, int] = {}
     async with (

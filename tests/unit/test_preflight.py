@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tui import preflight as module
+from tui.engines.catalogue import launch_for
 from tui.gpu.backend import GpuDescription, GpuInventory
-from tui.preflight import FREE_PORT, Machine, estimate, gpus_needed, preflight
+from tui.preflight import FREE_PORT, Machine, estimate, preflight
 from tui.profile.loader import parse_profile
 from tui.profile.schema import Profile, ServerTable
 
@@ -95,7 +96,7 @@ def test_an_attached_server_is_ready_unless_its_key_is_missing(monkeypatch: pyte
     ],
 )
 def test_gpus_needed(server: ServerTable, gpus: int) -> None:
-    assert gpus_needed(server) == gpus
+    assert launch_for("vllm").gpus_needed(server) == gpus
 
 
 def test_steady_cells_take_their_warm_up_and_duration() -> None:

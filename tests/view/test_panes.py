@@ -13,7 +13,7 @@ from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.view import wire_app
 from tests.view.live_app import LiveApp
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import Figures, LatencyPoint, LoadStatus, RequestRow, ServerStatus, Snapshot, SweepStatus
 from tui.view.panes.catalogue import PANES

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 
 Cell = tuple[int, int]
 

@@ -15,9 +15,9 @@ from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import devices
 from tui.metrics.snapshot import FailureReport
 from tui.metrics.summary import CellSummary

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tui.core.outcome import Outcome
 from tui.engines.base import FailureClass
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import FailureReport
 
 _OUTCOME_OF = {

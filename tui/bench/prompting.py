@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from tui.engines.base import Engine
+from tui.engines.base import Wish
+from tui.engines.engine import Engine
 from tui.load import prompts
 from tui.load.wire import PromptSource
 from tui.profile.schema import Endpoint
@@ -26,9 +27,7 @@ class Prompts:
 
 async def learn_prompts(supervisor: Supervisor, engine: Engine, endpoint: Endpoint) -> Prompts:
     """Return what gives prompts of exact sizes with this server; what stays inexact is said in `warnings`."""
-    shape = engine.request_shape(
-        model=supervisor.model, endpoint=endpoint, prompt_tokens=1, output_tokens=1, prompt_tokens_overhead=0
-    )
+    shape = engine.request_shape(Wish(supervisor.model, endpoint, prompt_tokens=1, output_tokens=1))
     if shape.prompt_kind == prompts.TOKEN_IDS:
         return await _token_ids(supervisor)
     return await _words(supervisor, endpoint)

@@ -15,9 +15,9 @@ from tui.bench.measure import measure_burst, measure_standing, too_long
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
+from tui.core.outcome import Outcome
 from tui.core.tasks import background, reason_of
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
 

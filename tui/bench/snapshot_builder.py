@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tui.bench.grid import Grid
+from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.of_record import latency_point, request_row
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import (

@@ -24,7 +24,7 @@ from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background
-from tui.engines.base import ServerMetrics
+from tui.engines.base import ServerMetrics, Wish
 from tui.engines.catalogue import engine_for
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
@@ -181,7 +181,7 @@ class Testbed:
         assert self.supervisor.address is not None
         target = LoadTarget(
             address=self.supervisor.address,
-            api_key_env=self.supervisor.api_key_env,
+            auth=self.supervisor.auth,
             verify=attach.verify if attach else False,  # the certificate of a server of ours is the profile's own
             request_timeout_s=self.profile.load.request_timeout_s / self.clock.time_scale,
         )
@@ -229,11 +229,7 @@ class Testbed:
         load = self.profile.load
         overhead = self.prompts.overhead_tokens
         shape = self.engine.request_shape(
-            model=self.supervisor.model,
-            endpoint=load.endpoint,
-            prompt_tokens=prompt_tokens,
-            output_tokens=load.output_tokens,
-            prompt_tokens_overhead=overhead,
+            Wish(self.supervisor.model, load.endpoint, prompt_tokens, load.output_tokens, overhead)
         )
         self.snapshot_builder.begin_tag(self._tag)
         await self.pool.configure(shape, self.prompts.source, self._tag)

@@ -1,37 +1,19 @@
-"""What vramp must know of a serving system, as one protocol. Pure values and functions.
-
-The load workers import the stream side (`streams`), never the profile side, so that they start fast and stay
-small; hence profiles are imported for the type checker only.
-"""
+"""The values by which serving systems are described: what they log, how they fail, what is asked of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tui.profile.schema import Endpoint
 
-    from tui.profile.schema import Endpoint, Profile
-
-
-class Stage(StrEnum):
-    """The stages of a server's start, in their order; not every server passes all of them."""
-
-    PROCESS_UP = "process up"
-    CONFIG = "config"
-    LOADING_WEIGHTS = "loading weights"
-    MEMORY_PROFILING = "memory profiling"
-    KV_CACHE = "KV cache"
-    COMPILE = "compile and CUDA graphs"
-    READY = "ready"
-
-
-STAGES: tuple[Stage, ...] = tuple(Stage)
+PROCESS_UP = "process up"
+READY = "ready"
 
 
 class FailureClass(StrEnum):
@@ -72,7 +54,8 @@ class Diagnosis:
 class LogFact:
     """What one log line tells; None or empty where it tells nothing."""
 
-    stage: Stage | None = None
+    stage: str | None = None
+    """One of the engine's own, `Launch.stages`."""
     progress: float | None = None
     """Of the stage, 0 to 1."""
     kv_cache_tokens: int | None = None
@@ -131,45 +114,31 @@ class RequestShape(msgspec.Struct, frozen=True):
     path: str
     """With its leading slash, e.g. "/v1/completions"."""
     headers: list[tuple[str, str]]
-    """Without Host, Content-Length and Authorization, which the connection adds."""
+    """Without Host, Content-Length and what the engine's auth adds."""
     body_head: bytes
     body_tail: bytes
     prompt_kind: str
     """`token-ids`: a JSON list of ints; `text`: a JSON string."""
     dialect: str
-    """The name of the stream decoder (`streams.DECODERS`)."""
+    """Where the dialect of the answers is, "module:attribute"."""
     prompt_tokens: int
     """What one request shall cost the server in prompt tokens, by its own count."""
     prompt_tokens_overhead: int
     """How many of them the server adds by itself (chat template); the generated prompt has the rest."""
     output_tokens: int
+    exact: bool = False
+    """Whether the request makes the server give exactly `output_tokens`: then fewer are a fault of its own."""
 
 
-class Engine(Protocol):
-    """One serving system."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request shall be."""
 
-    name: str
-    health_path: str
-    """GET answers 200 when the server takes requests."""
-    metrics_path: str | None
-    """Prometheus text, or None."""
-
-    def launch_plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
-        """Return how to start the server of `profile` on `port`."""
-
-    def read_log_line(self, line: str) -> LogFact | None:
-        """Return what a line of the server's log tells, or None."""
-
-    def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
-        """Return why the server failed, judged by its log, or None for a log that shows no failure.
-
-        `started`: whether it had been ready before; `exit_code`: as by subprocess, negative = signal; None = unknown.
-        """
-
-    def request_shape(
-        self, *, model: str, endpoint: Endpoint, prompt_tokens: int, output_tokens: int, prompt_tokens_overhead: int
-    ) -> RequestShape:
-        """Return the request that asks `model` for exactly `output_tokens` tokens after `prompt_tokens`."""
-
-    def read_metrics(self, text: str) -> ServerMetrics:
-        """Return the server's own figures from its Prometheus text; what it lacks is None. Never raises."""
+    model: str
+    endpoint: Endpoint
+    prompt_tokens: int
+    output_tokens: int
+    prompt_tokens_overhead: int = 0
+    body: Mapping[str, object] = field(default_factory=dict)
+    """The profile's own changes of the body, [load.body]: a value adds or replaces, False drops, a table
+    `{as = "name"}` renames."""

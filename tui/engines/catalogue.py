@@ -1,25 +1,41 @@
-"""Which serving systems there are."""
+"""Which serving systems there are; each is imported when it is first asked for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from functools import cache
 
 from tui.core.errors import UsageError
-from tui.engines.base import Engine
-from tui.engines.openai import OpenAiEngine
-from tui.engines.simulated import SimulatedEngine
-from tui.engines.vllm import VllmEngine
-
-if TYPE_CHECKING:
-    from tui.profile.schema import EngineName
-
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VllmEngine(), SimulatedEngine(), OpenAiEngine())}
+from tui.core.safe_text import safe_line
+from tui.engines.engine import Engine, Launch
+from tui.profile.engine_names import installed_engines
 
 
-def engine_for(name: EngineName | str) -> Engine:
-    """Return the serving system of this name. Raises UsageError for one that vramp cannot drive."""
+@cache
+def engine_for(name: str) -> Engine:
+    """Return the serving system of this name. Raises UsageError for one that is not installed, or cannot be used."""
+    where = installed_engines().get(name)
+    if where is None:
+        raise UsageError(f'engine = "{safe_line(name, limit=40)}" is not installed; there are: {", ".join(names())}')
+    module, _, attribute = where.partition(":")
     try:
-        return ENGINES[str(name)]
-    except KeyError:
-        known = ", ".join(sorted(ENGINES))
-        raise UsageError(f'engine = "{name}" cannot be launched by this vramp; these can: {known}') from None
+        found: object = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever a module of somebody else raises
+        why = safe_line(f"{type(error).__name__}: {error}", limit=300)
+        raise UsageError(f'engine = "{name}" cannot be used, since {module} fails: {why}') from error
+    if not isinstance(found, Engine):
+        raise UsageError(f'engine = "{name}" cannot be used: {where} is no Engine')
+    return found
+
+
+def launch_for(name: str) -> Launch:
+    """Return how the serving system of this name is started. Raises UsageError where it is attached to only."""
+    launch = engine_for(name).launch
+    if launch is None:
+        raise UsageError(f'engine = "{name}" is attached to, not launched; use a table [attach]')
+    return launch
+
+
+def names() -> list[str]:
+    """Return the names of all that are installed."""
+    return sorted(installed_engines())

@@ -9,6 +9,7 @@ import asyncio
 from typing import cast
 
 from tui.engines.base import RequestShape
+from tui.engines.parts import openai_stream
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.load.wire import PromptSource
 
@@ -73,7 +74,7 @@ class EchoServer:
             body_head=b'{"model":"echo","stream":true,"prompt":',
             body_tail=b"}",
             prompt_kind=TOKEN_IDS,
-            dialect="openai",
+            dialect=openai_stream.NAME,
             prompt_tokens=PROMPT_TOKENS,
             prompt_tokens_overhead=0,
             output_tokens=tokens,

@@ -20,6 +20,7 @@ from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import UsageError, VrampError
 from tui.core.tasks import background
 from tui.engines.base import RequestShape
+from tui.engines.parts.dialect import dialect_named
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
 from tui.load.prompts import PromptMaker
@@ -39,7 +40,7 @@ from tui.load.wire import (
     Retag,
     RunPlan,
 )
-from tui.load.worker_context import decoder_of, request_head
+from tui.load.worker_context import request_head
 from tui.load.worker_handle import WorkerHandle
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
@@ -121,7 +122,7 @@ class LoadPool:
             return
         try:
             PromptMaker(shape, prompts)
-            decoder_of(shape)
+            dialect_named(shape.dialect)
             request_head(self._target, shape)
         except ValueError as error:
             raise UsageError(str(error)) from error

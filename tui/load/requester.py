@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 
 import msgspec
 
 from tui.core.clock import NS_PER_S, now_ns
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.load.connection import CLIENT_LIMIT_ERRORS, Connection
 from tui.load.response import Response
 from tui.load.wire import StartedRequest
 from tui.load.worker_context import WorkerContext
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord, gaps_between
 
 # A request that we ourselves held up this long says nothing of the server.
 OWN_LATENESS_NS = NS_PER_S
+
+# So long a stream that said its last word may take to end its body, on which the next request can follow.
+LINGER_S = 0.5
 
 OnOver = Callable[[RequestRecord, float | None], None]
 """Takes the record, and for how many seconds the server asked to be left alone (Retry-After)."""
@@ -34,6 +38,7 @@ class Requester:
         "_context",
         "_failure",
         "_intended_ns",
+        "_linger",
         "_on_over",
         "_on_ready",
         "_opened_from_ns",
@@ -65,6 +70,7 @@ class Requester:
         self._start_ns = 0
         self._opened_from_ns = 0
         self._connect_ns: int | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self.deadline_ns: int | None = None
         """When what is under way (opening, asking) has lasted too long; None = nothing is."""
 
@@ -125,6 +131,9 @@ class Requester:
     def close(self) -> None:
         """Close the connection; a request under way is forgotten."""
         self.deadline_ns = None
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -142,7 +151,14 @@ class Requester:
         assert self._connection is not None and self._pieces is not None and self._configured is not None
         context = self._context
         shape = self._configured.shape
-        self._response = Response(shape.output_tokens, context.decoder, context.tally, self._on_last_token)
+        self._response = Response(
+            shape.output_tokens,
+            context.dialect,
+            context.tally,
+            exact=shape.exact,
+            on_last_token=self._on_last_token,
+            on_end=self._on_end,
+        )
         self._connection.set_urgent(shape.output_tokens == 1)
         if not self._retried:
             self._start_ns = now_ns()
@@ -204,6 +220,16 @@ class Requester:
         if self._connection is not None:
             self._connection.set_urgent(True)
 
+    def _on_end(self) -> None:
+        if self._linger is None:
+            self._linger = self._context.loop.call_later(LINGER_S, self._wait_no_longer)
+
+    def _wait_no_longer(self) -> None:
+        self._linger = None
+        if self._response is not None:
+            self._response.end_body()
+            self._over(self._response, now_ns())
+
     def _ready(self) -> None:
         on_ready, self._on_ready = self._on_ready, None
         self.deadline_ns = None
@@ -219,13 +245,16 @@ class Requester:
 
     def _no_response(self) -> Response:
         assert self._configured is not None
-        return Response(self._configured.shape.output_tokens, self._context.decoder, self._context.tally)
+        return Response(self._configured.shape.output_tokens, self._context.dialect, self._context.tally)
 
     def _over(self, response: Response, at_ns: int) -> None:
         context = self._context
         record = self._record(response, at_ns)
         self._asking = False
         self._response = None
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         self._pieces = None
         self._connect_ns = None
         self.deadline_ns = None
@@ -261,7 +290,7 @@ class Requester:
             prompt_tokens=shape.prompt_tokens,
             output_tokens_asked=shape.output_tokens,
             prompt_tokens_usage=response.prompt_tokens,
-            output_tokens=response.usage,
+            output_tokens=response.output_tokens,
             events=len(stamps),
             event_gaps_us=gaps.event_gaps_us,
             outcome=outcome,
@@ -270,6 +299,7 @@ class Requester:
             connect_ns=self._connect_ns,
             gaps_histogram=gaps.gaps_histogram,
             gap_max_us=gaps.gap_max_us,
+            counted_by=response.counted_by,
         )
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
-from tui.engines.streams import TOKEN, Decoder, StreamEvent, read_error
-from tui.load.sse import EventSplitter, EventTooLong
-from tui.metrics.outcome import Outcome
+from tui.engines.parts.dialect import TOKEN, Count, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.framing import Framing, FramingError, Sse
+from tui.metrics.record import CountedBy
 
 if TYPE_CHECKING:
     from tui.load.tally import Tally
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES = 64 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_ERROR_CHARS = 2000
-# A stream may hold a few events without a token that look as if they bore one (a closing event with an empty text).
-EVENT_SLACK = 8
+MAX_QUOTED_CHARS = 200
+# A server that does not heed how many tokens were asked for is let go on for as many again, and for so many at least.
+MOST_BEYOND = 64
 # How the size of a chunk is written; what is longer is no event of one token.
 _SIZES = {text % size: size for size in range(4096) for text in (b"%x", b"%X")}
 _CR = ord("\r")
-_DEAD_ENGINE = ("EngineCore", "EngineDead")
+# What no event stream begins with: JSON, or HTML.
+_NO_SSE = (b"{", b"[", b"<")
 
 
 class Response:
@@ -40,51 +43,87 @@ class Response:
         "_body",
         "_chunk_complete",
         "_content_type",
+        "_counts_lag",
         "_decode",
-        "_done",
+        "_dialect",
         "_encoding",
+        "_ended",
+        "_exact",
+        "_finished",
         "_framed",
+        "_framing",
         "_header_bytes",
         "_in_body",
+        "_is_sse",
         "_is_stream",
         "_next_mark",
+        "_on_end",
         "_on_last_token",
         "_parser",
-        "_splitter",
+        "_perhaps_ns",
         "_tally",
+        "_told",
+        "_told_after",
+        "_told_by_token",
+        "counted_by",
         "error",
         "keep_alive",
         "location",
         "outcome",
+        "output_tokens",
         "over",
         "prompt_tokens",
         "retry_after_s",
         "stamps_ns",
         "status",
-        "usage",
     )
 
     def __init__(
         self,
         output_tokens_asked: int,
-        decode: Decoder,
+        dialect: Dialect,
         tally: Tally,
+        *,
+        exact: bool = False,
         on_last_token: Callable[[], None] | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
-        """`on_last_token` is called when all tokens that were asked for but one have come."""
+        """Begin. `exact`: whether the server was made to promise that number of tokens.
+
+        `on_last_token` is called when all tokens that were asked for but one have come, or the answer is complete;
+        `on_end` when the stream said that nothing follows, or that it failed: its body should end now, and need not.
+        """
         self._asked = output_tokens_asked
+        self._dialect = dialect
+        self._decode = dialect.decode
+        self._exact = exact
         self._on_last_token = on_last_token
+        self._on_end = on_end
         self._next_mark = output_tokens_asked - 1
-        """So many events with tokens, and there is something to be done."""
-        self._decode = decode
+        """So many tokens, and there is something to be done."""
         self._tally = tally
-        self._splitter = EventSplitter(self._on_event)
+        self._framing: Framing = dialect.framing(self._on_event)
+        self._is_sse = type(self._framing) is Sse
         self._at_ns = 0
         self.stamps_ns: list[int] = []
         """Arrival of each token-bearing event."""
         self._beyond = 0
-        self.usage: int | None = None
-        """Output tokens by the server's final count."""
+        """Tokens beyond one per event."""
+        self._perhaps_ns: int | None = None
+        """Arrival of a closing event with an empty text, which bears a token if the final count says so."""
+        self._told: int | None = None
+        """The last count that the server told."""
+        self._told_after = 0
+        """How many events with tokens had come by then, its own included."""
+        self._told_by_token = False
+        """Whether an event with tokens told it."""
+        self._counts_lag = False
+        """Whether a first event with tokens was counted as 0: the server's counts are of the event before, or void."""
+        self._finished = False
+        self._ended = False
+        self.output_tokens: int | None = None
+        """Tokens of the whole answer, once that is over."""
+        self.counted_by = CountedBy.NONE
         self.prompt_tokens: int | None = None
         self.status: int | None = None
         self.outcome: Outcome | None = None
@@ -100,9 +139,9 @@ class Response:
         self._in_body = False
         self._chunk_complete = False
         self._between_chunks = False
-        self._is_stream = False
+        self._is_stream: bool | None = False
+        """None = to be told by the beginning of the body."""
         self._framed = False
-        self._done = False
         self._content_type = b""
         self._encoding = b""
         self._body = bytearray()
@@ -147,7 +186,9 @@ class Response:
             self._fail(Outcome.MALFORMED, f"a header of more than {MAX_HEADER_BYTES} bytes")
         # The last line break is the chunk's own: had another size begun after it, the parser would have told of that.
         at_end = self._chunk_complete and data.endswith(b"\r\n")
-        self._between_chunks = at_end and self._is_stream and not self.over and self._splitter.between
+        self._between_chunks = bool(
+            at_end and self._is_stream and self._is_sse and not self.over and self._framing.between
+        )
 
     def end_of_stream(self, at_ns: int, why: str = "") -> None:
         """Take it that the connection has ended; `why` is empty for a plain end of file."""
@@ -156,13 +197,23 @@ class Response:
             return
         if self._in_body and not self._framed and not why:
             self.on_message_complete()  # HTTP/1.0: the body lasts until the connection ends
+        elif self._ended:
+            self.end_body()
         else:
             where = "in the body" if self._in_body else "in the header" if self.begun else "before any answer"
             self.fail(Outcome.DISCONNECTED, f"{why or 'the server closed the connection'} {where}")
 
+    def end_body(self) -> None:
+        """Wait no longer for the end of a body whose stream has said that nothing follows, or that it failed."""
+        if not self.over:
+            self._judge_stream()
+
     def fail(self, outcome: Outcome, error: str) -> None:
         """End it from outside: a time-out, a cut, a network error. What the server said before stands."""
-        self._fail(outcome, error)
+        if self._ended:
+            self.end_body()
+        else:
+            self._fail(outcome, error)
 
     # What httptools calls; they raise nothing, for it would wrap and hide it.
 
@@ -170,7 +221,7 @@ class Response:
         """Take one header field."""
         name = name.lower()
         if name == b"content-type":
-            self._content_type = value.split(b";")[0].strip().lower()
+            self._content_type = value.strip().lower()
         elif name == b"content-encoding":
             self._encoding = value.strip().lower()
         elif name in (b"content-length", b"transfer-encoding"):
@@ -192,7 +243,10 @@ class Response:
         if self._encoding not in (b"", b"identity"):
             self._fail(Outcome.MALFORMED, f"content-encoding {_text(self._encoding)} though not asked for")
         elif self.status == 200:
-            self._is_stream = self._content_type == b"text/event-stream"
+            # Some name two types, and some none.
+            types = [part.split(b";")[0].strip() for part in self._content_type.split(b",")]
+            known = any(part in self._dialect.media_types for part in types)
+            self._is_stream = known or (False if self._content_type else None)
 
     def on_chunk_header(self) -> None:
         """Take it that a chunk begins."""
@@ -206,10 +260,12 @@ class Response:
         """Take a piece of the body."""
         if self.over:
             return
+        if self._is_stream is None:
+            self._is_stream = not (self._is_sse and body.lstrip().startswith(_NO_SSE))
         if self._is_stream:
             try:
-                self._splitter.feed(body)
-            except EventTooLong as error:
+                self._framing.feed(body)
+            except FramingError as error:
                 self._fail(Outcome.MALFORMED, str(error))
         else:
             self._body += body
@@ -226,7 +282,7 @@ class Response:
             return
         # A body that lasts until the end of the connection leaves none to keep.
         self.keep_alive = self._framed and self._parser is not None and bool(self._parser.should_keep_alive())
-        if self._is_stream:
+        if self._is_stream or (self._is_stream is None and self.status == 200):
             self._judge_stream()
         else:
             self._judge_plain_body()
@@ -236,96 +292,185 @@ class Response:
         try:
             event = decode(payload)
         except ValueError as error:
-            self._fail(Outcome.MALFORMED, f"an event that cannot be read: {error}")
+            if self._ended:
+                return  # behind the end there may be a usage, and else nothing that matters
+            quoted = safe_line(payload.decode("utf-8", "replace"), limit=MAX_QUOTED_CHARS)
+            self._fail(Outcome.MALFORMED, f"an event that cannot be read ({error}): {quoted}")
             return
-        if event is TOKEN or (event.bears_tokens and event.output_tokens is None):
+        if event is TOKEN:
             at_ns = self._at_ns
             stamps_ns = self.stamps_ns
             stamps_ns.append(at_ns)
             self._tally.arrivals_ns.append(at_ns)
             if len(stamps_ns) >= self._next_mark:
                 self._on_mark()
-        elif event.output_tokens is not None:
-            self._on_usage(event)
-        elif event.error is not None:
+        elif type(event) is int:
+            at_ns = self._at_ns
+            stamps_ns = self.stamps_ns
+            stamps_ns.append(at_ns)
+            self._tally.arrivals_ns.append(at_ns)
+            self._told = event
+            self._told_after = events = len(stamps_ns)
+            self._told_by_token = True
+            if event > events + self._beyond:
+                self._add_beyond(event - events - self._beyond)
+            if event >= self._next_mark:
+                self._on_mark()
+        else:
+            self._on_rare_event(event)  # type: ignore[arg-type]
+
+    def _on_rare_event(self, event: StreamEvent) -> None:
+        if event.error is not None:
             self._on_error_event(event)
-        elif event.done:
-            self._done = True
+        else:
+            bears = self._take_tokens(event)
+            count = event.output_tokens
+            if count is not None:
+                self._take_count(count, bears)
+            if event.prompt_tokens is not None:
+                self.prompt_tokens = event.prompt_tokens
+            if event.finished:
+                self._finished = True
+                self._on_nearly_over()
+        if event.ends and not self._ended and not self.over:
+            self._ended = True
+            if self._on_end is not None:
+                self._on_end()
+
+    def _take_tokens(self, event: StreamEvent) -> bool:
+        """Stamp an event that bears tokens; say whether it does."""
+        count = event.output_tokens
+        bears = event.bears_tokens
+        if bears is None:  # an empty text
+            if count is not None:
+                bears = count > self.counted
+            elif event.finished or self._finished:
+                self._perhaps_ns = self._at_ns
+                return False
+            else:
+                bears = True
+        if not bears:
+            return False
+        self.stamps_ns.append(self._at_ns)
+        self._tally.arrivals_ns.append(self._at_ns)
+        if event.tokens is not None:
+            self._add_beyond(event.tokens - 1)
+        elif count is not None:
+            self._counts_lag |= count == 0
+            self._add_beyond(count - self.counted)
+        if self.counted >= self._next_mark:
+            self._on_mark()
+        return True
+
+    def _take_count(self, count: int, bears: bool) -> None:
+        if count < 0:
+            self._fail(Outcome.MALFORMED, f"a usage of {count} tokens")
+            return
+        self._told, self._told_after, self._told_by_token = count, len(self.stamps_ns), bears
+        if count > self._most:
+            self._too_many(count)
+
+    def _add_beyond(self, tokens: int) -> None:
+        if tokens > 0:
+            self._beyond += tokens
+            self._tally.add_more(self._at_ns, tokens)
+
+    @property
+    def _most(self) -> int:
+        return self._asked + max(self._asked, MOST_BEYOND)
 
     def _on_mark(self) -> None:
-        if self._next_mark < self._asked:
-            self._on_nearly_over()
-        else:
-            self._too_many(f"{len(self.stamps_ns)} events with tokens")
+        self._on_nearly_over()
+        if self.counted > self._most:
+            self._too_many(self.counted)
 
     def _on_nearly_over(self) -> None:
-        self._next_mark = self._asked + EVENT_SLACK + 1
-        if self._on_last_token is not None:
-            self._on_last_token()
+        if self._next_mark < self._asked:
+            self._next_mark = self._most + 1
+            if self._on_last_token is not None:
+                self._on_last_token()
 
-    def _on_usage(self, event: StreamEvent) -> None:
-        usage = event.output_tokens or 0
-        new = usage - self.counted
-        if new > 0:
-            if event.bears_tokens:
-                self.stamps_ns.append(self._at_ns)
-                self._tally.arrivals_ns.append(self._at_ns)
-                new -= 1
-            if new:
-                self._beyond += new
-                self._tally.add_more(self._at_ns, new)
-        if self._next_mark < self._asked and self.counted >= self._next_mark:
-            self._on_nearly_over()
-        if event.prompt_tokens is not None:
-            self.prompt_tokens = event.prompt_tokens
-        if event.final_usage:
-            self.usage = usage
-        if usage > self._asked:
-            self.usage = usage
-            self._too_many(f"{usage} tokens by the server's count")
-        elif usage < 0:
-            self._fail(Outcome.MALFORMED, f"a usage of {usage} tokens")
+    def _too_many(self, tokens: int) -> None:
+        self.output_tokens = tokens
+        self.counted_by = CountedBy.EVENTS if self._told is None else CountedBy.USAGE
+        self._fail(Outcome.MALFORMED, f"stopped after {tokens} tokens, though {self._asked} were asked for")
 
     def _on_error_event(self, event: StreamEvent) -> None:
-        # The stream goes on to [DONE]; what counts is that it held an error, so the first one stays.
+        # The stream goes on to its end; what counts is that it held an error, so the first one stays.
         if self.outcome is None:
-            dead = event.error_code == 500 or _tells_of_dead_engine(event.error or "")
-            self.outcome = Outcome.ENGINE_DEAD if dead else Outcome.HTTP_ERROR
-            self.error = safe_line(event.error or "", limit=MAX_ERROR_CHARS)
-
-    def _too_many(self, found: str) -> None:
-        self._fail(Outcome.MALFORMED, f"{found}, though {self._asked} were asked for")
+            text = event.error or ""
+            self.outcome = event.outcome or self._dialect.outcome_of(event.error_code, text)
+            self.error = safe_line(text, limit=MAX_ERROR_CHARS)
+            if self._on_end is not None:
+                self._on_end()
 
     def _judge_stream(self) -> None:
+        unfinished = self._framing.unfinished  # which may hand on a last event
+        if self.over:
+            return
+        asked, events = self._asked, len(self.stamps_ns)
+        final = self._final_count()
+        complete = (
+            self._ended
+            or self._finished
+            or self._dialect.ending is Ending.END_OF_BODY
+            or (final is not None and not self._told_by_token)
+        )
         if self.outcome is not None:  # an error event came before
             self._finish(self.outcome, self.error)
-        elif self._splitter.unfinished:
+        elif unfinished and not self._ended:
             self._finish(Outcome.MALFORMED, "the stream ended within an event")
-        elif not self._done:
-            self._finish(Outcome.MALFORMED, f"the stream ended without [DONE] after {len(self.stamps_ns)} events")
-        elif self.usage is None:
-            self._finish(Outcome.MALFORMED, f"no usage count came with the {len(self.stamps_ns)} events of the stream")
-        elif self.usage != self._asked:
-            self._finish(Outcome.MALFORMED, f"{self.usage} tokens came, though {self._asked} were asked for")
-        elif not self.stamps_ns:
-            self._finish(Outcome.MALFORMED, f"a usage of {self.usage} tokens, but no event bore one")
+        elif not complete:
+            self._finish(Outcome.MALFORMED, f"the stream ended without {self._dialect.end} after {events} events")
         else:
-            self._finish(Outcome.OK, "")
+            tokens = self._settle_count(final)
+            if not self.stamps_ns:
+                told = f"a usage of {tokens} tokens, but no event bore one" if tokens else "an answer without a token"
+                self._finish(Outcome.MALFORMED, told)
+            elif self._exact and final is not None and tokens < asked:
+                self._finish(Outcome.MALFORMED, f"{tokens} tokens came, though {asked} were asked for")
+            else:
+                self._finish(Outcome.OK, "")
+
+    def _final_count(self) -> int | None:
+        """Return the server's count of the whole answer, or None where what it told is not that."""
+        if self._dialect.count is not Count.USAGE:
+            return self.counted if self._dialect.count is Count.PER_EVENT and self.stamps_ns else None
+        told = self._told
+        if not told or self._told_after != len(self.stamps_ns):
+            return None  # zeros on every event, or a count from before the last token
+        if told < self.counted and self._told_by_token and (self._counts_lag or not self._finished):
+            return None
+        return told
+
+    def _settle_count(self, final: int | None) -> int:
+        """Set `output_tokens`, and give tokens a time that were told of at the end only."""
+        more = 0 if final is None else final - self.counted
+        if more > 0 and self._perhaps_ns is not None and self.stamps_ns:
+            self.stamps_ns.append(self._perhaps_ns)
+            self._tally.arrivals_ns.append(self._perhaps_ns)
+            more -= 1
+        self._add_beyond(more)
+        self.counted_by = CountedBy.EVENTS if final is None else CountedBy.USAGE
+        self.output_tokens = self.counted if final is None else final
+        return self.output_tokens
 
     def _judge_plain_body(self) -> None:
         text, code = read_error(bytes(self._body))
         text = safe_line(text, limit=MAX_ERROR_CHARS)
         status = self.status or 0
+        outcome_of = self._dialect.outcome_of
         if status == 200:
             if code is not None or self._body.startswith(b'{"error"'):
-                self._finish(_outcome_of_error(text, code), f"HTTP 200 with an error: {text}")
+                self._finish(outcome_of(code, text), f"HTTP 200 with an error: {text}")
             else:
-                found = _text(self._content_type) or "none"
-                self._finish(Outcome.MALFORMED, f"content type {found}, expected text/event-stream: {text[:200]}")
+                found = _text(self._content_type.split(b";")[0]) or "none"
+                wanted = _text(self._dialect.media_types[0])
+                self._finish(Outcome.MALFORMED, f"content type {found}, expected {wanted}: {text[:MAX_QUOTED_CHARS]}")
         elif 300 <= status < 400:
             self._finish(Outcome.HTTP_ERROR, f"HTTP {status}: a redirect to {_text(self.location)} is not followed")
         else:
-            self._finish(_outcome_of_error(text, status), f"HTTP {status}: {text or 'no body'}")
+            self._finish(outcome_of(status, text), f"HTTP {status}: {text or 'no body'}")
 
     def _fail(self, outcome: Outcome, error: str) -> None:
         if self.over:
@@ -343,36 +488,11 @@ class Response:
         self._body = bytearray()
         # Both hold our methods: each response, with the time of each token, would wait for the garbage collector.
         self._parser = None
-        self._splitter.emit = _pass_over
+        self._framing.emit = _pass_over
 
 
 def _pass_over(_: bytes) -> None:
     """Take what the same read held behind the event that ended a response."""
-
-
-def _tells_of_dead_engine(text: str) -> bool:
-    return any(word in text for word in _DEAD_ENGINE)
-
-
-def _outcome_of_error(text: str, status: int | None) -> Outcome:
-    if _tells_of_dead_engine(text):
-        return Outcome.ENGINE_DEAD
-    if status in (429, 503):
-        return Outcome.OVERLOADED
-    if status in (400, 413, 422) and _is_too_long(text):
-        return Outcome.TOO_LONG
-    return Outcome.HTTP_ERROR
-
-
-def _is_too_long(text: str) -> bool:
-    text = text.lower()
-    return (
-        "context length" in text
-        or "max_tokens must be at least 1" in text
-        or "min_tokens must be less than or equal to max_tokens" in text
-        or ("context" in text and ("exceed" in text or "too long" in text))
-        or ("max_model_len" in text or "maximum model length" in text)
-    )
 
 
 def _retry_after_s(value: bytes) -> float | None:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from tui.core.clock import NS_PER_S, now_ns
+from tui.core.outcome import Outcome
 from tui.load.read_batches import NEVER_NS
 from tui.load.requester import Requester
 from tui.load.worker_context import WorkerContext
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
 BACK_OFF_FIRST_S = 0.25

@@ -12,6 +12,7 @@ import msgspec
 
 from tui.core.address import ServerAddress
 from tui.engines.base import RequestShape
+from tui.engines.parts.auth import Auth
 from tui.metrics.record import RequestRecord
 
 REPORT_PERIOD_S = 0.2
@@ -24,8 +25,8 @@ class LoadTarget(msgspec.Struct, frozen=True):
     """The server that is asked."""
 
     address: ServerAddress
-    api_key_env: str | None = None
-    """The name of the environment variable that holds the key; the key itself never goes over the wire."""
+    auth: Auth = Auth()
+    """What requests prove themselves by; secrets go by the names of variables, never by value."""
     verify: bool = True
     """False = a TLS certificate is not checked."""
     request_timeout_s: float = 300.0

@@ -22,6 +22,7 @@ import uvloop
 
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.known_secrets import learn, learn_environment
+from tui.core.outcome import Outcome
 from tui.core.tasks import background
 from tui.load.requester import Requester
 from tui.load.user import Burst, ClosedLoopUser, Plan
@@ -43,7 +44,6 @@ from tui.load.wire import (
     read_frame,
 )
 from tui.load.worker_context import WorkerContext
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
 TICKS_PER_S = round(1 / REPORT_PERIOD_S)
@@ -289,7 +289,8 @@ async def _serve(sock: socket.socket) -> None:
     begin = decode_command(body)
     if not isinstance(begin, Begin):
         raise ValueError("the first command must be to begin")
-    learn(os.environ.get(begin.target.api_key_env or ""))
+    for variable in begin.target.auth.variables:
+        learn(os.environ.get(variable))
     worker = Worker(loop, writer, begin)
     await worker.start()
     # What is there now stays; the rest is freed by reference counts, so the collector seldom needs to look.

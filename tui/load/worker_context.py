@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import msgspec
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.trust import tls_context
 from tui.engines.base import RequestShape
-from tui.engines.streams import DECODERS, Decoder
+from tui.engines.parts.dialect import Dialect, dialect_named
 from tui.load.connection import Address, Connection, Receiver, TcpConnection, resolve
 from tui.load.prompts import PromptMaker
 from tui.load.read_batches import readers_for
@@ -51,7 +50,7 @@ class WorkerContext:
         self._ids = count(1)
         self._to_do: deque[Callable[[], None]] = deque()
         self._prompts: PromptMaker | None = None
-        self._decoder: Decoder | None = None
+        self._dialect: Dialect | None = None
         self._head_before_length = b""
         self._addresses: list[Address] = []
         self._unresolved: OSError = OSError("the host name was not looked up yet")
@@ -65,7 +64,7 @@ class WorkerContext:
         before = self.configured
         known = self._prompts if before is not None and before.prompts == configure.prompts else None
         self._prompts = PromptMaker(configure.shape, configure.prompts, like=known)
-        self._decoder = decoder_of(configure.shape)
+        self._dialect = dialect_named(configure.shape.dialect)
         self._head_before_length = request_head(self.target, configure.shape)
         self.configured = configure
 
@@ -97,10 +96,10 @@ class WorkerContext:
                 self.loop.call_soon(self._do_some)
 
     @property
-    def decoder(self) -> Decoder:
-        """Return the reader of events for requests that start now."""
-        assert self._decoder is not None
-        return self._decoder
+    def dialect(self) -> Dialect:
+        """Return how answers to requests that start now are read."""
+        assert self._dialect is not None
+        return self._dialect
 
     def next_id(self) -> int:
         """Return a number for a request, unique in this worker."""
@@ -144,10 +143,7 @@ def request_head(target: LoadTarget, shape: RequestShape) -> bytes:
     """
     address = target.address
     lines = [f"POST {address.target(shape.path)} HTTP/1.1", f"Host: {address.host_header}"]
-    lines += [f"{name}: {value}" for name, value in shape.headers]
-    key = os.environ.get(target.api_key_env or "", "").strip()
-    if key:
-        lines.append(f"Authorization: Bearer {key}")
+    lines += [f"{name}: {value}" for name, value in _merged(shape.headers, target.auth.head())]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a request header holds a line break")
     try:
@@ -156,9 +152,7 @@ def request_head(target: LoadTarget, shape: RequestShape) -> bytes:
         raise ValueError("a request header holds a character that HTTP cannot carry") from None
 
 
-def decoder_of(shape: RequestShape) -> Decoder:
-    """Return the reader of the events that answer `shape`. Raises ValueError for a dialect that nobody reads."""
-    decoder = DECODERS.get(shape.dialect)
-    if decoder is None:
-        raise ValueError(f"no decoder for streams of {shape.dialect!r}; there are: {', '.join(sorted(DECODERS))}")
-    return decoder
+def _merged(headers: list[tuple[str, str]], own: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return both; what a profile sets takes the place of ours."""
+    names = {name.lower() for name, _ in own}
+    return [pair for pair in headers if pair[0].lower() not in names] + own

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable
 
 from tui.core.clock import now_ns
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.core.tasks import background
 from tui.load.wire import Command, Report, StartedRequest, decode_report, pack, read_frame
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
 STOP_GRACE_S = 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 
 
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):

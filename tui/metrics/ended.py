@@ -9,8 +9,8 @@ from array import array
 from collections import Counter, defaultdict
 from statistics import fmean
 
+from tui.core.outcome import Outcome
 from tui.metrics.histogram import LogHistogram
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 from tui.profile.schema import SloTable
 

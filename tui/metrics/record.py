@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import sys
 from array import array
+from enum import StrEnum
 from operator import sub
 
 import msgspec
 
 from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.core.outcome import Outcome
 from tui.metrics.histogram import LogHistogram, packed
-from tui.metrics.outcome import Outcome
 
 _LONGEST_US = 0xFFFFFFFF
+
+
+class CountedBy(StrEnum):
+    """Who counted the output tokens of an answer."""
+
+    USAGE = "usage"
+    """The server."""
+    EVENTS = "events"
+    """Nobody: one is taken to be in each event that bore some."""
+    NONE = "none"
+    """It did not come to that."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -38,7 +50,7 @@ class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     prompt_tokens_usage: int | None
     """By the server's own usage count."""
     output_tokens: int | None
-    """By the server's own usage count; None when it gave none."""
+    """Of the whole answer, by `counted_by`; None for one that did not come to its end."""
     events: int
     """Token-bearing events that arrived; fewer than output_tokens where the server packed several into one."""
     event_gaps_us: bytes
@@ -53,6 +65,7 @@ class RequestRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     gaps_histogram: bytes = b""
     """The same gaps, µs, counted (`histogram.packed`): what figures are made of. Empty in a session of old."""
     gap_max_us: int | None = None
+    counted_by: CountedBy = CountedBy.USAGE
 
     @property
     def ok(self) -> bool:

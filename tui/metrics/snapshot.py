@@ -6,8 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 
 SERIES_POINTS = 240

@@ -15,12 +15,12 @@ from statistics import fmean
 from typing import Any
 
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
 from tui.metrics.concurrency import Interval, area_ns, busy_ns, peak
 from tui.metrics.cost import cost_per_tokens
 from tui.metrics.ended import EndedRequests
-from tui.metrics.outcome import Outcome
 from tui.metrics.percentile import percentile_of_sorted
 from tui.metrics.record import RequestRecord
 from tui.metrics.steady import is_steady

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.metrics.histogram import LogHistogram
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import Figures

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tui.core.errors import ProfileError
+from tui.profile.engine_names import SIMULATED
 from tui.profile.mistakes import describe, secret_mistakes
-from tui.profile.schema import EngineName, Mode, Profile
+from tui.profile.schema import Mode, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +77,5 @@ def _attach(document: dict[str, Any], url: str) -> None:
     document.pop("server", None)
     document.pop("simulator", None)
     document["attach"] = {**document.get("attach", {}), "base_url": url}
-    if document["engine"] == EngineName.SIMULATED:
-        document["engine"] = EngineName.VLLM.value
+    if document["engine"] == SIMULATED:
+        document["engine"] = "vllm"

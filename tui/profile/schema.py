@@ -5,27 +5,15 @@ Everything is strict: an unknown key, a wrong type or a value out of range is an
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from tui.core.address import address_of
+from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.simulator_table import SimulatorTable
-
-
-class EngineName(StrEnum):
-    """The serving systems that a profile can name."""
-
-    VLLM = "vllm"
-    SIMULATED = "simulated"
-    TGI = "tgi"
-    TRITON_VLLM = "triton-vllm"
-    TRITON_TRTLLM = "triton-trtllm"
-    RAY_SERVE = "ray-serve"
-    LLAMA_CPP = "llama-cpp"
-    SAGEMAKER = "sagemaker"
-    OPENAI = "openai"
 
 
 class Endpoint(StrEnum):
@@ -68,6 +56,15 @@ def _a_host(host: str) -> str:
 def _an_address(url: str) -> str:
     address_of(url)  # raises ValueError in words
     return url
+
+
+def _installed(name: str) -> str:
+    known = sorted(installed_engines())
+    if name not in known:
+        expected = " or ".join([", ".join(f'"{each}"' for each in known[:-1]), f'"{known[-1]}"'])
+        near = get_close_matches(name[:100], known, n=1, cutoff=0.55)
+        raise ValueError(f"expected {expected}" + (f'; did you mean "{near[0]}"?' if near else ""))
+    return name
 
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -167,7 +164,7 @@ class Profile(_Table):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
     title: str = ""
     notes: str = ""
-    engine: Annotated[EngineName, Field(strict=False)]
+    engine: Annotated[str, AfterValidator(_installed)]
     server: ServerTable | None = None
     attach: AttachTable | None = None
     load: LoadTable = LoadTable()
@@ -180,16 +177,16 @@ class Profile(_Table):
     def _one_server(self) -> Self:
         if (self.server is None) == (self.attach is None):
             raise ValueError("expected one of the tables [server] and [attach]")
-        if self.engine is EngineName.SIMULATED and self.server is None:
+        if self.simulated and self.server is None:
             raise ValueError('expected a table [server], since engine = "simulated" is launched by vramp')
-        if self.simulator is not None and self.engine is not EngineName.SIMULATED:
+        if self.simulator is not None and not self.simulated:
             raise ValueError('expected engine = "simulated", since there is a table [simulator]')
         return self
 
     @property
     def simulated(self) -> bool:
         """Say whether the figures come from a model of a server instead of a server."""
-        return self.engine is EngineName.SIMULATED
+        return self.engine == SIMULATED
 
     @property
     def display_title(self) -> str:

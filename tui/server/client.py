@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -92,7 +92,7 @@ class ServerClient:
             where = f"{self.proxy_variable}: " if self.proxy_variable else ""
             raise LaunchError(f"{where}{_reason(error)}") from None
 
-    async def fetch(self, path: str, question: dict[str, Any] | None = None) -> ServerResponse:
+    async def fetch(self, path: str, question: Mapping[str, object] | None = None) -> ServerResponse:
         """GET `path`, or POST `question` to it as JSON. Raises NoAnswer, also for an answer of more than 8 MB."""
         content = bytearray()
         try:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tui.core.safe_text import safe_line
-from tui.engines.base import Diagnosis, Engine, FailureClass, LogFact, Stage
-from tui.engines.catalogue import engine_for
-from tui.engines.diagnosis_rules import signal_in_words
-from tui.engines.tracebacks import root_exception
+from tui.engines.base import READY, Diagnosis, FailureClass, LogFact
+from tui.engines.catalogue import launch_for
+from tui.engines.engine import Launch
+from tui.engines.parts.diagnosis_rules import signal_in_words
+from tui.engines.parts.tracebacks import root_exception
 from tui.metrics.snapshot import FailureReport
 from tui.server.log_reader import LineSplitter
 from tui.server.log_wrappers import decoded
@@ -21,9 +22,9 @@ ADVICE_CHARS = 600
 def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str, str | None]:
     """Return {"stage", "class", "line", "advice", "summary"} of a whole log; class is None for a good one.
 
-    Raises UsageError for an engine that is not known.
+    Raises UsageError for an engine that is not known, or that is never launched.
     """
-    known = engine_for(engine)
+    known = launch_for(engine)
     splitter = LineSplitter()
     lines = splitter.feed(decoded(content).encode(errors="replace")) + splitter.end()
     facts = [fact for line in lines if (fact := known.read_log_line(line))]
@@ -33,7 +34,7 @@ def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str
         found = _by_silence(lines, facts)
     report = None if found is None else report_of(found, exit_code)
     return {
-        "stage": stages[-1].value if stages else None,
+        "stage": str(stages[-1]) if stages else None,
         "class": report.failure if report else None,
         "line": report.line if report else None,
         "advice": report.advice if report else None,
@@ -53,10 +54,10 @@ def report_of(diagnosis: Diagnosis, exit_code: int | None) -> FailureReport:
 
 
 def explain(
-    engine: Engine, lines: Sequence[str], *, started: bool, exit_code: int | None, oom_kills: int
+    launch: Launch, lines: Sequence[str], *, started: bool, exit_code: int | None, oom_kills: int
 ) -> FailureReport:
     """Return why a server ended by itself. `oom_kills`: how often the kernel killed for want of memory meanwhile."""
-    found = engine.diagnose(lines, started=started, exit_code=exit_code)
+    found = launch.diagnose(lines, started=started, exit_code=exit_code)
     if oom_kills > 0 and (found is None or found.failure is FailureClass.CRASH):
         times = "once" if oom_kills == 1 else f"{oom_kills} times"
         line = found.line if found and found.line else f"oom_kill counter of the kernel: +{oom_kills}"
@@ -89,7 +90,7 @@ def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
 
 def _by_silence(lines: Sequence[str], facts: Sequence[LogFact]) -> Diagnosis | None:
     """Return what a log means that stops in mid start; None for one of a server that got ready, or of no server."""
-    if not facts or any(fact.stage is Stage.READY and fact.progress == 1.0 for fact in facts):
+    if not facts or any(fact.stage == READY and fact.progress == 1.0 for fact in facts):
         return None
     last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return Diagnosis(

@@ -12,7 +12,8 @@ from tui.core.clock import now_ns
 from tui.core.known_secrets import hide_known, learn
 from tui.core.secrets import is_secret
 from tui.core.tasks import background
-from tui.engines.base import Diagnosis, Engine, FailureClass, LaunchPlan
+from tui.engines.base import Diagnosis, FailureClass, LaunchPlan
+from tui.engines.engine import Launch
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport
 from tui.server.diagnosis import LINE_CHARS, explain, oom_kill_count, report_of
@@ -32,12 +33,12 @@ _LEVEL = re.compile(r"\b(ERROR|CRITICAL|FATAL|WARNING)\b")
 class LaunchedServer:
     """From the start of the process to the proof that nothing of it is left. Used once."""
 
-    def __init__(self, engine: Engine, plan: LaunchPlan, log_file: Path, on_event: Callable[[Event], None]) -> None:
-        self._engine = engine
+    def __init__(self, launch: Launch, plan: LaunchPlan, log_file: Path, on_event: Callable[[Event], None]) -> None:
+        self._launch = launch
         self._plan = plan
         self._log_file = log_file
         self._on_event = on_event
-        self.clock = StageClock()
+        self.clock = StageClock(launch.stages, launch.may_return_to)
         self.version = ""
         self.kv_cache_tokens: int | None = None
         self.max_concurrency: float | None = None
@@ -122,7 +123,7 @@ class LaunchedServer:
 
     def _take_lines(self, lines: list[str]) -> None:
         for line in map(hide_known, lines):
-            fact = self._engine.read_log_line(line)
+            fact = self._launch.read_log_line(line)
             if fact is not None:
                 self.clock.note(fact)
                 self.version = fact.version or self.version
@@ -140,7 +141,7 @@ class LaunchedServer:
         self._look = None
         if self._ending or self.failure.done():
             return
-        found = self._engine.diagnose(self._excerpt.lines(), started=self.ready, exit_code=None)
+        found = self._launch.diagnose(self._excerpt.lines(), started=self.ready, exit_code=None)
         if found is None:
             return
         if self.ready:
@@ -180,7 +181,7 @@ class LaunchedServer:
         oom_kills = oom_kill_count() - self._oom_kills_before
         self._fail(
             explain(
-                self._engine,
+                self._launch,
                 self._excerpt.lines(),
                 started=self.ready,
                 exit_code=exit_code,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from tui.core.safe_text import safe_line
-from tui.engines.base import Engine
+from tui.engines.parts.questions import Content, Question, Questions
 from tui.server.client import NoAnswer, ServerClient, ServerResponse
 
 NAME_CHARS = 200
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,80 +23,80 @@ class Probe:
     max_model_lens: dict[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     status: int | None = None
-    """Of the list of models: 401 and 403 mean that a key is wanted."""
+    """Of the list of models: 401 and 403 mean that a key is wanted. None = it has no such list."""
     location: str = ""
     """Where the list of models is said to be instead; no redirect is followed."""
 
 
-async def ask(client: ServerClient, engine: Engine) -> Probe:
+async def ask(client: ServerClient, questions: Questions) -> Probe:
     """Return what the server tells. Raises NoAnswer when nothing answers."""
-    listing = await client.fetch("/v1/models")
-    rows = _rows(listing)
-    models = [safe_line(row["id"], limit=NAME_CHARS) for row in rows if isinstance(row.get("id"), str)]
-    lengths = {
-        row["id"]: row["max_model_len"]
-        for row in rows
-        if isinstance(row.get("id"), str) and isinstance(row.get("max_model_len"), int) and row["max_model_len"] > 0
-    }
-    version = _object(await _try(client, "/version")).get("version")
+    listing = await first_answer(client, questions)
+    asked = questions.models()
+    found = asked.read(listing.status, listing.content) if asked is not None else None
+    models = [safe_line(name, limit=NAME_CHARS) for name in found or []]
+    lengths = await _limits(client, questions, found or [""], listing)
     missing = []
     if not lengths:
         missing.append("no max_model_len: prompts that are too long are found out by asking")
-    if not isinstance(version, str):
+    version = await answer_to(client, questions.version())
+    if version is None:
         missing.append("no /version")
-    metrics = await _try(client, engine.metrics_path) if engine.metrics_path else NO_RESPONSE
-    if engine.read_metrics(metrics.content.decode(errors="replace")).running is None:
+    metrics = await answer_to(client, questions.metrics())
+    if metrics is None or metrics.running is None:
         missing.append("no /metrics of its own: no queue, KV cache or server-side latency")
-    if not models or await tokens_of(client, models[0], "a") is None:
+    if await answer_to(client, questions.tokenize(models[0] if models else "", "a")) is None:
         missing.append("no /tokenize: prompt sizes are checked by usage only")
     return Probe(
-        version=safe_line(version, limit=NAME_CHARS) if isinstance(version, str) else "",
+        version=safe_line(version or "", limit=NAME_CHARS),
         models=models,
         max_model_lens=lengths,
         missing=missing,
-        status=listing.status,
+        status=listing.status if asked is not None else None,
         location=listing.location,
     )
 
 
-async def tokens_of(client: ServerClient, model: str, content: str | list[dict[str, str]]) -> list[int] | None:
-    """Return the token ids of a text, or of messages under the chat template; None where the server cannot say."""
-    key = "prompt" if isinstance(content, str) else "messages"
+async def answer_to(client: ServerClient, question: Question[T] | None) -> T | None:
+    """Return the answer; None where there is none, or no such question."""
+    if question is None:
+        return None
     try:
-        response = await client.fetch("/tokenize", {"model": model, key: content})
+        response = await client.fetch(question.path, question.body)
     except NoAnswer:
         return None
-    tokens = _object(response).get("tokens")
-    if isinstance(tokens, list) and all(isinstance(token, int) for token in tokens):
-        return tokens
-    return None
+    return question.read(response.status, response.content)
 
 
-async def _try(client: ServerClient, path: str) -> ServerResponse:
-    try:
-        response = await client.fetch(path)
-    except NoAnswer:
-        return NO_RESPONSE
-    return response if response.is_ok else NO_RESPONSE
+async def tokens_of(client: ServerClient, questions: Questions, model: str, content: Content) -> list[int] | None:
+    """Return the token ids of a text, or of messages under the chat template; None where the server cannot say."""
+    return await answer_to(client, questions.tokenize(model, content))
 
 
-def _object(response: ServerResponse) -> dict[str, Any]:
-    found = response.json()
-    return found if isinstance(found, dict) else {}
+async def first_answer(client: ServerClient, questions: Questions) -> ServerResponse:
+    """Ask for the models, or for what else there is to be asked, the front page when nothing is; return what comes.
+
+    Raises NoAnswer when nobody answers.
+    """
+    question = questions.models() or questions.alive()
+    return await client.fetch(question.path, question.body) if question is not None else await client.fetch("/")
 
 
-def _rows(response: ServerResponse) -> list[dict[str, Any]]:
-    """Return the entries of a list of models: OpenAI's {"data": [...]}, or a bare array, be it of names only."""
-    found = response.json()
-    rows = found if isinstance(found, list) else _first_list(found)
-    named = [{"id": row} if isinstance(row, str) else row for row in rows]
-    return [row for row in named if isinstance(row, dict)]
-
-
-def _first_list(found: Any) -> list[Any]:
-    if not isinstance(found, dict):
-        return []
-    return next((rows for key in ("data", "models") if isinstance(rows := found.get(key), list)), [])
-
-
-NO_RESPONSE = ServerResponse(0, b"")
+async def _limits(
+    client: ServerClient, questions: Questions, models: list[str], listing: ServerResponse
+) -> dict[str, int]:
+    """Return how many tokens each model can hold, where it tells; what stands in the list is asked for once."""
+    lengths: dict[str, int] = {}
+    asked = questions.models()
+    for model in models:
+        question = questions.limits(model)
+        if question is None:
+            break
+        if asked is not None and question.path == asked.path:
+            length = question.read(listing.status, listing.content)
+        elif not lengths:
+            length = await answer_to(client, question)
+        else:
+            break  # a server that is asked one by one has one
+        if length is not None:
+            lengths[safe_line(model, limit=NAME_CHARS)] = length
+    return lengths

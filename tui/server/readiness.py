@@ -9,6 +9,7 @@ import socket
 
 import psutil
 
+from tui.engines.parts.questions import Question
 from tui.server.client import NoAnswer, ServerClient
 
 PERIOD_S = 0.2
@@ -65,17 +66,21 @@ def _only_waits(port: int) -> bool:
     return bool(there) and psutil.CONN_LISTEN not in there
 
 
-async def wait_until_healthy(client: ServerClient, path: str) -> None:
-    """Return once GET `path` answers 200. A server that starts refuses connections until then."""
+async def wait_until_ready(client: ServerClient, question: Question[bool] | None) -> None:
+    """Return once the answer to `question` is yes; None = once anything answers. Until then connections are refused."""
     while True:
-        if await is_healthy(client, path):
+        if await is_ready(client, question):
             return
         await asyncio.sleep(PERIOD_S)
 
 
-async def is_healthy(client: ServerClient, path: str) -> bool:
-    """Say whether GET `path` answers 200."""
+async def is_ready(client: ServerClient, question: Question[bool] | None) -> bool:
+    """Say whether the answer to `question` is yes; None = whether anything answers."""
     try:
-        return (await client.fetch(path)).is_ok
+        if question is None:
+            await client.fetch("/")
+            return True
+        response = await client.fetch(question.path, question.body)
     except NoAnswer:
         return False
+    return bool(question.read(response.status, response.content))

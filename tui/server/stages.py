@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from tui.core.clock import now_ns, seconds
-from tui.engines.base import STAGES, LogFact, Stage
+from tui.engines.base import LogFact
 from tui.metrics.snapshot import StageProgress
 
 
 class StageClock:
     """Times the stages of one start. A stage may be entered again (compilation is in two parts); its times add up."""
 
-    def __init__(self) -> None:
-        self._spent_ns: dict[Stage, int] = {}
-        self._progress: dict[Stage, float] = {}
-        self.current: Stage = Stage.PROCESS_UP
+    def __init__(self, stages: Sequence[str], may_return_to: Collection[str] = ()) -> None:
+        """Begin with the first of `stages`, which are in their order. `may_return_to`: those entered from later ones.
+
+        Any other one is only entered from those before it: workers log at different speeds.
+        """
+        self._stages = [str(stage) for stage in stages]
+        self._may_return_to = {str(stage) for stage in may_return_to}
+        self._spent_ns: dict[str, int] = {}
+        self._progress: dict[str, float] = {}
+        self.current = self._stages[0]
         self._since_ns = now_ns()
         self._over: str = ""
 
-    def note(self, fact: LogFact) -> Stage | None:
+    def note(self, fact: LogFact) -> str | None:
         """Take what a log line tells; return the stage that begins by it, or None."""
         if self._over:
             return None
         entered = None
-        # Workers log at different speeds: a straggler's line does not take the start back by more than a stage.
-        if fact.stage is not None and fact.stage is not self.current and self._may_enter(fact.stage):
+        if fact.stage is not None and fact.stage != self.current and self._may_enter(fact.stage):
             self._leave()
-            self.current = entered = fact.stage
-        if fact.progress is not None and fact.stage is self.current:
+            self.current = entered = str(fact.stage)
+        if fact.progress is not None and fact.stage == self.current:
             self._progress[self.current] = fact.progress
         return entered
 
@@ -36,38 +43,38 @@ class StageClock:
             self._leave()
             self._over = "done" if ready else "failed"
             if ready:
-                self.current = Stage.READY
+                self.current = self._stages[-1]
 
     def stages(self) -> list[StageProgress]:
         """Return all stages in their order."""
-        at = STAGES.index(self.current)
+        at = self._stages.index(self.current)
         return [
             StageProgress(
-                name=stage.value,
+                name=stage,
                 state=self._state(stage, index, at),
                 seconds=self._seconds(stage),
-                progress=self._progress.get(stage) if stage is self.current and not self._over else None,
+                progress=self._progress.get(stage) if stage == self.current and not self._over else None,
             )
-            for index, stage in enumerate(STAGES)
+            for index, stage in enumerate(self._stages)
         ]
 
-    def _may_enter(self, stage: Stage) -> bool:
-        return STAGES.index(stage) >= STAGES.index(Stage.MEMORY_PROFILING) or STAGES.index(stage) > STAGES.index(
-            self.current
-        )
+    def _may_enter(self, stage: str) -> bool:
+        if stage not in self._stages:
+            return False
+        return stage in self._may_return_to or self._stages.index(stage) > self._stages.index(self.current)
 
     def _leave(self) -> None:
         now = now_ns()
         self._spent_ns[self.current] = self._spent_ns.get(self.current, 0) + now - self._since_ns
         self._since_ns = now
 
-    def _state(self, stage: Stage, index: int, at: int) -> str:
-        if stage is self.current:
+    def _state(self, stage: str, index: int, at: int) -> str:
+        if stage == self.current:
             return self._over or "current"
         return "done" if self._over == "done" or index < at or stage in self._spent_ns else "pending"
 
-    def _seconds(self, stage: Stage) -> float | None:
+    def _seconds(self, stage: str) -> float | None:
         spent_ns = self._spent_ns.get(stage)
-        if stage is self.current and not self._over:
+        if stage == self.current and not self._over:
             spent_ns = (spent_ns or 0) + now_ns() - self._since_ns
         return None if spent_ns is None else seconds(spent_ns)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +14,15 @@ import msgspec
 
 from tui.core.address import ServerAddress, address_of, addresses_of
 from tui.core.clock import now_ns
-from tui.core.errors import LaunchError
+from tui.core.errors import LaunchError, UsageError
 from tui.core.safe_text import safe_line
+from tui.core.secret_value import secret_of
 from tui.core.tasks import background, reason_of
 from tui.engines.base import FailureClass, ServerMetrics
-from tui.engines.catalogue import engine_for
+from tui.engines.catalogue import engine_for, launch_for
 from tui.engines.command_line import show_plan
+from tui.engines.parts.auth import Auth
+from tui.engines.parts.questions import Content
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.profile.schema import AttachTable, Profile, ServerTable
@@ -38,7 +40,6 @@ PORT_TRIES = 3
 ATTACHED_PERIOD_S = 2.0
 ATTACHED_MISSES = 3
 MODELS_NAMED = 5
-VLLM_KEY_VARIABLE = "VLLM_API_KEY"
 _NO_EXECUTABLE = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -65,7 +66,7 @@ class Supervisor:
         self._launched: LaunchedServer | None = None
         self._client: ServerClient | None = None
         self._probe = probe.Probe()
-        self._flags = FlagCheck(profile)
+        self._flags = FlagCheck(self._engine.launch, profile.server)
         self._kv_cache_tokens: int | None = None
         self._watching: asyncio.Task[None] | None = None
         self._died: asyncio.Future[FailureReport] | None = None
@@ -104,11 +105,9 @@ class Supervisor:
         return str(self.address) if self.address is not None else ""
 
     @property
-    def api_key_env(self) -> str | None:
-        """Return the name of the environment variable that holds the key which requests need; None = none."""
-        if self._profile.attach is not None:
-            return self._profile.attach.api_key_env
-        return VLLM_KEY_VARIABLE if os.environ.get(VLLM_KEY_VARIABLE) else None
+    def auth(self) -> Auth:
+        """Return what requests prove themselves by."""
+        return self._engine.auth(self._profile)
 
     def pids(self) -> frozenset[int]:
         """Return the pids of the server's whole tree; empty for an attached one. Safe to call from any thread."""
@@ -179,20 +178,21 @@ class Supervisor:
     async def _check_flags(self) -> None:
         if self._launches == 1:
             for warning in await self._flags.warnings():
-                self._say(f"{warning} (by the help of the vLLM that is installed)", level="warning")
+                self._say(f"{warning} (by the help of the {self._engine.title} that is installed)", level="warning")
 
     async def _suggest_flags(self, report: FailureReport) -> None:
-        """Name the nearest flag to an unknown one, which may mean to wait for vLLM's help."""
+        """Name the nearest flag to an unknown one, which may mean to wait for the server's help."""
         if report.failure == FailureClass.BAD_FLAG and (found := await self._flags.nearest(report.line)):
             self._failure = msgspec.structs.replace(report, advice=safe_line(f"{found} {report.advice}"))
             self._say(found, level="error")
 
     async def _start_once(self, server: ServerTable) -> None:
-        plan = self._engine.launch_plan(self._profile, _choose_port(server), self._profile_path)
+        launch = launch_for(self._profile.engine)
+        plan = launch.plan(self._profile, _choose_port(server), self._profile_path)
         self.address = address_of(plan.base_url)
         # Its certificate is the profile's own, and seldom made out to an address of this machine.
         self._client = self._make_client(self.address, verify=False)
-        self._launched = launched = LaunchedServer(self._engine, plan, self._log_file, self._on_event)
+        self._launched = launched = LaunchedServer(launch, plan, self._log_file, self._on_event)
         self._say(f"starting: {show_plan(plan)}")
         try:
             await launched.start()
@@ -201,7 +201,7 @@ class Supervisor:
             raise _Failed(_not_started(plan.argv[0], error)) from None
         await self._wait_ready(launched, self._client, server.startup_timeout_s)
         try:
-            self._probe = await probe.ask(self._client, self._engine)
+            self._probe = await probe.ask(self._client, self._engine.questions)
         except NoAnswer as error:
             if launched.failure.done():
                 raise _Failed(launched.failure.result()) from None
@@ -211,7 +211,7 @@ class Supervisor:
             self.model = self._probe.models[0]
 
     async def _wait_ready(self, launched: LaunchedServer, client: ServerClient, timeout_s: float) -> None:
-        healthy = asyncio.create_task(readiness.wait_until_healthy(client, self._engine.health_path), name="health")
+        healthy = asyncio.create_task(readiness.wait_until_ready(client, self._engine.ready), name="health")
         try:
             waited_for: set[asyncio.Future[Any]] = {healthy, launched.failure}
             await asyncio.wait(waited_for, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -231,12 +231,8 @@ class Supervisor:
             raise _Failed(_report(FailureClass.TIMEOUT, summary, launched.last_line(), advice))
 
     async def _attach(self, attach: AttachTable) -> None:
-        if attach.api_key_env and not os.environ.get(attach.api_key_env):
-            summary = f"The environment variable {attach.api_key_env} is not set"
-            raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the server's API key."))
-        if _has_control_characters(self._key()):
-            summary = f"The environment variable {attach.api_key_env} holds a line break or another control character"
-            raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the key alone, on one line."))
+        for variable in self.auth.variables:
+            _expect_secret(variable)
         try:
             await self._ask_who_is_there(attach)
         except NoAnswer as error:
@@ -258,7 +254,7 @@ class Supervisor:
         found: list[tuple[ServerAddress, probe.Probe]] = []
         for address in addresses_of(attach.base_url):
             client = await self._turn_to(address, attach)
-            self._probe = await probe.ask(client, self._engine)
+            self._probe = await probe.ask(client, self._engine.questions)
             if self._probe.models or self._probe.status in (401, 403):
                 break
             found.append((address, self._probe))
@@ -294,15 +290,11 @@ class Supervisor:
             )
 
     def _make_client(self, address: ServerAddress, *, verify: bool) -> ServerClient:
-        key = self._key()
         try:
-            return ServerClient(address, headers=[("Authorization", f"Bearer {key}")] if key else [], verify=verify)
-        except LaunchError as error:
+            return ServerClient(address, headers=self.auth.head(), verify=verify)
+        except (LaunchError, UsageError) as error:
             summary = f"{address} cannot be asked from here"
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, str(error))) from None
-
-    def _key(self) -> str:
-        return os.environ.get(self.api_key_env or "", "").strip()
 
     async def _close_client(self) -> None:
         if self._client is not None:
@@ -328,7 +320,7 @@ class Supervisor:
         while misses < ATTACHED_MISSES:
             await asyncio.sleep(ATTACHED_PERIOD_S)
             try:
-                await self._client.fetch("/v1/models")
+                await probe.first_answer(self._client, self._engine.questions)
                 misses = 0
             except NoAnswer as error:
                 misses += 1
@@ -395,20 +387,19 @@ class Supervisor:
 
     async def read_metrics(self) -> ServerMetrics | None:
         """Return the server's own figures now, or None where it tells none."""
-        if self._client is None or self._engine.metrics_path is None:
+        if self._client is None:
             return None
-        content = await self._get(self._engine.metrics_path)
-        if content is None:
+        metrics = await probe.answer_to(self._client, self._engine.questions.metrics())
+        if metrics is None:
             return None
-        metrics = self._engine.read_metrics(content.decode(errors="replace"))
         self._kv_cache_tokens = metrics.kv_cache_tokens or self._kv_cache_tokens
         return metrics
 
-    async def tokenize(self, text_or_messages: str | list[dict[str, str]]) -> list[int] | None:
+    async def tokenize(self, text_or_messages: Content) -> list[int] | None:
         """Return the token ids of a text, or of messages under the chat template; None where it cannot say."""
         if self._client is None:
             return None
-        return await probe.tokens_of(self._client, self.model, text_or_messages)
+        return await probe.tokens_of(self._client, self._engine.questions, self.model, text_or_messages)
 
     async def simulated_gpus(self) -> bytes | None:
         """Return what a simulated server says of its virtual GPUs, as JSON; None where there are none."""
@@ -425,6 +416,17 @@ class Supervisor:
 
     def _say(self, text: str, *, level: str = "info") -> None:
         self._on_event(Event(at_ns=now_ns(), source="engine", text=safe_line(text), level=level))
+
+
+def _expect_secret(variable: str) -> None:
+    try:
+        value = secret_of(variable)
+    except UsageError as error:
+        advice = "Set it to the key alone, on one line."
+        raise _Failed(_report(FailureClass.BAD_VALUE, str(error), "", advice)) from None
+    if value is None:
+        summary = f"The environment variable {variable} is not set"
+        raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", "Set it to the server's API key."))
 
 
 def _choose_port(server: ServerTable) -> int:
@@ -447,10 +449,6 @@ def _not_started(executable: str, error: OSError) -> FailureReport:
         return _report(FailureClass.CRASH, f"{executable} was not started", reason, "Launch it again.")
     advice = "Install it, or name it by its full path: executable in [server]."
     return _report(FailureClass.EXECUTABLE, f"{executable} cannot be started", reason, advice)
-
-
-def _has_control_characters(key: str) -> bool:
-    return any(character < " " or "\x7f" <= character <= "\x9f" for character in key)
 
 
 def _report(failure: FailureClass, summary: str, line: str, advice: str = "") -> FailureReport:

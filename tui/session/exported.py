@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import FailureReport, ServerStatus
 
 EXPORT_VERSION = 1

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.session.meta import SessionMeta
 from tui.session.reader import latest_cells
 

@@ -9,9 +9,9 @@ from itertools import accumulate
 import msgspec
 
 from tui.core.clock import NS_PER_S, NS_PER_US
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.of_record import latency_point, request_row
-from tui.metrics.outcome import Outcome
 from tui.metrics.queueing import must_queue
 from tui.metrics.reading import GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord

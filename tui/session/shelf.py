@@ -10,10 +10,10 @@ from tabulate import tabulate
 
 from tui.core.errors import SessionError
 from tui.core.nearest import did_you_mean
+from tui.core.outcome import Outcome
 from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.session.database import SUFFIX
 from tui.session.lock import SessionLock
 from tui.session.reader import SessionReader, latest_cells

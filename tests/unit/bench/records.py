@@ -1,6 +1,6 @@
 """Records for tests."""
 
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.record import RequestRecord
 
 

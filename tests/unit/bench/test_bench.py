@@ -16,11 +16,11 @@ from tests.fakes.testbed import FakeTestbed
 from tui.bench.bench import Bench
 from tui.bench.scheduler import Scheduler
 from tui.core.errors import LaunchError
+from tui.core.outcome import Outcome
 from tui.core.paths import socket_of
 from tui.link.client import BenchLink
 from tui.link.protocol import BenchSpec, Linger, StopBench
 from tui.load.ceiling import CeilingGauge
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import FailureReport, Phase
 from tui.session.reader import SessionReader
 

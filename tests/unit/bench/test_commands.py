@@ -13,8 +13,8 @@ from tests.unit.session import made
 from tui.bench.commands import CommandExecutor
 from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
+from tui.core.outcome import Outcome
 from tui.link import protocol as p
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase
 
 

@@ -21,7 +21,7 @@ from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.vram import VramReturn
 from tui.core.errors import ExitCode, VrampError
 from tui.core.paths import socket_of
-from tui.engines.vllm import VllmEngine
+from tui.engines.vllm.launch import VllmLaunch
 from tui.gpu.backend import GpuUnavailable
 from tui.link.launcher import spec_for
 from tui.link.protocol import BenchSpec
@@ -138,11 +138,11 @@ AT_THE_LAUNCH: dict[str, Callable[[Patch], None]] = {
     "start": lambda patch: patch.setattr(Supervisor, "_start_once", raising_soon),
     "flags": lambda patch: patch.setattr(FlagCheck, "warnings", raising_soon),
     "log following": lambda patch: patch.setattr(LogReader, "_step", raising),
-    "log reading": lambda patch: patch.setattr(VllmEngine, "read_log_line", raising),
+    "log reading": lambda patch: patch.setattr(VllmLaunch, "read_log_line", raising),
     "diagnosis, by a timer": lambda patch: patch.setattr(LaunchedServer, "_hand_on", raising),
     "exit of the server": lambda patch: patch.setattr(LaunchedServer, "_wait_exit", raising_soon),
     "guardian": lambda patch: patch.setattr(ServerProcess, "_listen", raising_soon),
-    "health": lambda patch: patch.setattr(readiness, "wait_until_healthy", raising_soon),
+    "health": lambda patch: patch.setattr(readiness, "wait_until_ready", raising_soon),
     "probe": lambda patch: patch.setattr(probe, "ask", raising_soon),
     "client's ceiling": lambda patch: patch.setattr(testbed_module, "known_ceiling", raising),
     "prompts": lambda patch: patch.setattr(testbed_module, "learn_prompts", raising_soon),

@@ -1,8 +1,8 @@
 """The grid: order, implied cells, estimates."""
 
 from tui.bench.grid import Grid
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 
 
 def result(users: int, prompt_tokens: int, outcome: Outcome, duration_s: float | None = None) -> CellResult:

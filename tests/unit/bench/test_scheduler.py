@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.testbed import FakeTestbed, crash, oom
 from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.snapshot import FailureReport
 from tui.profile.schema import Mode
 

@@ -42,7 +42,7 @@ class Bench:
         self.stopped = asyncio.Event()
         monkeypatch.setattr(testbed_module, "sampling_for", self._sampling_for)
         monkeypatch.setattr(testbed_module, "RELAUNCH_BACK_OFF_S", (0.0, 0.0, 0.0))
-        profile = Profile(name="p", engine="vllm", **tables)  # type: ignore[arg-type]
+        profile = Profile(name="p", engine="vllm", **tables)
         builder = SimpleNamespace(session_file="session.vramp", add_event=lambda event: self.said.append(event.text))
         writer = SimpleNamespace(add_gpus=_nothing, add_event=_nothing, set_server=_nothing)
         self.testbed = testbed_module.Testbed(profile, None, SessionClock(), cast(Any, writer), cast(Any, builder))

@@ -26,7 +26,7 @@ from tui.core.secrets import (
     secrets_in_text,
     secrets_in_words,
 )
-from tui.engines.catalogue import engine_for
+from tui.engines.catalogue import launch_for
 from tui.engines.command_line import show_plan
 from tui.profile.loader import parse_profile
 from tui.profile.schema import Profile
@@ -210,7 +210,7 @@ def test_check_command_line_and_session_agree_on_what_is_secret(server: dict[str
     assert "found a secret" in str(caught.value) and SECRET not in str(caught.value)
 
     profile = Profile.model_validate(document)  # as a profile from before this rule may be
-    plan = engine_for("vllm").launch_plan(profile, 1, None)
+    plan = launch_for("vllm").plan(profile, 1, None)
     assert SECRET not in show_plan(plan) and HIDDEN in show_plan(plan)
 
     words = [*(f"{name}={value}" for name, value in plan.env.items()), *plan.argv]

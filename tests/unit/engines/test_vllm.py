@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tui.core.errors import UsageError
-from tui.engines.base import LaunchPlan, RequestShape
-from tui.engines.catalogue import ENGINES, engine_for
+from tui.engines.base import LaunchPlan, RequestShape, Wish
+from tui.engines.catalogue import engine_for, launch_for, names
 from tui.engines.command_line import command_line, show_plan
 from tui.engines.simulated import TIME_SCALE_VARIABLE
-from tui.profile.schema import Endpoint, EngineName, Profile
+from tui.profile.schema import Endpoint, Profile
 
 
 def profile(engine: str = "vllm", **server: Any) -> Profile:
@@ -22,7 +22,7 @@ def profile(engine: str = "vllm", **server: Any) -> Profile:
 
 
 def argv(**server: Any) -> list[str]:
-    return list(engine_for("vllm").launch_plan(profile(**server), 8001, None).argv)
+    return list(launch_for("vllm").plan(profile(**server), 8001, None).argv)
 
 
 def test_flags_stand_in_the_profiles_order_and_booleans_are_bare_or_absent() -> None:
@@ -49,12 +49,12 @@ def test_executable_that_is_not_vllm_serve_gets_the_model_as_a_flag() -> None:
 
 
 def test_environment_names_gpus_in_nvml_order_and_lets_the_profile_win() -> None:
-    plan = engine_for("vllm").launch_plan(profile(gpus=[2, 3], env={"DO_NOT_TRACK": "0"}), 1, None)
+    plan = launch_for("vllm").plan(profile(gpus=[2, 3], env={"DO_NOT_TRACK": "0"}), 1, None)
     assert plan.env["CUDA_VISIBLE_DEVICES"] == "2,3"
     assert plan.env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert plan.env["VLLM_NO_USAGE_STATS"] == "1"
     assert plan.env["DO_NOT_TRACK"] == "0"
-    assert "CUDA_VISIBLE_DEVICES" not in engine_for("vllm").launch_plan(profile(), 1, None).env
+    assert "CUDA_VISIBLE_DEVICES" not in launch_for("vllm").plan(profile(), 1, None).env
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_environment_names_gpus_in_nvml_order_and_lets_the_profile_win() -> None
     [("127.0.0.1", "http://127.0.0.1:9"), ("0.0.0.0", "http://127.0.0.1:9"), ("::1", "http://[::1]:9")],
 )
 def test_base_url_can_be_reached(host: str, url: str) -> None:
-    assert engine_for("vllm").launch_plan(profile(host=host), 9, None).base_url == url
+    assert launch_for("vllm").plan(profile(host=host), 9, None).base_url == url
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ def test_base_url_can_be_reached(host: str, url: str) -> None:
     ],
 )
 def test_a_server_with_a_certificate_is_reached_by_https(tables: dict[str, Any], scheme: str) -> None:
-    assert engine_for("vllm").launch_plan(profile(**tables), 9, None).base_url == f"{scheme}://127.0.0.1:9"
+    assert launch_for("vllm").plan(profile(**tables), 9, None).base_url == f"{scheme}://127.0.0.1:9"
 
 
 def test_simulated_server_runs_by_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIME_SCALE_VARIABLE, "1.0")
-    plain = engine_for("simulated").launch_plan(profile("simulated"), 9, Path("/p.toml"))
+    plain = launch_for("simulated").plan(profile("simulated"), 9, Path("/p.toml"))
     address = ("--host", "127.0.0.1", "--port", "9")
     assert plain.argv == (
         *(sys.executable, "-m", "tui", "simulate", "/p.toml"),
         *(*address, "--disable-uvicorn-access-log"),
     )
     monkeypatch.setenv(TIME_SCALE_VARIABLE, "5")
-    assert engine_for("simulated").launch_plan(profile("simulated"), 9, None).argv[-2:] == ("--time-scale", "5")
+    assert launch_for("simulated").plan(profile("simulated"), 9, None).argv[-2:] == ("--time-scale", "5")
 
 
 def test_shown_command_line_pastes_into_a_shell_and_hides_secrets() -> None:
@@ -106,10 +106,10 @@ def test_shown_command_line_pastes_into_a_shell_and_hides_secrets() -> None:
 
 def test_engine_without_a_module_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"tgi.*openai, simulated, vllm"):
-        engine_for(EngineName.TGI)
+        engine_for("tgi")
     with pytest.raises(UsageError, match="attach"):
-        engine_for("openai").launch_plan(profile(), 1, None)
-    assert all(name == engine.name for name, engine in ENGINES.items())
+        launch_for("openai")
+    assert all(engine_for(name).name == name for name in names())
 
 
 def body(shape: RequestShape, prompt: bytes) -> dict[str, Any]:
@@ -117,9 +117,7 @@ def body(shape: RequestShape, prompt: bytes) -> dict[str, Any]:
 
 
 def shape_of(engine: str, endpoint: Endpoint) -> RequestShape:
-    return engine_for(engine).request_shape(
-        model='m"', endpoint=endpoint, prompt_tokens=31, output_tokens=100, prompt_tokens_overhead=0
-    )
+    return engine_for(engine).request_shape(Wish('m"', endpoint, prompt_tokens=31, output_tokens=100))
 
 
 def test_vllm_is_asked_for_exactly_so_many_tokens_and_for_running_usage() -> None:

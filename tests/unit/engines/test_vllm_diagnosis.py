@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tui.engines.base import FailureClass as F
-from tui.engines.vllm_diagnosis import diagnose
-from tui.engines.vllm_log import message_of
-from tui.engines.vllm_rules import CONSEQUENCES, SPECIFIC, TELLING
+from tui.engines.vllm.diagnosis import diagnose
+from tui.engines.vllm.log import message_of
+from tui.engines.vllm.rules import CONSEQUENCES, SPECIFIC, TELLING
 
 LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui.engines.vllm_flags import flags_in, help_command, suggestions, unknown
+from tui.engines.vllm.flags import flags_in, help_command, suggestions, unknown
 
 HELP = """
   --enable-log-requests, --no-enable-log-requests

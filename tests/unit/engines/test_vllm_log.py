@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tui.engines.base import LogFact, Stage
-from tui.engines.vllm_log import message_of, read_log_line
+from tui.engines.base import LogFact
+from tui.engines.vllm.log import Stage, message_of, read_log_line
 
 LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
 ENGINE = "(EngineCore pid=1293) INFO 11-20 18:05:08 "

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.engines.base import ServerMetrics
-from tui.engines.vllm_metrics import read_metrics
+from tui.engines.vllm.metrics import read_metrics
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "vllm"
 

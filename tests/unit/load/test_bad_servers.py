@@ -26,9 +26,10 @@ from tests.fakes.scripted_server import (
     scripted_server,
     usage,
 )
-from tui.core.clock import now_ns
+from tui.core.clock import NS_PER_S, now_ns
+from tui.core.outcome import Outcome
+from tui.engines.parts.auth import Auth, SecretHeader
 from tui.load.wire import ChangeUsers
-from tui.metrics.outcome import Outcome
 
 GOOD_SCRIPT: Sequence[Step] = [READ, GOOD] * 100_000
 DEAD_ENGINE = event({"error": {"message": "EngineCore encountered an issue.", "type": "E", "code": 500}})
@@ -41,14 +42,14 @@ BAD: dict[str, tuple[Sequence[Step], Outcome, str]] = {
     "reset before headers": ([READ, RESET], Outcome.DISCONNECTED, "before any answer"),
     "reset in headers": ([READ, HEAD[:30], RESET], Outcome.DISCONNECTED, "in the header"),
     "reset in a chunk": ([READ, HEAD + TOKEN[:20], RESET], Outcome.DISCONNECTED, "in the body"),
-    "reset before the last chunk": ([READ, HEAD + 3 * TOKEN + usage(3) + DONE, RESET], Outcome.DISCONNECTED, "body"),
+    "reset before the mark": ([READ, HEAD + 3 * TOKEN + usage(3), RESET], Outcome.DISCONNECTED, "body"),
     "end in a chunk": ([READ, HEAD + TOKEN[:20], CLOSE], Outcome.DISCONNECTED, "closed the connection in the body"),
-    "end before the last chunk": ([READ, HEAD + 3 * TOKEN + usage(3) + DONE, CLOSE], Outcome.DISCONNECTED, "body"),
+    "end before the mark": ([READ, HEAD + 3 * TOKEN + usage(3), CLOSE], Outcome.DISCONNECTED, "body"),
     "stall at connect": ([STALL], Outcome.TIMEOUT, "within"),
     "stall before headers": ([READ, STALL], Outcome.TIMEOUT, "within"),
     "stall in headers": ([READ, HEAD[:30], STALL], Outcome.TIMEOUT, "within"),
     "stall in a chunk": ([READ, HEAD + TOKEN[:20], STALL], Outcome.TIMEOUT, "within"),
-    "stall before the last chunk": ([READ, HEAD + 3 * TOKEN + usage(3) + DONE, STALL], Outcome.TIMEOUT, "within"),
+    "stall before the mark": ([READ, HEAD + 3 * TOKEN + usage(3), STALL], Outcome.TIMEOUT, "within"),
     "slow drip": ([READ, Drip(GOOD, 0.05)], Outcome.TIMEOUT, "within"),
     "dead engine": ([READ, HEAD + TOKEN + DEAD_ENGINE + DONE + END], Outcome.ENGINE_DEAD, "EngineCore"),
     "error event": ([READ, HEAD + event({"error": {"message": "no", "code": 400}}) + END], Outcome.HTTP_ERROR, "no"),
@@ -61,7 +62,7 @@ BAD: dict[str, tuple[Sequence[Step], Outcome, str]] = {
     "endless header": ([READ, b"HTTP/1.1 200 OK\r\nx: ", Repeat(b"y" * 65536)], Outcome.MALFORMED, "a header of"),
     "endless stream": ([READ, HEAD, Repeat(TOKEN)], Outcome.MALFORMED, "though 3 were asked"),
     "too few tokens": ([READ, HEAD + 2 * TOKEN + usage(2) + DONE + END], Outcome.MALFORMED, "2 tokens came"),
-    "no usage": ([READ, HEAD + 3 * TOKEN + DONE + END], Outcome.MALFORMED, "no usage"),
+    "error in words, then nothing": ([READ, HEAD + event("Model was unloaded"), STALL], Outcome.HTTP_ERROR, "unloaded"),
     "negative usage": ([READ, HEAD + TOKEN + usage(-1) + DONE + END], Outcome.MALFORMED, "usage of -1"),
     "redirect": (
         [READ, b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"],
@@ -70,6 +71,30 @@ BAD: dict[str, tuple[Sequence[Step], Outcome, str]] = {
     ),
     "no HTTP": ([READ, b"220 mail.example ESMTP\r\n"], Outcome.MALFORMED, "not HTTP"),
 }
+
+
+ODD: dict[str, Sequence[Step]] = {
+    "reset behind the mark": [READ, HEAD + 3 * TOKEN + usage(3) + DONE, RESET],
+    "end behind the mark": [READ, HEAD + 3 * TOKEN + usage(3) + DONE, CLOSE],
+    "no end of the body": [READ, HEAD + 3 * TOKEN + usage(3) + DONE, STALL],
+    "usage behind the mark": [READ, HEAD + 3 * TOKEN + DONE + usage(3), STALL],
+    "nonsense behind the mark": [READ, HEAD + 3 * TOKEN + usage(3) + DONE + chunk(b"data: {\n\n") + END],
+    "no mark": [READ, HEAD + 3 * TOKEN + usage(3) + END],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_what_is_odd_and_complete_is_a_success(name: str) -> None:
+    async with (
+        scripted_server(ODD[name], GOOD_SCRIPT) as (base_url, _server),
+        in_process_worker(base_url, request_timeout_s=30) as load,
+    ):
+        began_ns = now_ns()
+        load.worker.obey(ChangeUsers([0], []))
+        first, second = (await load.until_records(2))[:2]
+        assert now_ns() - began_ns < 10 * NS_PER_S
+    for record in (first, second):
+        assert (record.outcome, record.output_tokens, record.counted_by) == (Outcome.OK, 3, "usage")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -157,7 +182,7 @@ async def test_an_api_key_is_sent_and_told_nobody(monkeypatch: pytest.MonkeyPatc
     refusal = b"HTTP/1.1 401 X\r\ncontent-length: 6\r\n\r\nwho?!!"
     async with (
         scripted_server([READ, refusal]) as (base_url, server),
-        in_process_worker(base_url, api_key_env="SOME_KEY") as load,
+        in_process_worker(base_url, auth=Auth([SecretHeader("Authorization", "SOME_KEY", "Bearer ")])) as load,
     ):
         (record,) = await load.burst(1, now_ns())
     assert b"\r\nAuthorization: Bearer s3cret\r\n" in server.requests[0]

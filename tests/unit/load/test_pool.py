@@ -20,13 +20,13 @@ from tests.fakes.load_worker import IDS, shape
 from tests.fakes.paced_server import PacedServer, paced_server
 from tui.core.address import address_of
 from tui.core.errors import UsageError, VrampError
+from tui.core.outcome import Outcome
 from tui.load import pool as pool_module
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
 from tui.load.wire import ChangeUsers, Command, Retag
 from tui.load.worker_handle import WorkerHandle
 from tui.metrics.histogram import packed
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
 

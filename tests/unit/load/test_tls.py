@@ -15,10 +15,10 @@ from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.scripted_server import CLOSE, GOOD, READ, STALL, Drip, Step, scripted_server
 from tests.unit.load.test_bad_servers import BAD, GOOD_SCRIPT
 from tui.core.clock import now_ns
+from tui.core.outcome import Outcome
 from tui.core.trust import tls_context
 from tui.load.tls import TlsConnection
 from tui.load.wire import ChangeUsers
-from tui.metrics.outcome import Outcome
 
 
 @pytest.fixture(scope="module")

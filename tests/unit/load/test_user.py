@@ -9,9 +9,9 @@ import pytest
 from tests.fakes.load_worker import in_process_worker, shape
 from tests.fakes.paced_server import paced_server
 from tui.core.clock import now_ns
+from tui.core.outcome import Outcome
 from tui.load.read_batches import NEVER_NS
 from tui.load.wire import ChangeUsers, Cut, RunPlan
-from tui.metrics.outcome import Outcome
 
 
 async def test_planned_requests_that_find_no_connection_are_counted_as_dropped() -> None:

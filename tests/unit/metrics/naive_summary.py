@@ -8,9 +8,9 @@ from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
+from tui.core.outcome import Outcome
 from tui.metrics.concurrency import Interval, area_ns, peak
 from tui.metrics.histogram import LogHistogram
-from tui.metrics.outcome import Outcome
 from tui.metrics.percentile import percentile
 from tui.metrics.record import RequestRecord
 from tui.metrics.steady import is_steady

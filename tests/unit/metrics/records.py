@@ -7,7 +7,7 @@ from itertools import count
 import msgspec
 
 from tui.core.clock import NS_PER_S
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.record import RequestRecord, gaps_between
 
 _ids = count()

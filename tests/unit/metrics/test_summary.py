@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.metrics.records import answered, failed, ns
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import CostTable, Mode, SloTable

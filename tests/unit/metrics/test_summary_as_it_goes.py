@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.unit.metrics.naive_summary import naive_figures
 from tests.unit.metrics.records import answered, failed, ns
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.ended import MOST_WORDS, EndedRequests
-from tui.metrics.outcome import Outcome
 from tui.metrics.record import RequestRecord
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Mode, SloTable

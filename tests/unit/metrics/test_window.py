@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.metrics.records import answered, failed, ns
+from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import SeriesPoint
 from tui.metrics.snapshot import Figures
 from tui.metrics.window import LiveWindow

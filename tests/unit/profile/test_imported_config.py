@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tui.core.errors import ProfileError, UsageError
-from tui.engines.vllm import VllmEngine
+from tui.engines.vllm.launch import VllmLaunch
 from tui.profile.imported_config import import_config, profile_of_config
 from tui.profile.loader import parse_profile
 
@@ -56,7 +56,7 @@ def test_the_imported_profile_launches_what_the_file_describes(tmp_path: Path) -
     path.write_text(GOOD)
     profile = parse_profile(profile_of_config(path, "mine"), "mine.toml")
     assert profile.server is not None and profile.server.port == 6379
-    assert VllmEngine().launch_plan(profile, 6379, None).argv == (
+    assert VllmLaunch().plan(profile, 6379, None).argv == (
         *("vllm", "serve", "meta-llama/Llama-3.1-8B-Instruct", "--host", "127.0.0.1", "--port", "6379"),
         *("--uvicorn-log-level", "info", "--max_model_len", "4096", "--gpu-memory-utilization", "0.9"),
         *("--enforce-eager", "--no-enable-prefix-caching"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tui.core.errors import ProfileError
 from tui.profile.loader import MAX_PROBLEMS, MAX_PROFILE_BYTES, load_profile, parse_profile
-from tui.profile.schema import EngineName, Mode
+from tui.profile.schema import Mode
 
 GOOD = 'name = "good"\nengine = "vllm"\n[server]\nmodel = "m"\n'
 
@@ -43,7 +43,7 @@ def test_the_profile_of_the_interface_is_read() -> None:
         """,
         "f.toml",
     )
-    assert profile.engine is EngineName.VLLM
+    assert profile.engine == "vllm"
     assert profile.server is not None
     assert profile.server.args == {
         "tensor-parallel-size": 2,

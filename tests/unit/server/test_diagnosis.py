@@ -8,7 +8,10 @@ import pytest
 
 from tui.bench.outcomes import evidence_of
 from tui.core.errors import UsageError
-from tui.engines.catalogue import engine_for
+from tui.engines.base import LaunchPlan
+from tui.engines.catalogue import launch_for
+from tui.engines.engine import Launch
+from tui.profile.schema import Profile
 from tui.server import diagnosis
 from tui.server.diagnosis import diagnose_log, explain
 
@@ -67,12 +70,13 @@ def test_hostile_log() -> None:
 def test_empty_log_and_unknown_engine() -> None:
     assert diagnose_log(b"", "vllm", None)["class"] is None
     assert diagnose_log(b"", "vllm", 1)["class"] == "crash"
-    with pytest.raises(UsageError):
-        diagnose_log(b"", "nope", None)
+    for name in ("nope", "openai"):
+        with pytest.raises(UsageError):
+            diagnose_log(b"", name, None)
 
 
 def test_kill_for_want_of_memory_is_told_from_other_kills() -> None:
-    vllm = engine_for("vllm")
+    vllm = launch_for("vllm")
     killed = ["ERROR", "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor."]
     report = explain(vllm, killed, started=True, exit_code=0, oom_kills=1)
     assert report.failure == "oom-host"
@@ -83,23 +87,28 @@ def test_kill_for_want_of_memory_is_told_from_other_kills() -> None:
     assert explain(vllm, specific, started=False, exit_code=1, oom_kills=1).failure == "oom-kv"
 
 
+class Silent(Launch):
+    def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
+        raise NotImplementedError
+
+
 def test_guardian_that_is_killed_is_no_fault_of_the_servers_last_line() -> None:
     report = explain(
-        engine_for("vllm"), ["INFO:     Application startup complete."], started=True, exit_code=None, oom_kills=0
+        launch_for("vllm"), ["INFO:     Application startup complete."], started=True, exit_code=None, oom_kills=0
     )
     assert (report.failure, report.line) == ("crash", "")
     assert evidence_of(report) == "The server's guardian was ended, and the server with it"
 
 
 def test_evidence_says_once_how_it_ended() -> None:
-    killed = explain(engine_for("vllm"), [], started=True, exit_code=-9, oom_kills=0)
+    killed = explain(launch_for("vllm"), [], started=True, exit_code=-9, oom_kills=0)
     assert evidence_of(killed) == "vLLM was ended by signal 9 (SIGKILL)"
-    last = explain(engine_for("openai"), ["bye"], started=True, exit_code=3, oom_kills=0)
+    last = explain(Silent(), ["bye"], started=True, exit_code=3, oom_kills=0)
     assert evidence_of(last) == "bye (exit code 3)"
 
 
 def test_server_that_ends_without_a_word() -> None:
-    report = explain(engine_for("openai"), ["bye"], started=True, exit_code=0, oom_kills=0)
+    report = explain(Silent(), ["bye"], started=True, exit_code=0, oom_kills=0)
     assert (report.failure, report.line, report.exit_code) == ("crash", "bye", 0)
     assert "exit code 0" in report.summary
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tui.engines.catalogue import launch_for
 from tui.profile.schema import Profile
 from tui.server.known_flags import FlagCheck
 
@@ -36,7 +37,8 @@ def check(
     vllm: Path, engine: str = "vllm", extra_args: list[str] | None = None, args: dict[str, Any] | None = None
 ) -> FlagCheck:
     server = {"model": "m", "executable": [str(vllm), "serve"], "args": args or {}, "extra_args": extra_args or []}
-    return FlagCheck(Profile.model_validate({"name": "p", "engine": engine, "server": server}))
+    profile = Profile.model_validate({"name": "p", "engine": engine, "server": server})
+    return FlagCheck(launch_for(engine), profile.server)
 
 
 async def test_unknown_flags_are_warned_of_with_the_nearest(vllm: Path) -> None:
@@ -62,7 +64,7 @@ async def test_an_installation_is_asked_once_until_it_changes(vllm: Path) -> Non
 
 async def test_what_is_kept_may_be_anything(vllm: Path, tmp_path: Path) -> None:
     await check(vllm).warnings()
-    (kept,) = (tmp_path / "cache").rglob("vllm-flags-*.json")
+    (kept,) = (tmp_path / "cache").rglob("server-flags-*.json")
     for content in (b"", b"\xff", b'["--zzz"]', b"{}"):
         kept.write_bytes(content)
         assert await check(vllm, args={"max-num-seqs": 3}).warnings() == []
@@ -73,4 +75,4 @@ async def test_nothing_is_unknown_where_vllm_does_not_answer(vllm: Path, tmp_pat
     assert await check(vllm, args={"zzz": 1}).warnings() == []
     assert await check(tmp_path / "absent", args={"zzz": 1}).warnings() == []
     assert await check(vllm, engine="simulated", args={"zzz": 1}).warnings() == []
-    assert not list((tmp_path / "cache").rglob("vllm-flags-*"))
+    assert not list((tmp_path / "cache").rglob("server-flags-*"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tui.engines.base import LogFact
-from tui.engines.vllm import VllmEngine
+from tui.engines.vllm.launch import VllmLaunch
 from tui.server.memory_told import MemoryTold
 
 LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
@@ -16,7 +16,7 @@ LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
 def told_by(log: str) -> MemoryTold:
     told = MemoryTold()
     for line in (LOGS / log).read_text().splitlines():
-        if fact := VllmEngine().read_log_line(line):
+        if fact := VllmLaunch().read_log_line(line):
             told.note(fact)
     return told
 

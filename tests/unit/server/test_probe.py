@@ -38,14 +38,16 @@ async def test_server_that_tells_all() -> None:
         "/tokenize": {"count": 2, "tokens": [5, 6]},
     }
     async with client_of(answers) as client:
-        found = await probe.ask(client, engine_for("vllm"))
+        found = await probe.ask(client, engine_for("vllm").questions)
         assert found == probe.Probe("0.32.0", ["tiny", "lora"], {"tiny": 4096}, [], 200)
-        assert await probe.tokens_of(client, "tiny", [{"role": "user", "content": "x"}]) == [5, 6]
+        assert await probe.tokens_of(
+            client, engine_for("vllm").questions, "tiny", [{"role": "user", "content": "x"}]
+        ) == [5, 6]
 
 
 async def test_server_that_lists_its_models_only() -> None:
     async with client_of({"/v1/models": {"data": [{"id": "gpt"}]}}) as client:
-        found = await probe.ask(client, engine_for("openai"))
+        found = await probe.ask(client, engine_for("openai").questions)
         assert found.models == ["gpt"]
         assert [text.split(":")[0] for text in found.missing] == [
             "no max_model_len",
@@ -53,7 +55,7 @@ async def test_server_that_lists_its_models_only() -> None:
             "no /metrics of its own",
             "no /tokenize",
         ]
-        assert await probe.tokens_of(client, "gpt", "x") is None
+        assert await probe.tokens_of(client, engine_for("openai").questions, "gpt", "x") is None
 
 
 NONSENSE: list[Callable[[], Any]] = [
@@ -70,7 +72,7 @@ NONSENSE: list[Callable[[], Any]] = [
 async def test_nonsense_is_as_nothing(nonsense: Callable[[], Any]) -> None:
     answers = {path: nonsense() for path in ("/v1/models", "/version", "/metrics", "/tokenize")}
     async with client_of(answers) as client:
-        found = await probe.ask(client, engine_for("vllm"))
+        found = await probe.ask(client, engine_for("vllm").questions)
     assert found.models in ([], ["x"])
     assert found.max_model_lens == {}
     assert found.version == ""
@@ -91,4 +93,4 @@ MODEL_LISTS: list[tuple[Any, list[str]]] = [
 @pytest.mark.parametrize(("listing", "models"), MODEL_LISTS)
 async def test_lists_of_models_of_every_form(listing: Any, models: list[str]) -> None:
     async with client_of({"/v1/models": listing}) as client:
-        assert (await probe.ask(client, engine_for("openai"))).models == models
+        assert (await probe.ask(client, engine_for("openai").questions)).models == models

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tui.core.clock import NS_PER_S
-from tui.engines.base import LogFact, Stage
+from tui.engines.base import LogFact
+from tui.engines.vllm.launch import VllmLaunch
+from tui.engines.vllm.log import Stage
 from tui.server import stages
 from tui.server.stages import StageClock
 
@@ -16,13 +18,17 @@ class FakeTime:
         monkeypatch.setattr(stages, "now_ns", lambda: round(self.now_s * NS_PER_S))
 
 
+def vllm_clock() -> StageClock:
+    return StageClock(VllmLaunch.stages, VllmLaunch.may_return_to)
+
+
 def states(clock: StageClock) -> dict[str, tuple[str, float | None]]:
     return {stage.name: (stage.state, stage.seconds) for stage in clock.stages()}
 
 
 def test_times_add_up_where_a_stage_is_entered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     time = FakeTime(monkeypatch)
-    clock = StageClock()
+    clock = vllm_clock()
     for stage, seconds in [
         (Stage.CONFIG, 20),
         (Stage.LOADING_WEIGHTS, 5),
@@ -33,7 +39,7 @@ def test_times_add_up_where_a_stage_is_entered_twice(monkeypatch: pytest.MonkeyP
         (Stage.READY, 10),
     ]:
         time.now_s += seconds
-        assert clock.note(LogFact(stage=stage)) is stage
+        assert clock.note(LogFact(stage=stage)) == stage
     time.now_s += 3
     clock.finish(ready=True)
     assert states(clock) == {
@@ -49,7 +55,7 @@ def test_times_add_up_where_a_stage_is_entered_twice(monkeypatch: pytest.MonkeyP
 
 def test_running_stage_shows_its_time_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     time = FakeTime(monkeypatch)
-    clock = StageClock()
+    clock = vllm_clock()
     clock.note(LogFact(stage=Stage.LOADING_WEIGHTS, progress=0.5))
     time.now_s += 4
     loading = clock.stages()[2]
@@ -60,17 +66,27 @@ def test_running_stage_shows_its_time_and_progress(monkeypatch: pytest.MonkeyPat
 
 
 def test_straggler_does_not_take_the_start_back() -> None:
-    clock = StageClock()
+    clock = vllm_clock()
     clock.note(LogFact(stage=Stage.KV_CACHE))
     assert clock.note(LogFact(stage=Stage.LOADING_WEIGHTS, progress=0.1)) is None
-    assert clock.current is Stage.KV_CACHE
+    assert clock.current == Stage.KV_CACHE
 
 
 def test_failure_marks_the_stage_it_happened_in() -> None:
-    clock = StageClock()
+    clock = vllm_clock()
     clock.note(LogFact(stage=Stage.LOADING_WEIGHTS))
     clock.finish(ready=False)
     clock.note(LogFact(stage=Stage.READY))
     shown = states(clock)
     assert shown["loading weights"][0] == "failed"
     assert shown["ready"][0] == "pending"
+
+
+def test_stages_are_the_engines_own() -> None:
+    clock = StageClock(("process up", "loading model", "ready"))
+    assert clock.note(LogFact(stage="KV cache")) is None
+    assert clock.note(LogFact(stage="loading model")) == "loading model"
+    assert clock.note(LogFact(stage="process up")) is None
+    clock.finish(ready=True)
+    assert [stage.name for stage in clock.stages()] == ["process up", "loading model", "ready"]
+    assert {stage.state for stage in clock.stages()} == {"done"}

@@ -9,8 +9,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.profile.schema import Profile
@@ -132,6 +132,16 @@ def _of_struct(struct: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchS
         "BoolType": st.booleans(),
         "StrType": _text,
     }
+
+    def of_type(one: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
+        match one:
+            case msgspec.inspect.NoneType():
+                return st.none()
+            case msgspec.inspect.EnumType(cls=members):
+                return st.sampled_from(list(members))
+            case _:
+                return kinds[type(one).__name__]
+
     fields = {}
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
@@ -140,9 +150,7 @@ def _of_struct(struct: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchS
             fields[field.name] = fixed[field.name]
             continue
         inner = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
-        fields[field.name] = st.one_of(
-            *(st.none() if isinstance(t, msgspec.inspect.NoneType) else kinds[type(t).__name__] for t in inner)
-        )
+        fields[field.name] = st.one_of(*map(of_type, inner))
     return st.builds(struct, **fields)
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.unit.session import made
 from tui.core.clock import NS_PER_S
 from tui.core.errors import SessionError, UsageError
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.session import export_csv, export_toml, imported
 from tui.session.export import export_session

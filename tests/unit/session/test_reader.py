@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.session import made
 from tui.core.clock import NS_PER_S
 from tui.core.errors import SessionError
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.record import gaps_between
 from tui.session.reader import SessionReader, SessionState, latest_cells
 from tui.session.replay import snapshot

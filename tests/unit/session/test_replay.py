@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.session import made
 from tui.core.clock import NS_PER_MS, NS_PER_S
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import LOG_LINES, REQUEST_ROWS, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow

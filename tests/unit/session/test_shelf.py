@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.session import made
 from tui.core.errors import SessionError
+from tui.core.outcome import Outcome
 from tui.core.paths import sessions_dir
-from tui.metrics.outcome import Outcome
 from tui.session import shelf
 from tui.session.store import SessionWriter
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.unit.session import made
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import SessionError
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.session import store
 from tui.session.meta import axis_shift_ns

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.view.panes.cell_story import server_story
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.fakes.snapshot_parts import HOSTILE
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.view.widgets import heat_map
 from tui.view.widgets.ascii import to_ascii
 from tui.view.widgets.axes import named, round_top, scaled, tick, time_line

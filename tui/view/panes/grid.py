@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
 from tui.view.panes.cell_story import server_story, story

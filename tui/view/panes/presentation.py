@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.reading import devices
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting

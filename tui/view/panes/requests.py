@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.metrics.snapshot import RequestRow, Snapshot
 from tui.view import formatting
 from tui.view.panes.pane import Pane

@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Footer, Static
 
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line, safe_text
 from tui.metrics.cell import CellResult
-from tui.metrics.outcome import Outcome
 from tui.metrics.snapshot import RequestRow, Snapshot
 from tui.view import formatting
 from tui.view.panes.cell_story import server_story

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from tui.metrics.outcome import Outcome
+from tui.core.outcome import Outcome
 from tui.view import formatting
 from tui.view.widgets.lines import HEAT, Ink
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-from prometheus_client.parser import text_string_to_metric_families
-
 from tui.engines.base import ServerMetrics
+from tui.engines.parts.prometheus import Samples, samples_of, total
 
 # Field → names, the present one first. Counters end in _total; several engines of one server add up.
 _SUMS: dict[str, tuple[str, ...]] = {
@@ -36,24 +32,15 @@ _CACHE_CONFIG = "vllm:cache_config_info"
 _WANTED = frozenset(
     [name for names in _SUMS.values() for name in names] + list(_EXTRA.values()) + [*_KV_CACHE_USAGE, _CACHE_CONFIG]
 )
-_Sample = tuple[dict[str, str], float]
 
 
 def read_metrics(text: str) -> ServerMetrics:
     """Return the server's own figures; what is absent, unreadable or not finite is None. Never raises."""
-    samples = _samples(text)
-
-    def total(names: Sequence[str]) -> float | None:
-        for name in names:
-            values = [value for _labels, value in samples.get(name, ())]
-            if values:
-                return math.fsum(values)
-        return None
-
+    samples = samples_of(text, _WANTED)
     usages = [value for name in _KV_CACHE_USAGE for _labels, value in samples.get(name, ())]
-    extra = {field: value for field, name in _EXTRA.items() if (value := total([name])) is not None}
+    extra = {field: value for field, name in _EXTRA.items() if (value := total(samples, [name])) is not None}
     return ServerMetrics(
-        **{field: total(names) for field, names in _SUMS.items()},
+        **{field: total(samples, names) for field, names in _SUMS.items()},
         # Of several engines the fullest one is the one that queues first.
         kv_cache_usage=min(max(usages), 1.0) if usages else None,
         kv_cache_tokens=_kv_cache_tokens(samples.get(_CACHE_CONFIG, [])),
@@ -61,23 +48,7 @@ def read_metrics(text: str) -> ServerMetrics:
     )
 
 
-def _samples(text: str) -> dict[str, list[_Sample]]:
-    samples: dict[str, list[_Sample]] = {}
-    for line in text.splitlines():
-        # Nine lines in ten are buckets that nobody asked for; parsing those as well would cost ten times as much.
-        if line.partition("{")[0].partition(" ")[0] not in _WANTED:
-            continue
-        try:
-            for family in text_string_to_metric_families(line):
-                for sample in family.samples:
-                    if math.isfinite(sample.value):
-                        samples.setdefault(sample.name, []).append((sample.labels, sample.value))
-        except Exception:  # noqa: S112 - the parser raises whatever its string operations do
-            continue
-    return samples
-
-
-def _kv_cache_tokens(samples: list[_Sample]) -> int | None:
+def _kv_cache_tokens(samples: Samples) -> int | None:
     """Return the size of the KV caches of all engines, by the labels of the information metric."""
     total = 0
     for labels, _value in samples:

@@ -8,8 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import StrEnum
 
-from tui.engines.base import LogFact, Stage
+from tui.engines.base import PROCESS_UP, LogFact
+from tui.engines.base import READY as READY_STAGE
+
+
+class Stage(StrEnum):
+    """The stages of vLLM's start, in their order."""
+
+    PROCESS_UP = PROCESS_UP
+    CONFIG = "config"
+    LOADING_WEIGHTS = "loading weights"
+    MEMORY_PROFILING = "memory profiling"
+    KV_CACHE = "KV cache"
+    COMPILE = "compile and CUDA graphs"
+    READY = READY_STAGE
+
 
 PREFIX = re.compile(
     r"^(?:\([^()]*pid=\d+[^()]*\)\s+)*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+"

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from tui.engines.base import Diagnosis, FailureClass
-from tui.engines.diagnosis_rules import Rule, first_match, signal_in_words
-from tui.engines.tracebacks import root_exception
-from tui.engines.vllm_log import STARTED, message_of, writer_of
-from tui.engines.vllm_memory import memory_advice
-from tui.engines.vllm_rules import (
+from tui.engines.parts.diagnosis_rules import Rule, first_match, signal_in_words
+from tui.engines.parts.tracebacks import root_exception
+from tui.engines.vllm.log import STARTED, message_of, writer_of
+from tui.engines.vllm.memory import memory_advice
+from tui.engines.vllm.rules import (
     CONSEQUENCES,
     CUDA_OUT_OF_MEMORY,
     MEMORY_AT_START,

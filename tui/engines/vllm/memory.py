@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 
 from tui.engines.base import Diagnosis
-from tui.engines.diagnosis_rules import Rule
-from tui.engines.vllm_rules import BY_KV_CACHE_BYTES, NO_BLOCKS, OTHERS_HOLD_MEMORY
+from tui.engines.parts.diagnosis_rules import Rule
+from tui.engines.vllm.rules import BY_KV_CACHE_BYTES, NO_BLOCKS, OTHERS_HOLD_MEMORY
 
 _GIVEN_IN_BYTES = re.compile(r"memory for KV Cache as specified by kv_cache_memory_bytes")
 _LACKING = re.compile(r"Available KV cache memory: -(?P<gib>[\d.]+) GiB")

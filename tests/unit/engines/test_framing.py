@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.load import sse
-from tui.load.sse import MAX_EVENT_BYTES, EventSplitter, EventTooLong
+from tui.engines.parts import framing as sse
+from tui.engines.parts.framing import MAX_EVENT_BYTES, EventTooLong, Sse
 
 
 def split(*pieces: bytes) -> list[bytes]:
     events: list[bytes] = []
-    splitter = EventSplitter(events.append)
+    splitter = Sse(events.append)
     for piece in pieces:
         splitter.feed(piece)
     return events
@@ -64,7 +64,7 @@ def test_any_stream_cut_anywhere(data: st.DataObject) -> None:
 
 
 def test_an_event_that_never_ends_is_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    splitter = EventSplitter(lambda data: None)
+    splitter = Sse(lambda data: None)
     fed = 0
     with pytest.raises(EventTooLong):
         while fed < 100 * MAX_EVENT_BYTES:
@@ -74,7 +74,7 @@ def test_an_event_that_never_ends_is_refused_early(monkeypatch: pytest.MonkeyPat
 
 
 def test_many_lines_of_one_event_are_refused_too() -> None:
-    splitter = EventSplitter(lambda data: None)
+    splitter = Sse(lambda data: None)
     with pytest.raises(EventTooLong):
         for _ in range(2 * MAX_EVENT_BYTES // 1000):
             splitter.feed(b"data: " + b"x" * 1000 + b"\n")
@@ -86,7 +86,7 @@ def test_a_large_read_of_many_events_is_no_large_event(monkeypatch: pytest.Monke
 
 
 def test_what_was_begun_and_not_ended_shows() -> None:
-    splitter = EventSplitter(lambda data: None)
+    splitter = Sse(lambda data: None)
     assert not splitter.unfinished
     splitter.feed(b"data: a\n\n\n")
     assert not splitter.unfinished

@@ -6,7 +6,7 @@ The order matters: what names a cause stands above what names a consequence.
 from __future__ import annotations
 
 from tui.engines.base import FailureClass as F
-from tui.engines.diagnosis_rules import Rule, rule
+from tui.engines.parts.diagnosis_rules import Rule, rule
 
 _FREE_THE_GPU = "See who holds it (nvidia-smi) and end that, or choose other GPUs in `gpus`"
 

@@ -1,0 +1,114 @@
+"""What a serving system is to vramp: an `Engine`, of four parts that each have a default.
+
+The load workers import the dialect of an engine by name, and with it the engine's module; so what an engine's module
+imports is quick to import, and profiles are imported for the type checker only.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tui.engines.base import PROCESS_UP, READY, Diagnosis, LaunchPlan, LogFact, RequestShape, Wish
+from tui.engines.parts.auth import Auth, SecretHeader
+from tui.engines.parts.questions import Question, Questions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.profile.schema import Profile, ServerTable
+
+
+class KnownFlags(ABC):
+    """The flags that an installed server knows, by its own help."""
+
+    @abstractmethod
+    def help_command(self, executable: Sequence[str]) -> list[str] | None:
+        """Return what prints all flags, or None where nothing does."""
+
+    @abstractmethod
+    def flags_in(self, help_text: str) -> list[str]:
+        """Return the flags that a help text names, each once; none for a text that is not this server's help."""
+
+    @abstractmethod
+    def given(self, server: ServerTable) -> list[str]:
+        """Return the arguments that a profile gives."""
+
+    @abstractmethod
+    def unknown(self, arguments: Iterable[str], known: Sequence[str]) -> list[str]:
+        """Return a sentence for each flag among `arguments` that is not among the known ones."""
+
+    @abstractmethod
+    def suggestions(self, line: str, known: Sequence[str]) -> str:
+        """Return the nearest flags to those that a line of the log calls unknown, in words; or ""."""
+
+
+class Launch(ABC):
+    """How a server is started, and how its log is read."""
+
+    stages: tuple[str, ...] = (PROCESS_UP, READY)
+    """The stages of a start, in their order, the first and the last included; not every start passes all of them."""
+    may_return_to: frozenset[str] = frozenset()
+    """Those that are entered again; workers log at different speeds, and no straggler's line takes a start back to
+    another."""
+    known_flags: KnownFlags | None = None
+
+    @abstractmethod
+    def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
+        """Return how to start the server of `profile` on `port`."""
+
+    def environment(self, server: ServerTable) -> dict[str, str]:
+        """Return what is added to the environment of the server."""
+        return dict(server.env)
+
+    def read_log_line(self, line: str) -> LogFact | None:
+        """Return what a line of the server's log tells, or None."""
+        return None
+
+    def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
+        """Return why the server failed, judged by its log, or None for a log that shows no failure.
+
+        `started`: whether it had been ready before; `exit_code`: as by subprocess, negative = signal; None = unknown.
+        """
+        return None
+
+    def gpus_needed(self, server: ServerTable) -> int:
+        """Return how many GPUs the server takes: by its list; one where the profile names none."""
+        return max(server.gpus, default=0) + 1
+
+
+class Engine(ABC):
+    """One serving system."""
+
+    name: str
+    """As profiles write it."""
+    title: str = ""
+    """As people write it; "" = the name."""
+    questions: Questions = Questions()
+    """What can be asked of a server besides requests."""
+    launch: Launch | None = None
+    """None = it is attached to only."""
+    key_variable: str | None = None
+    """The environment variable by which a server that vramp launches is told its API key, if it is."""
+
+    @abstractmethod
+    def request_shape(self, wish: Wish) -> RequestShape:
+        """Return the request that is wished for."""
+
+    @property
+    def ready(self) -> Question[bool] | None:
+        """What says that a launched server takes requests; None = that it accepts connections."""
+        return self.questions.alive()
+
+    def auth(self, profile: Profile) -> Auth:
+        """Return what requests prove themselves by: a bearer's key, and the headers of the profile."""
+        if profile.attach is None:
+            variable = self.key_variable if self.key_variable and os.environ.get(self.key_variable) else None
+            return Auth(_bearer(variable))
+        return Auth(_bearer(profile.attach.api_key_env))
+
+
+def _bearer(variable: str | None) -> list[SecretHeader]:
+    return [SecretHeader("Authorization", variable, "Bearer ")] if variable else []

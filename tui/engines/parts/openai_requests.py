@@ -1,0 +1,65 @@
+"""Requests of OpenAI's two ways to ask, as the load workers send them; and what a profile changes in any body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tui.engines.base import RequestShape, Wish
+from tui.engines.parts.openai_stream import NAME
+
+HEADERS = [("Content-Type", "application/json"), ("Accept", "text/event-stream")]
+RENAME = "as"
+"""The key of a table in [load.body] that gives a field another name."""
+
+
+def request_shape(
+    wish: Wish, *, token_ids: bool, extra: Mapping[str, Any], stream_options: Mapping[str, bool], dialect: str = NAME
+) -> RequestShape:
+    """Return a streaming request. `token_ids`: whether completions take a prompt as ids; chat never does."""
+    chat = wish.endpoint == "chat"
+    body = {
+        "model": wish.model,
+        "max_tokens": wish.output_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": dict(stream_options),
+        **extra,
+    }
+    fields = changed(body, wish.body)
+    return RequestShape(
+        path="/v1/chat/completions" if chat else "/v1/completions",
+        headers=list(HEADERS),
+        # What is sent is the object without its closing brace, the prompt, and the closing of what was opened.
+        body_head=open_object(fields) + (b'"messages":[{"role":"user","content":' if chat else b'"prompt":'),
+        body_tail=b"}]}" if chat else b"}",
+        prompt_kind="token-ids" if token_ids and not chat else "text",
+        dialect=dialect,
+        prompt_tokens=wish.prompt_tokens,
+        prompt_tokens_overhead=wish.prompt_tokens_overhead,
+        output_tokens=wish.output_tokens,
+        exact=fields.get("ignore_eos") is True,
+    )
+
+
+def changed(body: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
+    """Return a body with the changes of [load.body]: False drops a field, `{as = "name"}` renames it, others set it."""
+    fields: dict[str, Any] = {}
+    for name, value in body.items():
+        change = changes.get(name)
+        if change is False:
+            continue
+        if isinstance(change, Mapping) and set(change) == {RENAME}:
+            fields[str(change[RENAME])] = value
+        else:
+            fields[name] = value if change is None else change
+    added = {name: value for name, value in changes.items() if name not in body and value is not False}
+    return fields | added
+
+
+def open_object(fields: Mapping[str, Any]) -> bytes:
+    """Return a JSON object that is to be gone on with."""
+    head = msgspec.json.encode(fields)[:-1]
+    return head + b"," if fields else head

@@ -1,0 +1,132 @@
+"""What can be asked of a server besides requests. Pure: a path and a body out, a value in.
+
+A system that lacks something says so by None, and that is no failure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from tui.engines.base import ServerMetrics
+
+T = TypeVar("T")
+OK = 200
+
+Content = str | list[dict[str, str]]
+"""A text, or the messages of a chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """One request that is no load, and how to read what comes back."""
+
+    path: str
+    """As the server has it at its root, e.g. "/v1/models"."""
+    read: Callable[[int, bytes], T | None]
+    """Takes status and body; None = that is no answer. Raises nothing."""
+    body: Mapping[str, object] | None = None
+    """What is posted as JSON; None = it is a GET."""
+
+
+class Questions:
+    """What can be asked. By default nothing."""
+
+    def alive(self) -> Question[bool] | None:
+        """Ask whether requests are taken."""
+        return None
+
+    def models(self) -> Question[list[str]] | None:
+        """Ask for the names of the models, the one to be taken by default first."""
+        return None
+
+    def version(self) -> Question[str] | None:
+        """Ask for the version of the serving system."""
+        return None
+
+    def tokenize(self, model: str, content: Content) -> Question[list[int]] | None:
+        """Ask for the token ids of a text, or of messages under the chat template."""
+        return None
+
+    def metrics(self) -> Question[ServerMetrics] | None:
+        """Ask for the server's own figures."""
+        return None
+
+    def limits(self, model: str) -> Question[int] | None:
+        """Ask how many tokens prompt and answer may have together."""
+        return None
+
+
+class OpenAiQuestions(Questions):
+    """What servers of OpenAI's API can be asked: their models."""
+
+    def alive(self) -> Question[bool] | None:
+        """Ask for the models: whatever comes back shows that somebody is there."""
+        return Question("/v1/models", lambda status, content: True)
+
+    def models(self) -> Question[list[str]] | None:
+        """Ask for the list of models."""
+        return Question("/v1/models", models_in)
+
+    def limits(self, model: str) -> Question[int] | None:
+        """Ask for what some servers tell beside a model's name."""
+        return Question("/v1/models", lambda status, content: max_model_len_in(status, content, model))
+
+
+def healthy(status: int, content: bytes) -> bool:
+    """Say whether a status means that a server is well."""
+    return status == OK
+
+
+def json_in(status: int, content: bytes) -> Any:
+    """Return the JSON of a good answer; None for everything else."""
+    if status != OK:
+        return None
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def object_in(status: int, content: bytes) -> dict[str, Any]:
+    """Return the JSON object of a good answer; empty for everything else."""
+    found = json_in(status, content)
+    return found if isinstance(found, dict) else {}
+
+
+def tokens_in(status: int, content: bytes) -> list[int] | None:
+    """Return the token ids of an answer `{"tokens": [...]}`."""
+    tokens = object_in(status, content).get("tokens")
+    if isinstance(tokens, list) and all(isinstance(token, int) for token in tokens):
+        return tokens
+    return None
+
+
+def models_in(status: int, content: bytes) -> list[str] | None:
+    """Return the names in a list of models, OpenAI's or a bare one, of names even; None where there is no list."""
+    rows = _rows(status, content)
+    if rows is None:
+        return None
+    return [row["id"] for row in rows if isinstance(row.get("id"), str)]
+
+
+def max_model_len_in(status: int, content: bytes, model: str) -> int | None:
+    """Return the `max_model_len` of a model in a list of models."""
+    for row in _rows(status, content) or []:
+        length = row.get("max_model_len")
+        if row.get("id") == model and isinstance(length, int) and not isinstance(length, bool) and length > 0:
+            return length
+    return None
+
+
+def _rows(status: int, content: bytes) -> list[dict[str, Any]] | None:
+    found = json_in(status, content)
+    if isinstance(found, dict):
+        found = next((rows for key in ("data", "models") if isinstance(rows := found.get(key), list)), None)
+    if not isinstance(found, list):
+        return None
+    named = [{"id": row} if isinstance(row, str) else row for row in found]
+    return [row for row in named if isinstance(row, dict)]

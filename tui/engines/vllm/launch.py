@@ -1,0 +1,122 @@
+"""How vLLM is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tui.engines.base import Diagnosis, LaunchPlan, LogFact
+from tui.engines.engine import KnownFlags, Launch
+from tui.engines.parts.addresses import base_url
+from tui.engines.vllm import diagnosis, flags, log
+from tui.engines.vllm.log import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.profile.schema import Profile, ServerTable
+
+# One line per request would be most of the log during a ramp. `disable-uvicorn-access-log = false` in the profile's
+# args leaves the flag out for a vLLM that is too old to know it.
+ACCESS_LOG_FLAG = "disable-uvicorn-access-log"
+# The order of NVML's indexes; CUDA's own default is the fastest card first.
+_PCI_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+_PARALLEL_ARGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+
+# Where vLLM's processes have their sockets, and the file by which they find each other: it never removes either.
+_SCRATCH = ("VLLM_RPC_BASE_PATH", "TMPDIR")
+
+
+class VllmFlags(KnownFlags):
+    """The flags of `vllm serve`."""
+
+    def help_command(self, executable: Sequence[str]) -> list[str] | None:
+        """Return what prints all flags."""
+        return flags.help_command(executable)
+
+    def flags_in(self, help_text: str) -> list[str]:
+        """Return the flags that a help text names."""
+        return flags.flags_in(help_text)
+
+    def given(self, server: ServerTable) -> list[str]:
+        """Return the arguments of the profile."""
+        return [*arguments(server), *server.extra_args]
+
+    def unknown(self, arguments: Iterable[str], known: Sequence[str]) -> list[str]:
+        """Return a sentence for each flag that is not known."""
+        return flags.unknown(arguments, known)
+
+    def suggestions(self, line: str, known: Sequence[str]) -> str:
+        """Return the nearest flags to those that argparse calls unknown."""
+        return flags.suggestions(line, known)
+
+
+class VllmLaunch(Launch):
+    """`vllm serve`."""
+
+    stages = tuple(Stage)
+    may_return_to = frozenset({Stage.MEMORY_PROFILING, Stage.KV_CACHE, Stage.COMPILE, Stage.READY})
+    known_flags: KnownFlags | None = VllmFlags()
+
+    def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
+        """Return `vllm serve MODEL ...`. An executable that does not end in `serve` gets the model as `--model`."""
+        server = profile.server
+        assert server is not None
+        model = [server.model] if server.executable[-1] == "serve" else ["--model", server.model]
+        argv = [*server.executable, *model, "--host", server.host, "--port", str(port)]
+        return LaunchPlan(
+            argv=(*argv, *arguments(server), *server.extra_args),
+            env=self.environment(server),
+            base_url=base_url(server.host, port, tls=_has_certificate(server)),
+            scratch_variables=_SCRATCH,
+        )
+
+    def environment(self, server: ServerTable) -> dict[str, str]:
+        """Return no usage reports, the chosen GPUs, the profile's own variables."""
+        env = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        if server.gpus:
+            env |= _PCI_ORDER | {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in server.gpus)}
+        return env | server.env
+
+    def read_log_line(self, line: str) -> LogFact | None:
+        """Return what a line of the log tells, or None."""
+        return log.read_log_line(line)
+
+    def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
+        """Return why the server failed, or None."""
+        return diagnosis.diagnose(lines, started=started, exit_code=exit_code)
+
+    def gpus_needed(self, server: ServerTable) -> int:
+        """Return how many GPUs it takes: by its list, or by its degrees of parallelism; at least 1, unless its
+        arguments or its environment say that it runs on the CPU."""
+        if str(server.args.get("device", "")) == "cpu" or any(name.startswith("VLLM_CPU_") for name in server.env):
+            return 0
+        degrees = 1
+        for name in _PARALLEL_ARGS:
+            value = server.args.get(name, server.args.get(name.replace("-", "_"), 1))
+            if isinstance(value, int) and not isinstance(value, bool):
+                degrees *= max(1, value)
+        return max(degrees, max(server.gpus, default=-1) + 1)
+
+
+def arguments(server: ServerTable) -> list[str]:
+    """Return the flags of `[server.args]` in the profile's order: true = a bare flag, false = left out."""
+    named = {name.lstrip("-"): value for name, value in server.args.items()}
+    if ACCESS_LOG_FLAG not in {name.replace("_", "-") for name in named}:
+        named[ACCESS_LOG_FLAG] = True
+    words: list[str] = []
+    for name, value in named.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value is not False:
+            # A value that begins with a dash would be read as a flag.
+            text = str(value)
+            words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+    return words
+
+
+def _has_certificate(server: ServerTable) -> bool:
+    """Say whether it will speak TLS: uvicorn does when it is given a certificate or its key."""
+    given = {name.lstrip("-").replace("_", "-") for name, value in server.args.items() if value not in (False, "")}
+    given |= {word.split("=")[0].lstrip("-").replace("_", "-") for word in server.extra_args if word.startswith("--")}
+    return not given.isdisjoint({"ssl-certfile", "ssl-keyfile"})
