@@ -378,17 +378,18 @@ def simulate(profile: str, host: str, port: int, time_scale: float, fail: str | 
 
 
 @cli.command()
-@click.argument("logfile", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("logfile", type=click.Path(path_type=Path))
 @click.option("--engine", default="vllm", show_default=True)
 @click.option("--exit-code", type=int)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def diagnose(logfile: Path, engine: str, exit_code: int | None, as_json: bool) -> None:
-    """Say what a server's log says: how far it came, why it failed, what to do."""
+    """Say what a server's log says: how far it came, why it failed, what to do. - is a pipe on stdin."""
     import json
 
     from tui.server.diagnosis import diagnose_log
+    from tui.server.log_ends import read_ends
 
-    answer = diagnose_log(logfile.read_bytes(), engine, exit_code)
+    answer = diagnose_log(read_ends(logfile), engine, exit_code)
     tell(json.dumps(answer) if as_json else "\n".join(f"{key}: {value or '–'}" for key, value in answer.items()))
 
 

@@ -7,7 +7,6 @@ free of control characters and never a secret. All mistakes are told at once. Pu
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from tui.core.errors import ProfileError
 from tui.core.safe_text import safe_line
+from tui.core.toml_text import TOO_DEEP, TomlError, parse_toml
 from tui.profile.mistakes import describe, one_server_mistake, secret_mistakes
 from tui.profile.schema import Profile
 
@@ -78,15 +78,15 @@ def read_text(path: Path, expected: str = "a profile (TOML)") -> str:
 
 def _parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except RecursionError:
-        problem = "found values nested too deep, expected a profile"
-    except ValueError as error:  # TOMLDecodeError, and what int() refuses
+        return parse_toml(text)
+    except TomlError as error:
         problem = _syntax_problem(str(error), last_line=text.count("\n") + 1)
     raise _refusal(source, [problem])
 
 
 def _syntax_problem(message: str, *, last_line: int) -> str:
+    if message == TOO_DEEP:
+        return "found values nested too deep, expected a profile"
     position = _POSITION.search(message)
     if position is None:  # int() refuses more than 4,300 digits, and tomllib does not say where
         return "found a number that is too long, expected TOML"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,9 @@ from tui.core.errors import UsageError
 from tui.core.nearest import did_you_mean
 from tui.core.paths import config_dir
 from tui.core.safe_text import safe_line
+from tui.core.toml_text import TomlError, parse_toml
+
+MAX_SETTINGS_BYTES = 256 * 1024
 
 
 class _Table(BaseModel):
@@ -53,14 +55,18 @@ def load_settings(path: Path | None = None) -> Settings:
     """Return the settings. Raises UsageError with one line per mistake, or when the file cannot be read."""
     path = path or settings_file()
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_SETTINGS_BYTES + 1)
+        if len(content) > MAX_SETTINGS_BYTES:
+            raise UsageError(f"{path}: found more than {MAX_SETTINGS_BYTES:,} bytes, expected settings (TOML)")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     try:
-        return Settings.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return Settings.model_validate(parse_toml(text))
+    except TomlError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         lines = [f"{path}: {_problem(dict(each))}" for each in error.errors()]

@@ -14,6 +14,7 @@ from tui.session.exported import ExportedRun, ExportedSession, exported_server, 
 from tui.session.reader import SessionReader
 from tui.session.tables import sanitised
 
+MAX_DEPTH = 32
 HEADER = "# Exported by vramp {version}. Times in seconds, sizes in bytes; a figure that does not exist is left out.\n"
 
 
@@ -50,9 +51,23 @@ def profile_table(profile_json: str) -> dict[str, Any]:
     """Return the profile with all overrides as a table; empty when the file holds none."""
     try:
         document = msgspec.json.decode(profile_json)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
-    return sanitised(document) if isinstance(document, dict) else {}
+    if not isinstance(document, dict) or _is_deeper(document, MAX_DEPTH):
+        return {}  # no profile of ours: it came with a file from outside
+    table: dict[str, Any] = sanitised(document)
+    return table
+
+
+def _is_deeper(document: object, depth: int) -> bool:
+    level = [document]
+    for _ in range(depth):
+        level = [inner for value in level for inner in _inner(value)]
+    return bool(level)
+
+
+def _inner(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def dumps(session: ExportedSession) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 from tui.core.errors import SessionError
 from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
+from tui.core.toml_text import parse_toml
 from tui.metrics.cell import CellResult, was_measured
 from tui.metrics.snapshot import FailureReport
 from tui.session.exported import EXPORT_VERSION, ExportedRun, ExportedServer, ExportedSession
@@ -37,7 +37,7 @@ def read(path: Path) -> ExportedSession:
 def loads(text: str, source: str) -> ExportedSession:
     """Return what the text of an exported session says; `source` is named in errors."""
     try:
-        document = sanitised(tomllib.loads(text))
+        document = sanitised(parse_toml(text))
         _check_version(document)
         _check_keys(document)
         return msgspec.convert(_cells_checked(document), ExportedSession)

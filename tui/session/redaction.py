@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from tui.core.secrets import (
     secrets_in_command,
     secrets_in_document,
 )
+from tui.core.toml_text import parse_toml
 from tui.session.meta import SessionMeta
 
 
@@ -25,7 +25,7 @@ def without_secrets(meta: SessionMeta) -> SessionMeta:
     profile = _document(json.loads, meta.profile_json)
     secrets = set(secrets_in_command(meta.command_line))
     # The profile as it was written may hold more than came of it: a key that the command line overruled.
-    for document in (profile, _document(tomllib.loads, meta.profile_toml)):
+    for document in (profile, _document(parse_toml, meta.profile_toml)):
         secrets |= {found.secret for found in secrets_in_document(document)}
 
     def cleaned(text: str) -> str:

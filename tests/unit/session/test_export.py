@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import html.parser
+import json
 import re
+import sqlite3
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -357,3 +359,16 @@ def test_the_toml_of_a_hostile_profile_is_still_toml(tmp_path: Path) -> None:
         document = tomllib.loads(export_toml.dumps(export_toml.exported(reader)))
     assert document["profile"] == {"name": "ab", "deep": {"x": [{}], "": 1}}
     assert made.START_NS == document["session"]["started_at_ns"] == 1000 * NS_PER_S
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("depth", [40, 300, 900, 100_000])
+def test_a_profile_that_is_nested_without_end_is_left_out(tmp_path: Path, opening: str, depth: int) -> None:
+    path = made.session(tmp_path / "a.vramp")
+    closing = "]" if opening == "[" else "}"
+    deep = '{"x":' + opening * depth + "1" + closing * depth + "}"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'profile_json'", (json.dumps(deep),))
+    connection.close()
+    export_session(path, tmp_path / "out", formats=("toml", "csv", "md", "html"))
+    assert tomllib.loads((tmp_path / "out" / "session.toml").read_text())["profile"] == {}
