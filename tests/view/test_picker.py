@@ -186,3 +186,17 @@ async def test_hostile_names_and_texts_are_drawn_as_they_are(shell: Shell, text:
         assert app.screen.query_one(OptionList).option_count == 2
         drawn = facts(app) + "".join(names(app))
         assert "\x1b" not in drawn and "\x07" not in drawn
+
+
+async def test_the_list_has_the_focus_whenever_it_comes_back(shell: Shell) -> None:
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await listed(pilot)
+        await pilot.press("slash", *"demo", "enter")
+        screen.set_focus(None)  # as a click beside everything does
+        await pilot.press("question_mark")
+        await until(pilot, lambda: not isinstance(app.screen, PickerScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, PickerScreen))
+        await pilot.pause()
+        assert isinstance(app.focused, OptionList)

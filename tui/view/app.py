@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from tui.core.errors import ExitCode, UsageError, VrampError
@@ -73,6 +72,7 @@ class VrampApp(Chrome):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "detach", "detach", show=False, id="detach", tooltip="leave; the bench goes on"),
         Binding("q", "leave", "leave", id="leave", tooltip="leave; asks when a run is live"),
+        Binding("ctrl+c", "interrupt", "leave", show=False, priority=True, id="interrupt", tooltip="as leave does"),
     ]
 
     def __init__(self, start: StartWish, benches: Benches, *, settings: Settings | None = None) -> None:
@@ -84,6 +84,7 @@ class VrampApp(Chrome):
         self._start = start
         self._bridge: Bridge | None = None
         self._run: Run | None = None
+        self._leave_question: Question | None = None
 
     # ---- start and end
 
@@ -304,17 +305,24 @@ class VrampApp(Chrome):
             self._say_where(goes_on=not run.replay)
             self.exit(ExitCode.OK)
         elif bridge.latest is not None and bridge.latest.server.phase in _LIVE_PHASES:
-            question = leave_question(session_id=bridge.latest.session_id, from_picker=self._has_picker)
-            self.push_screen(question, self._leave_answered)
+            self._leave_question = leave_question(session_id=bridge.latest.session_id, from_picker=self._has_picker)
+            self.push_screen(self._leave_question, self._leave_answered)
         else:
             self._end_run(self._leave)
 
     async def action_quit(self) -> None:
         """Take ctrl+q as `q`; a second one on the question detaches."""
-        if isinstance(self.screen, ModalScreen):
+        if self.screen is self._leave_question:
             self.action_detach()
-        else:
+        elif not any(isinstance(screen, Stopping) for screen in self.screen_stack):
             self.action_leave()
+
+    async def action_interrupt(self) -> None:
+        """Take Ctrl-C as ctrl+q; another question is answered with never mind."""
+        if isinstance(self.screen, Question | Form) and self.screen is not self._leave_question:
+            self.screen.dismiss(None)
+        else:
+            await self.action_quit()
 
     @property
     def _opening(self) -> list[Worker[object]]:

@@ -18,7 +18,7 @@ from tui.profile.settings import Settings, settings_file
 from tui.view.ascii_filter import AsciiFilter
 from tui.view.keys import binding_ids
 from tui.view.screens.help import HelpScreen, help_facts
-from tui.view.terminal import TerminalDriver
+from tui.view.terminal import CLEAR, TerminalDriver
 from tui.view.themes import DARK, LIGHT, THEMES
 
 
@@ -38,6 +38,16 @@ class Chrome(App[int]):
             id="commands",
             tooltip="find a command by its name",
         ),
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "suspend",
+            show=False,
+            priority=True,
+            id="suspend",
+            tooltip="stop the app and give the terminal to the shell, until fg; the run goes on",
+        ),
+        Binding("ctrl+l", "redraw", "redraw", show=False, priority=True, id="redraw", tooltip="draw all of it anew"),
         Binding("t", "next_theme", "theme", show=False, id="theme", tooltip="the next colour theme"),
     ]
 
@@ -57,6 +67,19 @@ class Chrome(App[int]):
         """Explain the screen that is up."""
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(help_facts(self, self.screen)))
+
+    def action_suspend_process(self) -> None:
+        """Stop, with whatever waits for us in the terminal's foreground."""
+        if isinstance(self._driver, TerminalDriver) and self._driver.can_stop:
+            self._driver.stop_foreground()
+        else:
+            self.notify("there is no shell below to give the terminal to", timeout=3, markup=False)
+
+    def action_redraw(self) -> None:
+        """Draw all of it anew, over whatever another program wrote into the terminal."""
+        if self._driver is not None:
+            self._driver.write(CLEAR)
+        self.screen.refresh(layout=True)
 
     def action_next_theme(self) -> None:
         """Walk through the themes."""

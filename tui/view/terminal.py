@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
+import psutil
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.view.terminal_input import TerminalInput
@@ -17,6 +18,9 @@ from tui.view.terminal_input import TerminalInput
 _READ_BYTES = 4096
 _LOOK_EVERY_S = 0.1
 """How often the reader of keys looks whether it is to end, and whether an escape was a key."""
+
+
+CLEAR = "\x1b[2J"
 
 
 class TerminalDriver(LinuxDriver):
@@ -67,6 +71,17 @@ class TerminalDriver(LinuxDriver):
     def _sigcont_application(self, *_: object) -> None:
         _soon(self._come_back)
 
+    @property
+    def can_stop(self) -> bool:
+        """Say whether there is a shell to give the terminal to."""
+        return self._drawing and _somebody_waits()
+
+    def stop_foreground(self) -> None:
+        """Do what Ctrl-Z does in a terminal that is not ours: stop our process group, a `make` before us included."""
+        self.suspend_application_mode()
+        self._must_signal_resume = True
+        os.killpg(os.getpgrp(), signal.SIGSTOP)
+
     def _give_way(self) -> None:
         """Give the terminal back, and stop."""
         if self._drawing:
@@ -83,6 +98,21 @@ class TerminalDriver(LinuxDriver):
         elif not self._must_signal_resume:
             return
         self.resume_application_mode()
+
+
+def _somebody_waits() -> bool:
+    """Say whether a shell in this terminal would see our process group stop, and could let it go on.
+
+    None would where we are what a terminal was opened for (`ssh -t host vramp`): stopped, we would stay so for ever.
+    """
+    group, session = os.getpgrp(), os.getsid(0)
+    try:
+        for process in psutil.Process().parents():
+            if os.getpgid(process.pid) != group:
+                return os.getsid(process.pid) == session
+    except (psutil.Error, OSError):
+        pass  # it went away meanwhile, or is nobody's that may be asked
+    return False
 
 
 def _soon(call: Callable[[], None]) -> bool:

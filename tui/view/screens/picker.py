@@ -66,6 +66,8 @@ class PickerScreen(RoomyScreen):
         Binding("n", "ask('new')", "new", id="picker.new", tooltip="make a profile from the template"),
         Binding("escape", "end_search", "all", show=False, id="picker.search-end", tooltip="show all again"),
     ]
+    AUTO_FOCUS = "#profiles"
+    """Never the search: a letter meant for a key would go into it."""
     HELP = (
         "The profiles of your own folder and the shipped ones, each with a word on whether it can run here. "
         "On the right: the exact command, what it needs and what is here, the grid and how long it takes."
@@ -116,6 +118,7 @@ class PickerScreen(RoomyScreen):
 
     def on_screen_resume(self, _: events.ScreenResume) -> None:
         """Look again: files, benches and sessions may have changed meanwhile."""
+        self._options.focus()
         self.post_message(self.Wanted("reload", None))
 
     def show(self, reading: Reading, *, highlight: str = "") -> None:
