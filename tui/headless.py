@@ -22,7 +22,9 @@ from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
 from tui.link.protocol import BenchSpec, Export, Results, StopBench
 from tui.metrics.cell import CellResult
+from tui.metrics.refused import why_nothing_was_asked
 from tui.metrics.snapshot import Phase, Snapshot
+from tui.profile.schema import Endpoint, Profile
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
 from tui.session.meta import SessionMeta
@@ -162,7 +164,8 @@ def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
         export_session(session_file, output.out_dir)
     if not output.quiet:
         narrate(f"session {spec.session_id}: {ending.unkept or session_file}")
-    return _exit_code(ending, output, results.cells)
+    endpoint = Profile.model_validate_json(spec.profile_json).load.endpoint
+    return _exit_code(ending, output, results.cells, endpoint)
 
 
 def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Results:
@@ -198,7 +201,7 @@ def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
     }
 
 
-def _exit_code(ending: _Ending, output: Output, cells: list[CellResult]) -> ExitCode:
+def _exit_code(ending: _Ending, output: Output, cells: list[CellResult], endpoint: Endpoint) -> ExitCode:
     if ending.interrupted:
         return ExitCode.INTERRUPTED
     if ending.failure:
@@ -212,6 +215,9 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult]) -> Exit
         return ExitCode.UNEXPECTED
     if ending.lost:
         complain(f"{ending.lost}; what was measured is in the session")
+        return ExitCode.UNEXPECTED
+    if why := why_nothing_was_asked(cells, endpoint):
+        complain(why)
         return ExitCode.UNEXPECTED
     if any(cell.outcome is Outcome.CLIENT_LIMIT for cell in cells):
         complain("this machine's client was the limit in some cells; they say nothing of the server")
@@ -228,6 +234,7 @@ class _Narration:
         self._bar = ProgressLine(silent=quiet)
         self._told = 0
         self._phase: Phase | None = None
+        self._notes: set[str] = set()
         self._heard_ns = 0
 
     def show(self, snapshot: Snapshot) -> None:
@@ -241,6 +248,10 @@ class _Narration:
         if snapshot.server.phase is not self._phase:
             self._phase = snapshot.server.phase
             self.say(f"{snapshot.profile_name}: server {self._phase}" + (" SIMULATED" if snapshot.simulated else ""))
+        for note in snapshot.server.notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                self.say(f"note: {note}")
         if self._bar.is_drawn:
             self._bar.draw(_progress_line(snapshot))
         elif snapshot.sweep.cells_done > self._told:

@@ -64,6 +64,7 @@ class ExportedServer(msgspec.Struct, frozen=True, kw_only=True):
     kv_cache_tokens: int | None = None
     max_concurrency: float | None = None
     missing: list[str] = []
+    notes: list[str] = []
     failure: FailureReport | None = None
 
 

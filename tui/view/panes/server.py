@@ -111,6 +111,7 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
         for name, text in facts
         if text
     ]
+    lines += [[("note      ", Ink.WARNING), (plain(what, max(1, width - 10)), Ink.PLAIN)] for what in server.notes[:3]]
     lines += [
         [("missing   ", Ink.WARNING), (plain(what, max(1, width - 10)), Ink.PLAIN)] for what in server.missing[:3]
     ]
