@@ -5,22 +5,27 @@ Reads the PATH, NVML and the published tables: call it from a thread.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
 import shutil
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tui.core.errors import UsageError, VrampError
 from tui.core.secrets import hide_in_document, hide_in_words
 from tui.engines.catalogue import launch_for
 from tui.engines.engine import Launch
+from tui.engines.weights import weights_bytes
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
 
 SIMULATED = "simulated"
+USUAL_UTILIZATION = 0.9
+"""The part of a card's memory that vLLM takes unless told otherwise."""
 FREE_PORT = "FREE_PORT"
 """Stands in a shown command for the port that the launch picks."""
 
@@ -32,6 +37,8 @@ class Machine:
     gpu_names: tuple[str, ...] = ()
     gpu_note: str = ""
     """Why there are no GPUs to be seen; empty when there are."""
+    gpu_vram_bytes: tuple[int | None, ...] = ()
+    """Of each GPU; None = not told, or cut into slices."""
     path: str | None = None
     """Where executables are looked for; None = the PATH."""
 
@@ -57,7 +64,9 @@ class Need:
     met: bool | None
     """None = it is not known before the launch."""
     here: str
-    """What there is of it; when it is not met, also what helps."""
+    """What there is of it."""
+    helps: str = ""
+    """What to do when it is not met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,7 @@ class Preflight:
 
     state: str
     """In a word or three: ready, simulated, attach, needs 4 GPUs, vllm not found, no API key, no
-    adapter."""
+    adapter, port 8000 taken, too little VRAM."""
     needs: tuple[Need, ...] = ()
     argv: tuple[str, ...] = ()
     """The command as it will be run; empty for a server that runs already."""
@@ -80,7 +89,8 @@ class Preflight:
     @property
     def missing(self) -> list[str]:
         """Return what is not here, one line each; empty = nothing stands against a launch."""
-        return [f"{need.what}: {need.here}" for need in self.needs if need.met is False]
+        lacking = [need for need in self.needs if need.met is False]
+        return [f"{need.what}: {need.here}" + (f"; {need.helps}" if need.helps else "") for need in lacking]
 
     @property
     def ready(self) -> bool:
@@ -96,8 +106,12 @@ class Preflight:
 def look_at_machine() -> Machine:
     """Return what this machine has. Never raises."""
     inventory = describe()
-    names = tuple(gpu.in_words for gpu in inventory.gpus if gpu.usable)
-    return Machine(gpu_names=names, gpu_note=inventory.problem or ("" if names else "no GPU"))
+    usable = [gpu for gpu in inventory.gpus if gpu.usable]
+    return Machine(
+        gpu_names=tuple(gpu.in_words for gpu in usable),
+        gpu_note=inventory.problem or ("" if usable else "no GPU"),
+        gpu_vram_bytes=tuple(None if gpu.slices else gpu.vram_total_bytes for gpu in usable),
+    )
 
 
 def preflight(profile: Profile, machine: Machine | None = None, profile_path: Path | None = None) -> Preflight:
@@ -117,7 +131,10 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
     if profile.simulated:
         state, needs = SIMULATED, (Need("a simulated server", True, "part of this program"),)
     else:
-        state, needs = _of_launched(launch, profile.server, machine)
+        state, needs = _of_launched(launch, profile, profile.server, machine)
+    if (port := _port_need(profile.server)) is not None:
+        needs = (*needs, port)
+        state = f"port {profile.server.port} taken" if port.met is False else state
     env = hide_in_document({**plan.env, **profile.server.env})
     return Preflight(
         state=state,
@@ -134,22 +151,74 @@ def _of_attached(attach: AttachTable, estimate_s: float | None, estimate_by: str
     if attach.api_key_env:
         there = attach.api_key_env in os.environ
         here = "set" if there else "not set in the environment"
-        needs.append(Need(f"the key in {attach.api_key_env}", there, here))
+        needs.append(Need(f"the key in {attach.api_key_env}", there, here, f"export {attach.api_key_env}=..."))
     ready = all(need.met is not False for need in needs)
     return Preflight("attach" if ready else "no API key", tuple(needs), estimate_s=estimate_s, estimate_by=estimate_by)
 
 
-def _of_launched(launch: Launch, server: ServerTable, machine: Machine) -> tuple[str, tuple[Need, ...]]:
+def _of_launched(
+    launch: Launch, profile: Profile, server: ServerTable, machine: Machine
+) -> tuple[str, tuple[Need, ...]]:
     executable, wanted = server.executable[0], launch.gpus_needed(server)
     found = shutil.which(executable, path=machine.path)
-    gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words)
-    program = Need(executable, found is not None, found or "not on the PATH; server.executable takes a full path, too")
+    fewer = "a smaller degree of parallelism takes fewer" if machine.gpu_names else ""
+    gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words, fewer)
+    program = Need(
+        executable, found is not None, found or "not on the PATH", "install it, or give its path in server.executable"
+    )
+    vram = _vram_need(profile, server, machine, wanted) if gpus.met else None
     state = "ready"
+    if vram is not None and not vram.met:
+        state = "too little VRAM"
     if not gpus.met:
         state = f"needs {gpus.what}"
     if not program.met:
         state = f"{Path(executable).name} not found"
-    return state, (gpus, program)
+    return state, (gpus, program, *((vram,) if vram is not None else ()))
+
+
+def _vram_need(profile: Profile, server: ServerTable, machine: Machine, wanted: int) -> Need | None:
+    """Return what the weights take by estimate, against the smallest of the GPUs; None where either is not told."""
+    weights = weights_bytes((server.model, profile.name, profile.title), server.args)
+    chosen = [machine.gpu_vram_bytes[place] for place in server.gpus if place < len(machine.gpu_vram_bytes)]
+    sizes = (chosen or list(machine.gpu_vram_bytes))[: max(1, wanted)]
+    known = [size for size in sizes if size is not None]
+    if weights is None or not wanted or not known or len(known) < len(sizes):
+        return None
+    copies = _whole(server.args.get("data-parallel-size", server.args.get("data_parallel_size", 1)))
+    share = weights * copies / wanted
+    used = server.args.get("gpu-memory-utilization", server.args.get("gpu_memory_utilization", USUAL_UTILIZATION))
+    room = min(known) * (float(used) if isinstance(used, int | float) else USUAL_UTILIZATION)
+    return Need(
+        f"some {share / 1e9:.0f} GB for weights",
+        share < room,
+        f"by estimate, on each GPU; {room / 1e9:.0f} GB of {min(known) / 1e9:.0f} may be used",
+        "more GPUs to share them, or a quantised model (awq, gptq, fp8)",
+    )
+
+
+def _whole(value: object) -> int:
+    return max(1, value) if isinstance(value, int) else 1
+
+
+def _port_need(server: ServerTable) -> Need | None:
+    """Return whether the server's port is free; None where it takes any free one."""
+    if server.port == 0:
+        return None
+    need = Need(f"port {server.port}", True, f"free on {server.host}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+            probe.bind(address)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            return replace(need, met=None, here="it is seen at the launch")
+        why = "another program has it" if error.errno == errno.EADDRINUSE else "it takes more rights than yours"
+        return replace(need, met=False, here=why, helps="server.port = 0 takes a free one")
+    return need
 
 
 def estimate(profile: Profile) -> tuple[float | None, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_what_a_bare_machine_lacks_is_told_one_by_one() -> None:
 def test_too_few_gpus_are_the_state_when_the_program_is_there() -> None:
     check = preflight(_vllm(f'executable = ["{sys.executable}"]\n[server.args]\ntensor-parallel-size = 4'), TWO_L4)
     assert check.state == "needs 4 GPUs"
-    assert check.missing == ["4 GPUs: 2 × NVIDIA L4"]
+    assert check.missing == ["4 GPUs: 2 × NVIDIA L4; a smaller degree of parallelism takes fewer"]
 
 
 def test_a_profile_that_has_all_it_needs_is_ready() -> None:
@@ -57,7 +58,7 @@ def test_a_card_in_mig_mode_without_slices_is_of_no_use(monkeypatch: pytest.Monk
     machine = module.look_at_machine()
     assert machine.gpus_in_words == "1 × A100 (MIG: 1g.5gb, 2g.10gb)"
     need = preflight(_vllm("gpus = [0, 1]"), machine).missing[0]
-    assert need == "2 GPUs: 1 × A100 (MIG: 1g.5gb, 2g.10gb)"
+    assert need.startswith("2 GPUs: 1 × A100 (MIG: 1g.5gb, 2g.10gb)")
     monkeypatch.setattr(module, "describe", lambda: GpuInventory(gpus=[uncut], problem=note))
     assert module.look_at_machine().gpus_in_words == note
 
@@ -121,3 +122,38 @@ def test_a_burst_grid_is_estimated_by_its_published_table(tmp_path: Path, monkey
 def test_a_note_is_short_where_there_is_little_room() -> None:
     assert BARE.gpus_in_short == "no NVIDIA driver here"
     assert TWO_L4.gpus_in_short == "2 × NVIDIA L4"
+
+
+def _l4s(count: int) -> Machine:
+    return Machine(gpu_names=("NVIDIA L4",) * count, gpu_vram_bytes=(24_000_000_000,) * count)
+
+
+@pytest.mark.parametrize(
+    ("model", "gpus", "args", "state"),
+    [
+        ("mistralai/Mistral-7B-Instruct-v0.2", 1, "", "ready"),
+        ("meta-llama/Meta-Llama-3-70B-Instruct", 2, "tensor-parallel-size = 2", "too little VRAM"),
+        ("meta-llama/Meta-Llama-3-70B-Instruct", 8, "tensor-parallel-size = 8", "ready"),
+        ("casperhansen/llama-3-70b-instruct-awq", 2, "tensor-parallel-size = 2", "ready"),
+        ("mistralai/Codestral-22B-v0.1", 1, "", "too little VRAM"),
+        ("mistralai/Codestral-22B-v0.1", 1, 'quantization = "fp8"', "too little VRAM"),
+        ("mistralai/Codestral-22B-v0.1", 1, 'quantization = "gptq"', "ready"),
+        ("/models/mine", 1, "", "ready"),
+    ],
+)
+def test_a_model_whose_weights_alone_do_not_fit_is_told(model: str, gpus: int, args: str, state: str) -> None:
+    text = f'engine = "vllm"\n[server]\nmodel = "{model}"\nexecutable = ["{sys.executable}"]\n[server.args]\n{args}'
+    check = preflight(_profile(text), _l4s(gpus))
+    assert check.state == state
+    assert [need.startswith("some ") for need in check.missing] == ([True] if state != "ready" else [])
+
+
+def test_a_port_that_another_program_has_is_told_with_what_helps() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        check = preflight(_vllm(f'port = {port}\nexecutable = ["{sys.executable}"]'), _l4s(1))
+        assert check.state == f"port {port} taken"
+        assert check.missing == [f"port {port}: another program has it; server.port = 0 takes a free one"]
+    assert preflight(_vllm(f'port = {port}\nexecutable = ["{sys.executable}"]'), _l4s(1)).ready

@@ -10,7 +10,7 @@ from tests.fakes.snapshot_parts import HOSTILE
 from tests.view.shell import DEMO, MIXTRAL, Shell, entry, until
 from tui.profile.catalogue import ProfileEntry
 from tui.view.app import VrampApp
-from tui.view.screens.dialogs import Form
+from tui.view.screens.dialogs import Form, Question
 from tui.view.screens.fact_sheet import FactSheet
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.picker import PickerScreen
@@ -200,3 +200,21 @@ async def test_the_list_has_the_focus_whenever_it_comes_back(shell: Shell) -> No
         await until(pilot, lambda: isinstance(app.screen, PickerScreen))
         await pilot.pause()
         assert isinstance(app.focused, OptionList)
+
+
+@pytest.mark.parametrize(("keys", "launched"), [(("enter",), 0), (("n",), 0), (("escape",), 0), (("l",), 1)])
+async def test_what_cannot_run_here_is_launched_only_by_a_second_key_of_its_own(
+    shell: Shell, keys: tuple[str, ...], launched: int
+) -> None:
+    app = shell.picker(entries=(entry(MIXTRAL), entry(DEMO.replace('"demo"', '"sim-mixtral-8x7b-awq"', 1))))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        asked = str(app.screen.query_one(".text", Static).content)
+        assert "2 GPUs: 1 × NVIDIA L4" in asked and "vllm: not on the PATH" in asked
+        assert "Its simulated twin runs anywhere: sim-mixtral-8x7b-awq" in asked
+        await pilot.press(*keys)
+        await until(pilot, lambda: not isinstance(app.screen, Question))
+        await pilot.pause()
+        assert len(shell.benches.launched) == launched

@@ -14,8 +14,10 @@ from textual.widgets import Footer, Input, OptionList, Static
 
 from tui.core.safe_text import safe_line
 from tui.link.launcher import RunningBench
+from tui.preflight import Preflight
 from tui.profile.catalogue import ProfileEntry
 from tui.view.catalogue_reading import Candidate, Reading
+from tui.view.screens.dialogs import Choice, Question
 from tui.view.screens.fact_sheet import Fact, FactSheet
 from tui.view.screens.profile_list import ProfileList
 from tui.view.screens.profile_sheet import profile_facts
@@ -185,8 +187,25 @@ class PickerScreen(RoomyScreen):
                 self.post_message(self.Attach(bench))
             case Candidate(check=None):
                 self.notify("this profile has mistakes; e edits it", severity="warning", markup=False)
+            case Candidate() as candidate if candidate.check is not None and candidate.check.missing:
+                self._ask_all_the_same(candidate, candidate.check)
             case Candidate() as candidate:
                 self.post_message(self.Launch(candidate))
+
+    def _ask_all_the_same(self, candidate: Candidate, check: Preflight) -> None:
+        """Say why it cannot run here; a second key of its own launches it all the same."""
+        twin = f"sim-{candidate.entry.name}"
+        others = self._reading.candidates if self._reading else []
+        text = list(check.missing)
+        if any(other.entry.name == twin for other in others):
+            text.append(f"Its simulated twin runs anywhere: {twin}")
+
+        def answered(answer: str | None) -> None:
+            if answer == "launch":
+                self.post_message(self.Launch(candidate))
+
+        choices = [Choice("leave", "n", "do not launch it"), Choice("launch", "l", "launch it all the same")]
+        self.app.push_screen(Question(f"{candidate.entry.name} cannot run here", "\n".join(text), choices), answered)
 
     def action_search(self) -> None:
         """Type to narrow the list."""

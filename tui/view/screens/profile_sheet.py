@@ -93,8 +93,9 @@ def _need_line(need: Need, check: Preflight) -> Content:
     width = max(len(each.what) for each in check.needs)
     mark, style = _MARKS[need.met]
     what = safe_line(need.what, limit=60)
+    here = need.here + (f"; {need.helps}" if need.helps and need.met is False else "")
     return Content.assemble(
-        (f"{mark} ", style), f"{what:<{min(width, 30)}}  ", (safe_line(need.here, limit=300), "$text-muted")
+        (f"{mark} ", style), f"{what:<{min(width, 30)}}  ", (safe_line(here, limit=300), "$text-muted")
     )
 
 
