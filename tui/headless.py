@@ -225,6 +225,10 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult], endpoin
     return ExitCode.OK
 
 
+_NARRATED = frozenset({"session", "engine", "cell", "load"})
+"""Whose events are told on stderr; of all but the session only what is amiss."""
+
+
 class _Narration:
     """The progress bar on stderr; a plain line per cell where stderr is no terminal."""
 
@@ -240,9 +244,12 @@ class _Narration:
     def show(self, snapshot: Snapshot) -> None:
         """Tell how far it is, and what became of the session file; errors even when quiet."""
         for event in snapshot.log:
-            if event.source == "session" and event.at_ns > self._heard_ns:
+            if event.at_ns > self._heard_ns and event.source in _NARRATED:
                 self._heard_ns = event.at_ns
-                self.say(event.text, always=event.level == "error")
+                if event.source == "session":
+                    self.say(event.text, always=event.level == "error")
+                elif event.level != "info":
+                    self.say(event.text)
         if self._quiet:
             return
         if snapshot.server.phase is not self._phase:
@@ -281,6 +288,8 @@ def _progress_line(snapshot: Snapshot) -> str:
     total = snapshot.figures.tokens_per_s_total
     if total is not None:
         parts.append(f"{total:.0f} tokens/s")
+    if snapshot.server.silent_s is not None:
+        parts.append(f"no token for {snapshot.server.silent_s:.0f} s")
     if snapshot.simulated:
         parts.append("SIMULATED")
     return "  ".join(parts)

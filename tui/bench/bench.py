@@ -249,12 +249,12 @@ class Bench:
         except LaunchError as error:
             failure = self.testbed.status.failure
             self.writer.set_server(self.testbed.status)
-            self.testbed.say("server", str(error), level="error")
+            self.testbed.say("engine", str(error), level="error")
             if failure is not None and (outcome := outcome_of(failure)).is_oom:
                 self.scheduler.fail_all(outcome, evidence_of(failure))
             return
         except Exception as error:
-            self.testbed.say("server", reason_of(error), level="error")
+            self.testbed.say("engine", reason_of(error), level="error")
             _log.exception("the launch has failed")
             await self.testbed.give_up_launch(error)
             return
@@ -305,6 +305,7 @@ class Bench:
             status = msgspec.structs.replace(status, phase=Phase.ENDED)
         elif status.phase is Phase.FAILED and self.scheduler.activity != "idle":
             status = msgspec.structs.replace(status, phase=Phase.RELAUNCHING)  # died under load: it will be back
+        status = msgspec.structs.replace(status, silent_s=self.testbed.silent_s)
         if metrics is None:
             return status
         return msgspec.structs.replace(

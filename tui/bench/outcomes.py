@@ -11,6 +11,7 @@ _OUTCOME_OF = {
     FailureClass.OOM_KV: Outcome.OOM_KV,
     FailureClass.OOM_RUNTIME: Outcome.OOM_RUNTIME,
     FailureClass.OOM_HOST: Outcome.OOM_HOST,
+    FailureClass.HUNG: Outcome.TIMEOUT,
 }
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from tui.bench import silence
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
 from tui.bench.prompting import Prompts, learn_prompts
+from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import now_ns
@@ -24,7 +26,7 @@ from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background
-from tui.engines.base import ServerMetrics, Wish
+from tui.engines.base import FailureClass, ServerMetrics, Wish
 from tui.engines.catalogue import engine_for
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
@@ -43,6 +45,7 @@ from tui.session.store import SessionWriter
 _log = logging.getLogger(__name__)
 
 MAX_LAUNCHES_IN_A_ROW = 3
+SILENCE_PERIOD_S = 0.5
 RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
 # How the version of `vramp simulate` ends (docs/simulator.md), so that figures of an attached one are marked as well.
 SIMULATED_MARK = "+simulated"
@@ -77,6 +80,10 @@ class Testbed:
         self.failure: asyncio.Future[FailureReport] | None = None
         """Resolves when the server dies by itself; a new one for every launch."""
         self._watching: asyncio.Task[None] | None = None
+        self._minding: asyncio.Task[None] | None = None
+        scale = clock.time_scale
+        self._silence = SilenceWatch(least_s=silence.LEAST_S * scale, most_s=profile.load.request_timeout_s)
+        self._silence_told = False
         self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
@@ -109,6 +116,8 @@ class Testbed:
             for warning in self.prompts.warnings:
                 self.say("load", warning, level="warning")
         await self._start_pool()
+        self._silence.begin_anew()
+        self._minding = background(self._mind_silence(), name="mind-silence")
 
     async def relaunch(self) -> None:
         """Launch the server again after it died; a few tries with growing pauses. Raises LaunchError."""
@@ -119,11 +128,11 @@ class Testbed:
             try:
                 await self.launch()
             except LaunchError as error:
-                self.say("server", f"relaunch failed: {error}", level="error")
+                self.say("engine", f"relaunch failed: {error}", level="error")
                 if attempt + 1 == MAX_LAUNCHES_IN_A_ROW:
                     raise
             else:
-                self.say("server", "relaunched and ready")
+                self.say("engine", "relaunched and ready")
                 return
 
     async def _wait_for_vram(self) -> None:
@@ -143,10 +152,12 @@ class Testbed:
 
     async def stop_server(self) -> None:
         """Cut the load first (vLLM's stop waits for open streams), then stop the server's whole tree."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-            self._watching = None
+        for task in (self._watching, self._minding):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._watching = self._minding = None
+        self._silence_told = False
         if self.pool is not None:
             await self.pool.cut()
         await self.supervisor.stop()
@@ -204,6 +215,57 @@ class Testbed:
         if not failure.done():
             failure.set_result(report)
 
+    # -- a server that says nothing ---------------------------------------------------------------------------------
+
+    @property
+    def silent_s(self) -> float | None:
+        """Return for how long no token has come, session s, once that is too long; None while all is well."""
+        return self._silence.silent_s if self._silence_told else None
+
+    async def _mind_silence(self) -> None:
+        """Tell of a silence that is too long; when it has lasted twice that, find out what it means."""
+        known: ServerMetrics | None = None
+        while True:
+            await asyncio.sleep(SILENCE_PERIOD_S)
+            silent_s, limit_s = self._silence.silent_s, self._silence.limit_s
+            if silent_s < limit_s:
+                if self._silence_told and silent_s < limit_s / 2:
+                    self._silence_told = False
+                    self.say("engine", "tokens come again")
+            elif not self._silence_told:
+                self._silence_told = True
+                self.say("engine", self._silence_in_words(), level="warning")
+                known = await self.supervisor.read_metrics()
+            elif silent_s >= 2 * limit_s and await self._is_dead(known):
+                return
+
+    async def _is_dead(self, known: ServerMetrics | None) -> bool:
+        """Judge a silent server by its health check and its counters; say so, and return whether it counts as dead."""
+        healthy = await self.supervisor.is_healthy()
+        if healthy and has_worked(known, await self.supervisor.read_metrics()):
+            self.say("engine", "its own counters of tokens grow, so it is waited for twice as long", level="warning")
+            self._silence.wait_longer()
+            return False
+        if self._silence.silent_s < self._silence.limit_s:  # it has spoken meanwhile
+            return False
+        how = "its health check answers, but nothing else does" if healthy else "its health check does not answer"
+        self.supervisor.declare_dead(
+            FailureReport(
+                failure=(FailureClass.HUNG if healthy else FailureClass.CRASH).value,
+                summary=f"{self._silence_in_words()}; {how}",
+                line="",
+                advice="The end of the server's log may say what it waits for.",
+            )
+        )
+        return True
+
+    def _silence_in_words(self) -> str:
+        watch = self._silence
+        before = (
+            "none came before" if watch.longest_s is None else f"the longest gap before was {watch.longest_s:.1f} s"
+        )
+        return f"no token for {watch.silent_s:.0f} s with {watch.in_flight} requests under way ({before})"
+
     # -- asking ----------------------------------------------------------------------------------------------------
 
     @property
@@ -232,6 +294,7 @@ class Testbed:
             Wish(self.supervisor.model, load.endpoint, prompt_tokens, load.output_tokens, overhead)
         )
         self.snapshot_builder.begin_tag(self._tag)
+        self._silence.ask(self.snapshot_builder.users_wanted, prompt_tokens)
         await self.pool.configure(shape, self.prompts.source, self._tag)
         return self._tag
 
@@ -256,6 +319,7 @@ class Testbed:
         keeps_gaps = self.profile.load.keep_gaps
         self.writer.add_requests(mapped if keeps_gaps else [record.without_gaps() for record in mapped])
         self.snapshot_builder.add_records(mapped)
+        self._silence.heard()
         for summary in self._summaries:
             for record in mapped:
                 summary.add(record)
@@ -267,6 +331,7 @@ class Testbed:
             at_ns=self.clock.at(progress.at_ns),
             tokens=[(self.clock.at(start_ns), tokens) for start_ns, tokens in progress.tokens],
         )
+        self._silence.take(self.progress)
         self.snapshot_builder.add_progress(self.progress)
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:

@@ -35,6 +35,7 @@ class FailureClass(StrEnum):
     DISK_FULL = "disk-full"
     EXECUTABLE = "executable-missing"
     TIMEOUT = "start-timeout"
+    HUNG = "hung"
     CRASH = "crash"
 
 

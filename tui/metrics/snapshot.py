@@ -66,6 +66,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     kv_cache_tokens: int | None = None
     max_concurrency: float | None = None
     launches: int = 0
+    silent_s: float | None = None
+    """For how long no token has come though requests are under way, once that is too long."""
     running: float | None = None
     waiting: float | None = None
     kv_cache_usage: float | None = None

@@ -344,6 +344,14 @@ class Supervisor:
         await self._end()
         self._fail(_report(FailureClass.CRASH, "The launch was given up", reason_of(error)))
 
+    async def is_healthy(self) -> bool:
+        """Say whether its health check answers now, within some seconds."""
+        return self._client is not None and await readiness.is_ready(self._client, self._engine.ready)
+
+    def declare_dead(self, report: FailureReport) -> None:
+        """Take it that a server which was ready is dead, though its process may live: it does nothing any more."""
+        self._report_death(report)
+
     # -- going -------------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:

@@ -40,6 +40,14 @@ def news_of(snapshot: Snapshot) -> str:
     return snapshot.notice
 
 
+def state_of(snapshot: Snapshot) -> str:
+    """Return what the server is doing, in capitals; one that is ready and silent is not called ready."""
+    server = snapshot.server
+    if server.phase is Phase.READY and server.silent_s is not None:
+        return f"NO TOKEN FOR {server.silent_s:.0f} s"
+    return server.phase.value.upper()
+
+
 def cards_of(snapshot: Snapshot) -> str:
     """Return the cards in words, or nothing where the title names them already."""
     title = snapshot.profile_title.replace("×", "x")
@@ -50,11 +58,12 @@ def _identity(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
     since_s = (snapshot.at_ns - snapshot.started_at_ns) / NS_PER_S
     failed = snapshot.server.phase is Phase.FAILED
     ready = snapshot.server.phase is Phase.READY
+    silent = ready and snapshot.server.silent_s is not None
     walk = _walk(snapshot, bar_cells=0) if width < 100 else []
     right: Line = [
         *walk,
         ("  " if walk else "", Ink.PLAIN),
-        (snapshot.server.phase.value.upper(), Ink.FAILURE if failed else Ink.STRONG if ready else Ink.WARNING),
+        (state_of(snapshot), Ink.FAILURE if failed or silent else Ink.STRONG if ready else Ink.WARNING),
         (f"  {formatting.hms(since_s)}", Ink.PLAIN),
     ]
     if width >= 100 and snapshot.session_id:
