@@ -276,14 +276,15 @@ def remove_sessions(session_ids: tuple[str, ...]) -> None:
 @click.argument("session")
 @click.option("--format", "form", type=click.Choice(["toml", "csv", "md", "html"]), multiple=True, help="Default: all.")
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Default: the session's name.")
-def export(session: str, form: tuple[str, ...], out_dir: Path | None) -> None:
+@click.option("--damaged", is_flag=True, help="Even where the file was altered since it was closed.")
+def export(session: str, form: tuple[str, ...], out_dir: Path | None, damaged: bool) -> None:
     """Export a SESSION (or its file) as TOML, CSV, and its grid as Markdown or HTML."""
     from tui.session import shelf
-    from tui.session.export import export_session
+    from tui.session.export import export_folder, export_session
 
     path = shelf.find(session)
-    folder = out_dir or Path(path.stem)
-    for written in export_session(path, folder, formats=form or ("toml", "csv")):
+    folder = out_dir or Path(export_folder(path))
+    for written in export_session(path, folder, formats=form or ("toml", "csv"), damaged=damaged):
         tell(safe_line(str(written)))
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.session import made
 from tui.cli import main
 from tui.core.paths import sessions_dir, socket_of
+from tui.link.launcher import spec_to_resume
 from tui.session.store import SessionWriter
 
 
@@ -89,3 +90,11 @@ def test_nothing_on_the_command_line_reaches_the_terminal_raw(
     vramp(monkeypatch, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
     said = "".join(capsys.readouterr())
     assert said.strip() and not CONTROL.search(said)
+
+
+def test_a_session_is_listened_to_by_its_files_name_and_not_by_what_it_says_of_itself() -> None:
+    path = sessions_dir() / "mine.vramp"
+    SessionWriter(path, made.meta(session_id="../../../../tmp/elsewhere")).close("finished")
+    spec = spec_to_resume(path)
+    assert spec.session_id == "mine"
+    assert socket_of(spec.session_id).name == "mine.sock"

@@ -40,7 +40,7 @@ from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Mode, Profile
-from tui.session.export import export_open_session, export_session
+from tui.session.export import export_folder, export_open_session, export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 from tui.session.store import SessionWriter
@@ -165,7 +165,7 @@ class Bench:
 
     def _export(self, folder: Path | None) -> Path:
         session_file = Path(self._spec.session_file)
-        folder = folder or session_file.with_suffix("")
+        folder = folder or session_file.with_name(export_folder(session_file))
         self.writer.flush()
         if not self.writer.failure:
             export_session(session_file, folder)
@@ -177,7 +177,9 @@ class Bench:
     @property
     def results(self) -> Results:
         """What was measured, from memory: no file is needed for it."""
-        return Results(self.writer.meta, self.scheduler.results)
+        simulated = self.testbed.simulated
+        cells = [msgspec.structs.replace(cell, simulated=simulated) for cell in self.scheduler.results]
+        return Results(self.writer.meta, cells)
 
     @property
     def unkept(self) -> str:

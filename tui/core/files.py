@@ -20,6 +20,8 @@ def atomic_file(path: Path) -> Iterator[TextIO]:
 
     Raises UsageError when the folder cannot be written, or the disk is full; `path` is then as it was.
     """
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r}: found a NUL, which no path can hold")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

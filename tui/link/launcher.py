@@ -89,10 +89,11 @@ def spec_to_resume(session_file: Path) -> BenchSpec:
             raise SessionError(f"{session_file}: its profile cannot be read by this version; start a new session")
         if NOT_KEPT in meta.profile_json:
             raise SessionError(f"{session_file}: its profile held secrets, which are not kept; start a new session")
-    if is_listening(socket_of(meta.session_id)):
-        raise UsageError(f"{meta.session_id} is running; come back to it by: vramp attach {meta.session_id}")
+    session_id = session_file.stem  # what the file says its id is may be anything
+    if is_listening(socket_of(session_id)):
+        raise UsageError(f"{session_id} is running; come back to it by: vramp attach {session_id}")
     return BenchSpec(
-        session_id=meta.session_id,
+        session_id=session_id,
         session_file=str(session_file),
         profile_toml=meta.profile_toml,
         profile_json=meta.profile_json,

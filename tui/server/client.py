@@ -156,4 +156,6 @@ def _in_a_network(host: str, no_proxy: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):  # whose own words are often none
+        return f"no answer within {REQUEST_TIMEOUT_S:g} s"
     return safe_line(str(error) or type(error).__name__, limit=_REASON_CHARS)

@@ -17,11 +17,13 @@ import msgspec
 from tui.core.errors import SessionError
 from tui.core.safe_text import safe_line
 from tui.metrics.snapshot import ServerStatus
+from tui.session.checksum import holds
 from tui.session.meta import SessionEnd, SessionMeta
 from tui.session.tables import TABLES, T, Table, typed_json
 
 SUFFIX = ".vramp"
 FORMAT_VERSION = 1
+CHECKSUM_KEY = "checksum"
 APPLICATION_ID = 0x5652_4D50  # "VRMP"
 _MAX_VALUE_BYTES = 32 * 1024 * 1024
 # SQLite quotes a damaged schema in its message, which Python then fails to decode: a ValueError.
@@ -63,7 +65,7 @@ class SessionDatabase:
 
     def meta(self) -> SessionMeta:
         """Return what the session says of itself."""
-        facts = {key: value for key, value in self._facts().items() if key != "ended"}
+        facts = {key: value for key, value in self._facts().items() if key not in ("ended", CHECKSUM_KEY)}
         with self._errors():
             document = ", ".join(f"{msgspec.json.encode(key).decode()}: {value}" for key, value in facts.items())
             return typed_json("{" + document + "}", SessionMeta)
@@ -73,6 +75,14 @@ class SessionDatabase:
         text = self._facts().get("ended")
         with self._errors():
             return None if text is None else typed_json(text, SessionEnd)
+
+    def is_unaltered(self) -> bool:
+        """Say whether the file is as it was when it was closed; true of one that has no checksum."""
+        mark = self._facts().get(CHECKSUM_KEY)
+        try:
+            return mark is None or holds(self.path, mark)
+        except OSError as error:
+            raise SessionError(f"{self.path}: {error.strerror}") from None
 
     def last_ns(self) -> int:
         """Return the moment of the last value kept, on the session's axis; 0 for an empty one."""

@@ -18,8 +18,17 @@ FORMATS = ("toml", "csv", "md", "html")
 TOML_FILE, MD_FILE, HTML_FILE = "session.toml", "grid.md", "grid.html"
 
 
-def export_session(path: Path, folder: Path, *, formats: Sequence[str] = ("toml", "csv")) -> list[Path]:
+def export_folder(session_file: Path) -> str:
+    """Return the name of the folder for a session's export where none was given: never "..", nor a hidden one."""
+    return session_file.stem.lstrip(".") or "session"
+
+
+def export_session(
+    path: Path, folder: Path, *, formats: Sequence[str] = ("toml", "csv"), damaged: bool = False
+) -> list[Path]:
     """Write a session file, or an exported session.toml (md and html only), into `folder`; return what was written.
+
+    A session whose checksum does not hold is only exported where `damaged` ones are wanted.
 
     Raises SessionError (the session cannot be read), UsageError (an unknown format, a folder that cannot be written).
     """
@@ -28,7 +37,7 @@ def export_session(path: Path, folder: Path, *, formats: Sequence[str] = ("toml"
         raise UsageError(f"format: found {unknown[0]}, expected one of {', '.join(FORMATS)}")
     if path.suffix == ".toml":
         return _from_toml(imported.read(path), path, folder, formats)
-    with SessionReader(path) as reader:
+    with SessionReader(path, damaged=damaged) as reader:
         return export_open_session(reader, folder, formats=formats)
 
 

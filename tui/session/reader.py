@@ -39,13 +39,21 @@ class SessionReader:
     newest so many. Iterators read as they go; what they yield is in the order of time.
     """
 
-    def __init__(self, path: Path, in_memory: MemorySession | None = None) -> None:
-        """Open the file at `path`, or in its stead a copy in memory, which is of a session that goes on."""
+    def __init__(self, path: Path, in_memory: MemorySession | None = None, *, damaged: bool = False) -> None:
+        """Open the file at `path`, or in its stead a copy in memory, which is of a session that goes on.
+
+        A file that was altered since it was closed is a SessionError unless `damaged` ones are wanted.
+        """
         self.path = path
         # Asked first: a session that is closed meanwhile has ended, and was not killed.
         live = in_memory is not None or is_live(path)
         self._database = SessionDatabase(path, None if in_memory is None else in_memory.connection)
         try:
+            if not (damaged or live or self._database.is_unaltered() or is_live(path)):
+                raise SessionError(
+                    f"{path}: the file was altered or damaged since the session was closed: its checksum does not hold"
+                    " (vramp export --damaged takes what can be read)"
+                )
             self.meta: SessionMeta = self._database.meta()
             if not MIN_TIME_SCALE <= self.meta.time_scale <= MAX_TIME_SCALE:
                 raise SessionError(f"{path}: time_scale: found {self.meta.time_scale}, which no clock can have")

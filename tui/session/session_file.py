@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -19,7 +20,8 @@ from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import ServerStatus
-from tui.session.database import APPLICATION_ID, FORMAT_VERSION, SessionDatabase, column_names
+from tui.session.checksum import new_mark, seal
+from tui.session.database import APPLICATION_ID, CHECKSUM_KEY, FORMAT_VERSION, SessionDatabase, column_names
 from tui.session.lock import SessionLock
 from tui.session.meta import SessionEnd, SessionMeta, axis_shift_ns
 from tui.session.tables import TABLES, rows_by_target
@@ -88,14 +90,20 @@ class SessionFile:
         return copy
 
     def close(self) -> None:
-        """Leave one plain file where that can be had, and let go of the lock."""
+        """Leave one plain file, sealed by its checksum, where that can be had, and let go of the lock."""
+        mark = ""
         try:
             self._connection.execute("PRAGMA busy_timeout=500")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._connection.execute("PRAGMA journal_mode=DELETE")
+            if self._connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",):
+                mark = new_mark()
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (CHECKSUM_KEY, mark))
         except sqlite3.Error:
-            pass  # a reader has it open, or the disk is full: nothing is lost, what is left lies in -wal
+            mark = ""  # a reader has it open, or the disk is full: nothing is lost, what is left lies in -wal
         self._connection.close()
+        if mark:
+            with suppress(OSError):
+                seal(self.path, mark)
         self._lock.release()
 
     def _open(self, meta: SessionMeta, resume: bool, now_ns: int) -> sqlite3.Connection:
@@ -161,7 +169,7 @@ def _prepare(connection: sqlite3.Connection, meta: SessionMeta) -> None:
         connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
         connection.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT)")
         connection.execute("CREATE TABLE IF NOT EXISTS server (at_ns INTEGER, status TEXT)")
-        connection.execute("DELETE FROM meta WHERE key = 'ended'")
+        connection.execute("DELETE FROM meta WHERE key IN ('ended', ?)", (CHECKSUM_KEY,))
         _write_facts(connection, meta)  # at once, so that what a reader finds is a session from the first moment
         for table in TABLES:
             declared = table.declarations()

@@ -169,3 +169,10 @@ async def test_a_header_that_http_cannot_carry_is_refused_without_showing_it() -
     with pytest.raises(LaunchError) as caught:
         ServerClient(address_of(LOCAL), headers=[("Authorization", "Bearer \ufeffsecret")])
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectTimeout(""), httpx.ReadTimeout(""), httpx.PoolTimeout("")])
+async def test_a_time_out_has_a_reason(error: Exception) -> None:
+    async with aclosing(mocked(error)) as client:
+        with pytest.raises(NoAnswer, match=r"^no answer within 5 s$"):
+            await client.fetch("/v1/models")

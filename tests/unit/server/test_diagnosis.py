@@ -102,7 +102,7 @@ def test_guardian_that_is_killed_is_no_fault_of_the_servers_last_line() -> None:
 
 def test_evidence_says_once_how_it_ended() -> None:
     killed = explain(launch_for("vllm"), [], started=True, exit_code=-9, oom_kills=0)
-    assert evidence_of(killed) == "vLLM was ended by signal 9 (SIGKILL)"
+    assert evidence_of(killed) == "The server was ended by signal 9 (SIGKILL)"
     last = explain(Silent(), ["bye"], started=True, exit_code=3, oom_kills=0)
     assert evidence_of(last) == "bye (exit code 3)"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,19 @@ def session(path: Path, *, requests: list[RequestRecord] | None = None, cells: l
     writer.close("finished")
     assert writer.failure == ""
     return path
+
+
+@contextmanager
+def altered(path: Path) -> Iterator[sqlite3.Connection]:
+    """Change a closed session as somebody would who wants it to be believed: its checksum goes."""
+    connection = sqlite3.connect(path)
+    try:
+        with connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                connection.execute("DELETE FROM meta WHERE key = 'checksum'")
+            yield connection
+    finally:
+        connection.close()
 
 
 _count = st.integers(0, 2**40)

@@ -4,7 +4,6 @@ import csv
 import html.parser
 import json
 import re
-import sqlite3
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.session import export_csv, export_toml, imported
-from tui.session.export import export_session
+from tui.session.export import export_folder, export_session
 from tui.session.grid_table import grid_html, grid_markdown, grid_table
 from tui.session.meta import wall_time
 from tui.session.reader import SessionReader
@@ -367,8 +366,19 @@ def test_a_profile_that_is_nested_without_end_is_left_out(tmp_path: Path, openin
     path = made.session(tmp_path / "a.vramp")
     closing = "]" if opening == "[" else "}"
     deep = '{"x":' + opening * depth + "1" + closing * depth + "}"
-    with sqlite3.connect(path) as connection:
+    with made.altered(path) as connection:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'profile_json'", (json.dumps(deep),))
-    connection.close()
     export_session(path, tmp_path / "out", formats=("toml", "csv", "md", "html"))
     assert tomllib.loads((tmp_path / "out" / "session.toml").read_text())["profile"] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("...vramp", "session"), ("....vramp", "session"), (".vramp", "vramp"), ("a.b.vramp", "a.b")]
+)
+def test_no_session_is_named_so_that_it_is_exported_elsewhere(name: str, folder: str) -> None:
+    assert export_folder(Path("/sessions") / name) == folder
+
+
+def test_a_path_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="NUL"):
+        export_session(made.session(tmp_path / "a.vramp"), tmp_path / "a\0b")

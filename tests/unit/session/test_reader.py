@@ -33,11 +33,9 @@ def _read_all(path: Path) -> None:
 
 
 def _spoil(path: Path, *statements: str, parameters: tuple[object, ...] = ()) -> None:
-    connection = sqlite3.connect(path)
-    with connection:
+    with made.altered(path) as connection:
         for statement in statements:
             connection.execute(statement, parameters)
-    connection.close()
 
 
 @pytest.mark.parametrize(

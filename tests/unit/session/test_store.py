@@ -143,9 +143,8 @@ def test_a_resumed_session_keeps_its_start_and_its_cells(tmp_path: Path) -> None
 
 def test_an_older_file_gains_the_columns_it_lacks(tmp_path: Path) -> None:
     path = made.session(tmp_path / "a.vramp")
-    with sqlite3.connect(path) as connection:
+    with made.altered(path) as connection:
         connection.execute("ALTER TABLE cells DROP COLUMN goodput_requests_per_s")
-    connection.close()
     writer = SessionWriter(path, made.meta(), resume=True)
     writer.add_cell(made.cell(2, goodput_requests_per_s=1.5))
     writer.close("finished")

@@ -131,11 +131,11 @@ def _by_exit_code(lines: Sequence[str], exit_code: int | None) -> Diagnosis | No
             FailureClass.CRASH,
             last_line if judged else "",
             "Look for who sent the signal: an operator, a job scheduler, or the kernel for want of memory (dmesg).",
-            f"vLLM was ended by {signal_in_words(exit_code)}",
+            f"The server was ended by {signal_in_words(exit_code)}",
         )
     return Diagnosis(
         FailureClass.CRASH,
         last_line,
         "Read the log around this line; the first error in it is most often the cause.",
-        f"vLLM ended with exit code {exit_code}",
+        f"The server ended with exit code {exit_code}",
     )
