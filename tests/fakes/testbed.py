@@ -132,11 +132,16 @@ class FakeTestbed:
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
         self.pool = FakePool(self)
         self.launches = 1
+        self.attached_to_simulated = False
         self.kept: list[CellResult] = []
         self.said: list[str] = []
         self.tag = 0
         self.prompt_tokens = 0
         self._summaries: list[CellSummary] = []
+
+    @property
+    def simulated(self) -> bool:
+        return self.profile.simulated or self.attached_to_simulated
 
     @property
     def ready(self) -> bool:

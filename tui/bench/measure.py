@@ -150,7 +150,7 @@ def too_long(testbed: SystemUnderTest, cell: Cell, mode: Mode) -> CellResult | N
         mode=mode,
         outcome=Outcome.TOO_LONG,
         evidence=f"{cell[1]} prompt + {output_tokens} output tokens exceed the server's limit of {limit}",
-        simulated=testbed.profile.simulated,
+        simulated=testbed.simulated,
     )
 
 
@@ -238,7 +238,7 @@ async def _result(
     changes: dict[str, object] = {
         "started_at_ns": started_ns,
         "warm_up_s": None if mode is Mode.BURST else profile.load.warm_up_s,
-        "simulated": profile.simulated,
+        "simulated": testbed.simulated,
         "server_output_tokens": _difference(before, after, "generation_tokens_total"),
         "server_waiting_max": readings.server_waiting_max,
         "kv_cache_usage_max": readings.kv_cache_usage_max,

@@ -305,7 +305,7 @@ class Scheduler:
         self._cell_progress = 0.0
         grid = self.grids[mode]
         if grid.get(cell) is None:
-            grid.put(grid.without_figures(cell, Outcome.RUNNING, simulated=self._testbed.profile.simulated))
+            grid.put(grid.without_figures(cell, Outcome.RUNNING, simulated=self._testbed.simulated))
 
     def _drop_running(self) -> None:
         for grid in self.grids.values():
@@ -336,7 +336,7 @@ class Scheduler:
         """Give every open cell of the sweep's grid the outcome of a server that could not be launched."""
         grid = self.grids[self._testbed.profile.load.mode]
         for cell in grid.open_cells():
-            result = grid.without_figures(cell, outcome, evidence, simulated=self._testbed.profile.simulated)
+            result = grid.without_figures(cell, outcome, evidence, simulated=self._testbed.simulated)
             grid.put(result)
             self._testbed.keep_cell(result)
 

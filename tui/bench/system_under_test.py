@@ -56,6 +56,10 @@ class SystemUnderTest(Protocol):
         """How the server is."""
 
     @property
+    def simulated(self) -> bool:
+        """Whether a model of a server answers: one that the profile launches, or an attached one that says so."""
+
+    @property
     def ready(self) -> bool:
         """Whether the server takes requests."""
 

@@ -371,7 +371,7 @@ class Testbed:
 
     def keep_cell(self, result: CellResult) -> None:
         """Keep the result of a cell."""
-        self.writer.add_cell(msgspec.structs.replace(result, simulated=self.simulated))
+        self.writer.add_cell(result)
 
     def keep_event(self, event: Event) -> None:
         """Keep what happened, cleaned, in session time."""

@@ -226,3 +226,19 @@ async def test_a_server_that_never_came_up_for_memory_fails_every_cell() -> None
     scheduler = Scheduler(testbed)
     scheduler.fail_all(Outcome.OOM_KV, "too small")
     assert set(outcomes(scheduler).values()) == {Outcome.OOM_KV} and len(testbed.kept) == 6
+
+
+async def test_every_cell_says_that_an_attached_server_is_simulated_though_the_profile_does_not_know() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), oom), users=[1, 2, 4], prompt_tokens=[30, 998])
+    testbed.attached_to_simulated = True
+    scheduler = await swept(testbed)
+    assert {cell.outcome for cell in scheduler.grid.results} == {
+        Outcome.OK,
+        Outcome.OOM_RUNTIME,
+        Outcome.IMPLIED,
+        Outcome.TOO_LONG,
+    }
+    assert all(cell.simulated for cell in [*scheduler.grid.results, *testbed.kept])
+    scheduler.grids[Mode.BURST].forget((1, 30))
+    scheduler.fail_all(Outcome.OOM_KV, "too small")
+    assert all(cell.simulated for cell in testbed.kept)
