@@ -214,11 +214,22 @@ def _resumed(session: str) -> BenchSpec:
 @click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
 @click.pass_context
 def attach(context: click.Context, session: str | None, read_only: bool, stage: bool) -> int:
-    """Come back to a bench that runs."""
-    from tui.link.launcher import find_running
+    """Come back to a bench that runs; of several, a list asks which."""
+    from tui.link.launcher import find_running, matching
     from tui.view.start import Attach
 
-    return _open_app(context, Attach(find_running(session).socket_path, read_only=read_only, presentation=stage))
+    benches = matching(session)
+    asked = len(benches) > 1 and sys.stdin.isatty() and sys.stdout.isatty()
+    bench = benches[_choose([one.session_id for one in benches])] if asked else find_running(session)
+    return _open_app(context, Attach(bench.socket_path, read_only=read_only, presentation=stage))
+
+
+def _choose(names: list[str]) -> int:
+    """Ask for one of several by its number; return its place. The first is what enter alone takes."""
+    for number, name in enumerate(names, start=1):
+        narrate(f"{number:>3}  {name}")
+    chosen: int = click.prompt("which", type=click.IntRange(1, len(names)), default=1, err=True)
+    return chosen - 1
 
 
 @cli.command(name="open")

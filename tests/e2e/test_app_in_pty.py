@@ -139,3 +139,28 @@ def test_a_killed_bench_is_told_with_what_is_kept(world: World, terminal: Termin
     terminal.wait_for("vramp open")
     terminal.send("q")
     assert terminal.wait_exit() == 0
+
+
+def test_of_several_benches_attach_asks_which_and_without_a_terminal_names_them(world: World) -> None:
+    for _ in range(2):
+        with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as started:
+            started.wait_for("READY")
+            started.send("d")
+            assert started.wait_exit() == 0
+    names = sorted((path.stem for path in world.sockets), reverse=True)
+    refused = world.run("attach")
+    assert refused.returncode == 2
+    assert all(name in refused.stderr for name in names)
+    for chosen in names:
+        left = len(world.sockets)
+        with Terminal(world.command("attach"), env=world.env, cwd=str(world.root)) as terminal:
+            if left > 1:
+                text = terminal.wait_for("which")
+                assert text.index(names[0]) < text.index(names[1])
+                terminal.send("1\r")
+            terminal.wait_for("READY")
+            terminal.send("q")
+            terminal.wait_for("stop all and leave")
+            terminal.send("s")
+            assert terminal.wait_exit(60) == 0
+            assert f"session {chosen} is kept" in " ".join(terminal.text.split())

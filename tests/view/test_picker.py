@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -153,20 +154,28 @@ async def test_escape_leaves_a_form_without_doing_anything(shell: Shell) -> None
         assert shell.benches.launched == []
 
 
-async def test_copy_writes_into_the_users_folder_and_never_over_a_file(shell: Shell, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_copy_takes_a_new_name_and_never_that_of_another_profile(shell: Shell, tmp_path: Path) -> None:
     source = tmp_path / "demo.toml"
     source.write_text(DEMO)
     app = shell.picker(entries=(replace(entry(DEMO), path=source),))
-    copy = tmp_path / "config" / "vramp" / "profiles" / "demo.toml"
+    folder = tmp_path / "config" / "vramp" / "profiles"
     async with app.run_test(size=(120, 40)) as pilot:
         await listed(pilot)
         await pilot.press("c")
-        await until(pilot, copy.exists)
-        assert copy.read_text() == DEMO
-        copy.write_text("mine")
-        await pilot.press("c")
-        await until(pilot, lambda: len(app._notifications) > 1)
-        assert copy.read_text() == "mine"
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        field = app.screen.query_one(Input)
+        assert field.value == "demo-copy"
+        for taken in ("demo", "mistral-7b", "../evil", ""):
+            field.value = taken
+            await pilot.press("enter")
+            await pilot.pause()
+            assert isinstance(app.screen, Form)
+        assert not folder.exists()
+        field.value = "mine"
+        await pilot.press("enter")
+        await until(pilot, (folder / "mine.toml").exists)
+        assert (folder / "mine.toml").read_text() == DEMO.replace('name = "demo"', 'name = "mine"')
+        assert source.read_text() == DEMO
 
 
 @pytest.mark.parametrize("text", HOSTILE)

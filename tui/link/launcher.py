@@ -198,12 +198,19 @@ def _name(path: Path) -> str:
 
 def find_running(wanted: str | None) -> RunningBench:
     """Return the bench whose session id begins with `wanted`, or the only one. Raises UsageError otherwise."""
+    matches = matching(wanted)
+    if len(matches) == 1:
+        return matches[0]
+    raise UsageError(f"several sessions run; say which of: {', '.join(bench.session_id for bench in matches)}")
+
+
+def matching(wanted: str | None) -> list[RunningBench]:
+    """Return the benches whose session id begins with `wanted`, or all, latest first. Raises UsageError for none."""
     benches = running()
     if not benches:
         raise UsageError("no bench runs; start one by: vramp")
     matches = [bench for bench in benches if wanted is None or bench.session_id.startswith(wanted)]
-    if len(matches) == 1:
-        return matches[0]
-    names = ", ".join(bench.session_id for bench in (matches or benches))
-    what = f"no running session begins with {wanted!r}" if not matches else "several sessions run"
-    raise UsageError(f"{what}; say which of: {names}")
+    if not matches:
+        names = ", ".join(bench.session_id for bench in benches)
+        raise UsageError(f"no running session begins with {wanted!r}; say which of: {names}")
+    return matches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tui.profile.loader import load_profile
 from tui.profile.schema import Profile
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
+_NAME_LINE = re.compile(r"""^(name[ \t]*=[ \t]*)(?:"[^"\n]*"|'[^'\n]*')""", re.M)
 _REFERENCE_OUTCOMES = frozenset({"ok", "failed"})
 
 TEMPLATE = """\
@@ -139,6 +141,30 @@ def copy_profile(entry: ProfileEntry) -> Path:
     except OSError as error:
         raise UsageError(f"{entry.path}: cannot be read: {error.strerror}") from None
     return _write_new(entry.path.stem, content)
+
+
+def copy_profile_as(entry: ProfileEntry, name: str) -> Path:
+    """Copy a profile into the user's own folder under another name, and return the copy; never overwrites.
+
+    Raises UsageError for a name that cannot be one or that a profile has already, the shipped ones included, and
+    where the file cannot be read or written.
+    """
+    taken = next((other for other in entries() if other.name == name), None)
+    if taken is not None:
+        raise UsageError(f"{taken.path}: found a profile of that name already, expected a new name")
+    try:
+        text = entry.path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{entry.path}: cannot be read: {error}") from None
+    head, table, rest = text.partition("\n[")
+    renamed = _NAME_LINE.sub(lambda found: f'{found[1]}"{name}"', head, count=1) + table + rest
+    try:
+        fits = tomllib.loads(renamed).get("name") == name
+    except tomllib.TOMLDecodeError:
+        fits = False
+    if not fits:
+        raise UsageError(f"{entry.path}: its key `name` was not found; copy the file by hand")
+    return write_profile(name, renamed)
 
 
 def _write_new(name: str, content: bytes) -> Path:

@@ -59,8 +59,8 @@ def session_files() -> list[Path]:
 
 
 def list_sessions() -> list[SessionSummary]:
-    """Return a summary of every session that is kept, the one written last first."""
-    return [summary(path) for path in session_files()]
+    """Return a summary of every session that is kept, the one begun last first, then those that cannot be read."""
+    return sorted(map(summary, session_files()), key=lambda one: (one.started_at, one.session_id), reverse=True)
 
 
 def summary(path: Path) -> SessionSummary:

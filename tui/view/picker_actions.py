@@ -10,10 +10,10 @@ from textual.app import App
 from tui.core.errors import UsageError, VrampError
 from tui.core.paths import user_profiles_dir
 from tui.core.safe_text import safe_line
-from tui.profile.catalogue import ProfileEntry, copy_profile
+from tui.profile.catalogue import ProfileEntry
 from tui.view.benches import Benches
 from tui.view.catalogue_reading import read_catalogue
-from tui.view.profile_actions import ask_new_name, ask_url, attached_entry, edit_profile, open_editor
+from tui.view.profile_actions import ask_copy_name, ask_new_name, ask_url, attached_entry, edit_profile, open_editor
 from tui.view.screens.picker import PickerScreen
 from tui.view.start import Launch
 
@@ -45,7 +45,11 @@ class PickerActions:
                 if entry.shipped:
                     self._app.notify(f"your own copy: {path}", markup=False)
             elif entry is not None and what == "copy":
-                self._app.notify(f"copied to {await asyncio.to_thread(copy_profile, entry)}", markup=False)
+                names = await self._app.push_screen_wait(ask_copy_name(entry))
+                if names is None:
+                    return
+                highlight = names[0]
+                self._app.notify(f"copied to {user_profiles_dir() / highlight}.toml", markup=False)
             elif entry is not None and what == "attach":
                 answers = await self._app.push_screen_wait(ask_url(entry))
                 if answers is not None:

@@ -14,7 +14,7 @@ from textual.app import SuspendNotSupported
 
 from tui.core.errors import UsageError
 from tui.core.paths import user_profiles_dir
-from tui.profile.catalogue import ProfileEntry, copy_profile, entry_of, new_profile
+from tui.profile.catalogue import ProfileEntry, copy_profile, copy_profile_as, entry_of, new_profile
 from tui.profile.overrides import Overrides, apply
 from tui.view.screens.dialogs import Field, Form
 
@@ -60,6 +60,20 @@ def ask_new_name() -> Form:
 
     fields = [Field("name", placeholder="mistral-7b-on-my-card")]
     return Form("new profile", f"It is written to {user_profiles_dir()} and opened in your editor.", fields, problem_of)
+
+
+def ask_copy_name(entry: ProfileEntry) -> Form:
+    """Return the question for the name of a copy; its check writes the copy."""
+
+    def problem_of(values: list[str]) -> str:
+        try:
+            copy_profile_as(entry, values[0])
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    text = f"A copy of {entry.name} in {user_profiles_dir()}. One of the same name would hide it."
+    return Form("copy", text, [Field("name", value=f"{entry.name}-copy")], problem_of)
 
 
 def ask_url(entry: ProfileEntry) -> Form:

@@ -155,3 +155,37 @@ def test_a_row_says_what_is_needed(own_profiles: Path) -> None:
     }
     (own_profiles / "bad.toml").write_text('name = "bad"\nengine = "vllm"\n')
     assert catalogue.summary_row(catalogue.find("bad"))["state"] == "1 mistake"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.format(name="old"),
+        '# name = "x"\nname=\'old\'   # ours\nengine = "vllm"\n[server]\nmodel = "mine"\nargs = { name = "y" }\n',
+    ],
+)
+def test_a_copy_has_its_own_name_and_nothing_else_is_changed(own_profiles: Path, tmp_path: Path, text: str) -> None:
+    source = tmp_path / "old.toml"
+    source.write_text(text)
+    path = catalogue.copy_profile_as(catalogue.entry_of(source, shipped=False), "new")
+    assert path == own_profiles / "new.toml"
+    assert path.read_text() in (text.replace('"old"', '"new"'), text.replace("'old'", '"new"'))
+    (copied,) = [entry for entry in catalogue.entries() if entry.name == "new"]
+    assert copied.problems == []
+
+
+@pytest.mark.parametrize("name", ["mistral-7b", "demo", "..", "a/b", ""])
+def test_a_copy_never_hides_another_profile(own_profiles: Path, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "old.toml"
+    source.write_text(GOOD.format(name="old"))
+    with pytest.raises(UsageError):
+        catalogue.copy_profile_as(catalogue.entry_of(source, shipped=False), name)
+    assert list(own_profiles.iterdir()) == []
+
+
+def test_a_copy_whose_name_cannot_be_changed_is_refused(own_profiles: Path, tmp_path: Path) -> None:
+    source = tmp_path / "old.toml"
+    source.write_text('notes = """\nname = "old"\n"""\n"name" = "old"\nengine = "vllm"\n[server]\nmodel = "m"\n')
+    with pytest.raises(UsageError, match="copy the file by hand"):
+        catalogue.copy_profile_as(catalogue.entry_of(source, shipped=False), "new")
+    assert list(own_profiles.iterdir()) == []

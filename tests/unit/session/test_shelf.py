@@ -134,3 +134,12 @@ def test_only_session_files_are_removed(tmp_path: Path) -> None:
 def test_a_shelf_that_others_could_read_is_made_private() -> None:
     sessions_dir().chmod(0o755)
     assert sessions_dir().stat().st_mode & 0o777 == 0o700
+
+
+def test_sessions_are_listed_by_when_they_began_whatever_was_written_since() -> None:
+    days = {"b-first": 1, "c-second": 2, "a-third": 3}
+    for name, day in days.items():
+        begun = made.meta(session_id=name, started_at=f"2026-11-0{day}T09:00:00+00:00")
+        SessionWriter(sessions_dir() / f"{name}.vramp", begun).close("finished")
+    os.utime(sessions_dir() / "b-first.vramp")
+    assert [one.session_id for one in shelf.list_sessions()] == ["a-third", "c-second", "b-first"]

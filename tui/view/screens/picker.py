@@ -64,7 +64,7 @@ class PickerScreen(RoomyScreen):
         Binding(
             "e", "ask('edit')", "edit", id="picker.edit", tooltip="edit in $EDITOR; a shipped profile is copied first"
         ),
-        Binding("c", "ask('copy')", "copy", id="picker.copy", tooltip="copy the chosen profile to your own folder"),
+        Binding("c", "ask('copy')", "copy", id="picker.copy", tooltip="copy the chosen profile under a new name"),
         Binding("n", "ask('new')", "new", id="picker.new", tooltip="make a profile from the template"),
         Binding("escape", "end_search", "all", show=False, id="picker.search-end", tooltip="show all again"),
     ]
