@@ -127,6 +127,7 @@ class FakeTestbed:
         self.references: dict[tuple[int, int], float] = {}
         self.status = ServerStatus(phase=Phase.READY, max_model_len=1_000)
         self.metrics: ServerMetrics | None = None
+        self.scraped: Callable[[], ServerMetrics | None] = lambda: None
         self.progress: LoadProgress | None = None
         self.own_gpus: list[GpuReading] = []
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
@@ -169,8 +170,9 @@ class FakeTestbed:
             for record in records:
                 summary.add(record)
 
-    async def scrape(self) -> None:
-        return None
+    async def scrape(self) -> ServerMetrics | None:
+        self.metrics = self.scraped()
+        return self.metrics
 
     def announce_sweep(self, cells: Sequence[Cell]) -> None:
         self.announced = list(cells)

@@ -58,6 +58,6 @@ def test_a_config_file_is_launched_and_its_queue_foretold(world: World) -> None:
     assert sorted(end.grid.queueing) == [(8, 64), (8, 512)]
     for prompt_tokens in (64, 512):
         alone, crowd = cells[1, prompt_tokens], cells[8, prompt_tokens]
-        assert (alone["preemptions"], alone["server_waiting_max"]) == (0, 0)
+        assert (alone["preemptions"], alone["server_waiting_max"] or 0) == (0, 0)
         waited = crowd["server_queue_mean_s"] > 10 * alone["server_queue_mean_s"]
         assert waited or crowd["preemptions"] > 0, crowd

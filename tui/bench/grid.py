@@ -97,23 +97,28 @@ class Grid:
     def remaining_s(self, expected_s: Mapping[Cell, float]) -> float | None:
         """Estimate how long the open cells will take, s; None when nothing can be said.
 
-        `expected_s` has what is known beforehand (a published table); any other cell is taken as long as the nearest
-        measured one.
+        `expected_s` has what is known beforehand (a published table). The server may be faster or slower than the one
+        of the table: a cell is taken as long as expected times what the nearest measured cell took of its own
+        expectation, and where nothing is expected, as long as the nearest measured one.
         """
+        measured = {(r.users, r.prompt_tokens): r.duration_s for r in self._results.values() if r.outcome is Outcome.OK}
+        known = {cell: duration_s for cell, duration_s in measured.items() if duration_s}
         total = 0.0
         for cell in self.open_cells():
-            guess = expected_s.get(cell) or self._guess_s(cell)
+            guess = _guess_s(cell, known, expected_s)
             if guess is None:
                 return None
             total += guess
         return total
 
-    def _guess_s(self, cell: Cell) -> float | None:
-        measured = [r for r in self._results.values() if r.outcome is Outcome.OK and r.duration_s]
-        if not measured:
-            return None
 
-        def distance(result: CellResult) -> float:
-            return abs(result.users / cell[0] - 1) + abs(result.prompt_tokens / cell[1] - 1)
+def _guess_s(cell: Cell, measured: Mapping[Cell, float], expected_s: Mapping[Cell, float]) -> float | None:
+    def distance(other: Cell) -> float:
+        return abs(other[0] / cell[0] - 1) + abs(other[1] / cell[1] - 1)
 
-        return min(measured, key=distance).duration_s
+    expected = expected_s.get(cell)
+    if expected:
+        nearest = min((other for other in measured if expected_s.get(other)), key=distance, default=None)
+        return expected if nearest is None else expected * measured[nearest] / expected_s[nearest]
+    nearest = min(measured, key=distance, default=None)
+    return None if nearest is None else measured[nearest]

@@ -46,6 +46,8 @@ class _Readings:
 
     before: ServerMetrics | None
     energy: EnergyMeter
+    idle_around: bool = False
+    """Whether before and after are of an idle server, so that its gauges then say nothing of the cell."""
     after: ServerMetrics | None = None
     server_waiting_max: float | None = None
     kv_cache_usage_max: float | None = None
@@ -54,7 +56,8 @@ class _Readings:
     lags_p99_s: list[float] = field(default_factory=list)
 
     def take(self, testbed: SystemUnderTest) -> None:
-        if testbed.metrics is not None:
+        around = self.idle_around and (testbed.metrics is self.before or testbed.metrics is self.after)
+        if testbed.metrics is not None and not around:
             self.server_waiting_max = _larger(self.server_waiting_max, testbed.metrics.waiting)
             self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, testbed.metrics.kv_cache_usage)
         gpus = testbed.own_gpus
@@ -72,7 +75,7 @@ async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnPro
     load = testbed.profile.load
     tag = await testbed.configure(cell[1])
     started_ns = testbed.clock.now_ns()
-    readings = _Readings(await testbed.scrape(), EnergyMeter(testbed.clock.now_ns()))
+    readings = _Readings(await testbed.scrape(), EnergyMeter(testbed.clock.now_ns()), idle_around=True)
     died: FailureReport | None = None
     summary = CellSummary(Mode.BURST, tag=tag, slo=testbed.profile.slo)
     testbed.collect(summary)

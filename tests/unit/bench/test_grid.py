@@ -1,8 +1,11 @@
 """The grid: order, implied cells, estimates."""
 
+import pytest
+
 from tui.bench.grid import Grid
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
+from tui.profile.catalogue import reference_table
 
 
 def result(users: int, prompt_tokens: int, outcome: Outcome, duration_s: float | None = None) -> CellResult:
@@ -82,6 +85,19 @@ def test_remaining_takes_expectations_first_and_the_nearest_measured_cell_else()
     # (2, 30) and (4, 30) as expected; the three cells of 300 tokens as the only measured one.
     assert g.remaining_s(expected) == 3.0 + 5.0 + 3 * 2.0
     assert g.remaining_s({}) == 5 * 2.0
+
+
+def test_remaining_follows_a_server_that_is_faster_than_its_table() -> None:
+    # Mistral 7B: published for two V100, measured on an H200, where the published 420 s took 59.
+    published = {cell: known.seconds for cell, known in reference_table("mistral-7b").items() if known.seconds}
+    ours = reference_table("h200-mistral-7b")
+    g = Grid("burst", {users for users, _ in ours}, {prompt for _, prompt in ours}, 100)
+    assert g.remaining_s(published) == pytest.approx(sum(published.values()))
+    for done, cell in enumerate(g.asked):
+        left = sum(ours[other].seconds or 0 for other in g.asked[done:])
+        if done >= 8:
+            assert g.remaining_s(published) == pytest.approx(left, rel=0.15)
+        g.put(result(*cell, Outcome.OK, duration_s=ours[cell].seconds))
 
 
 def test_remaining_of_a_full_grid_is_nothing() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.testbed import FakeTestbed, crash, oom
+from tests.fakes.testbed import FakePool, FakeTestbed, crash, oom
 from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
+from tui.engines.base import ServerMetrics
 from tui.metrics.snapshot import FailureReport
 from tui.profile.schema import Mode
 
@@ -57,6 +58,24 @@ async def test_a_sweep_fills_every_cell_once_and_in_order() -> None:
     assert testbed.pool.asked == [("burst", users, size) for size in (30, 300) for users in (1, 2, 4)]
     assert scheduler.sweep_status.finished and scheduler.sweep_status.cells_done == 6
     assert scheduler.sweep_status.remaining_s == 0
+
+
+async def test_gauges_read_before_and_after_a_burst_are_not_of_it() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[30])
+    testbed.scraped = lambda: ServerMetrics(kv_cache_usage=0.0, waiting=0.0, preemptions_total=0.0)
+    await swept(testbed)
+    (cell,) = testbed.kept
+    assert (cell.kv_cache_usage_max, cell.server_waiting_max, cell.preemptions) == (None, None, 0.0)
+
+    async def asked_while_it_ran(users: int) -> int:
+        testbed.metrics = ServerMetrics(kv_cache_usage=0.3, waiting=2.0, preemptions_total=0.0)
+        return await FakePool.burst(testbed.pool, users)
+
+    testbed.pool.burst = asked_while_it_ran  # type: ignore[method-assign]
+    testbed.kept.clear()
+    await swept(testbed)
+    (cell,) = testbed.kept
+    assert (cell.kv_cache_usage_max, cell.server_waiting_max) == (0.3, 2.0)
 
 
 async def test_repeats_are_bursts_of_their_own() -> None:
