@@ -3,12 +3,17 @@
 The live screen, the grid and the presentation screen show moments of a recorded session, as they were to be seen then:
 of the one given, or of a sweep of the demo profile, which is recorded first (some three minutes). The picker and the
 failed launch are the app itself, at work.
+
+`--h200` makes those of docs/study-h200.md alone, from the session of that run: a real vLLM on one H200. It is kept
+here, h200-mistral-7b.vramp.xz, as sessions are now: with how often each gap between tokens came and not each of them,
+and with /srv in its paths.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import lzma
 import os
 import re
 import subprocess
@@ -149,18 +154,30 @@ async def make(session: Path, folder: Path) -> None:
     await picture(Attach(session, presentation=True), Recorded(session, 0.9), "presentation", is_live)
 
 
+async def make_h200(folder: Path) -> None:
+    """Make the pictures of the run on an H200."""
+    session = folder / "h200-mistral-7b.vramp"
+    session.write_bytes(lzma.decompress((FOLDER / "h200-mistral-7b.vramp.xz").read_bytes()))
+    attach = Attach(session)
+    await picture(attach, Recorded(session, 0.8), "h200-live", is_live)
+    await picture(attach, Recorded(session, 1.0), "h200-grid", is_live, "4", "escape", "m")
+
+
 def main() -> None:
     """Work in folders of its own, so that nothing of the user's is shown, and nothing is left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("session", nargs="?", type=Path, help="a recorded session; default: record one")
-    given: Path | None = parser.parse_args().session
+    parser.add_argument("--h200", action="store_true", help="only those of the run on an H200")
+    wish = parser.parse_args()
+    given: Path | None = wish.session
     with tempfile.TemporaryDirectory(prefix="vr") as name:
         folder = Path(name)
         for variable, part in (("XDG_DATA_HOME", "d"), ("XDG_CONFIG_HOME", "c"), ("XDG_RUNTIME_DIR", "r")):
             (folder / part).mkdir(mode=0o700)
             os.environ[variable] = str(folder / part)
-        session = given.resolve() if given else record()
-        asyncio.run(make(session, folder))
+        asyncio.run(make_h200(folder))
+        if not wish.h200:
+            asyncio.run(make(given.resolve() if given else record(), folder))
 
 
 if __name__ == "__main__":
