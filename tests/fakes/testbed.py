@@ -136,6 +136,7 @@ class FakeTestbed:
         self.attached_to_simulated = False
         self.kept: list[CellResult] = []
         self.said: list[str] = []
+        self.output_forced: bool | None = True
         self.tag = 0
         self.prompt_tokens = 0
         self._summaries: list[CellSummary] = []

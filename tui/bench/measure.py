@@ -256,6 +256,7 @@ async def _result(
         "server_queue_mean_s": _mean(before, after, "queue"),
         "server_prefix_hit_share": _share(before, after, "prefix_cache_hits_total", "prefix_cache_queries_total"),
         "reference_s": testbed.references.get(cell),
+        "output_forced": testbed.output_forced,
     }
     if died is not None:
         changes |= {"outcome": outcome_of(died), "evidence": evidence_of(died)}

@@ -87,6 +87,10 @@ class SystemUnderTest(Protocol):
     def references(self) -> dict[Cell, float]:
         """Published seconds by cell."""
 
+    @property
+    def output_forced(self) -> bool | None:
+        """Whether requests make the server give exactly as many tokens as they ask for; None before the first shape."""
+
     async def relaunch(self) -> None:
         """Launch the server again after it died. Raises LaunchError."""
 

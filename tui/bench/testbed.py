@@ -84,6 +84,8 @@ class Testbed:
         scale = clock.time_scale
         self._silence = SilenceWatch(least_s=silence.LEAST_S * scale, most_s=profile.load.request_timeout_s)
         self._silence_told = False
+        self.output_forced: bool | None = None
+        """Whether requests make the server give exactly as many tokens as they ask for."""
         self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
@@ -293,6 +295,7 @@ class Testbed:
         shape = self.engine.request_shape(
             Wish(self.supervisor.model, load.endpoint, prompt_tokens, load.output_tokens, overhead)
         )
+        self.output_forced = shape.exact
         self.snapshot_builder.begin_tag(self._tag)
         self._silence.ask(self.snapshot_builder.users_wanted, prompt_tokens)
         await self.pool.configure(shape, self.prompts.source, self._tag)

@@ -53,6 +53,16 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     delivered_concurrency_max: int | None = None
     steady: bool | None = None
     """Whether a steady state was reached; None in mode burst."""
+    output_tokens_mean: float | None = None
+    """Of the answers as they were; a server that is not made to give `output_tokens` may end them by itself."""
+    output_tokens_std: float | None = None
+    """The spread of the same: their standard deviation."""
+    output_forced: bool | None = None
+    """Whether the requests made the server give exactly `output_tokens`."""
+    counted_by: str = ""
+    """Who counted the output tokens: usage (the server), events (nobody, one is taken to be in each), or both."""
+    requests_in_one_read: int = 0
+    """Answers of several tokens that came all at once, as through a gateway that buffers streams."""
     events_packed: bool = False
     """Whether some events bore more than one token: ITL is then per event, not per token."""
     client_cpu_share: float | None = None

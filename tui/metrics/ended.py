@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from statistics import fmean
 
 from tui.core.outcome import Outcome
+from tui.metrics.answers import Answers
 from tui.metrics.histogram import LogHistogram
 from tui.metrics.record import RequestRecord
 from tui.profile.schema import SloTable
@@ -41,6 +42,7 @@ class EndedRequests:
         """How often a failure was told in which words."""
         self.met_slo = 0
         self.packed = False
+        self.answers = Answers()
         self.prompt_tokens_exact: bool | None = None
         self._rates: dict[tuple[int, int], tuple[float, int]] = {}
         """Sum and number of tokens / E2E by (worker, user)."""
@@ -82,6 +84,7 @@ class EndedRequests:
             self._rates[record.worker, record.user] = (total + tokens / e2e_s, count + 1)
         record.add_gaps_to(self.itl_us)
         self.packed |= record.packed
+        self.answers.add(record)
         if record.prompt_tokens_usage is not None:
             exact = record.prompt_tokens_usage == record.prompt_tokens
             self.prompt_tokens_exact = exact and self.prompt_tokens_exact is not False

@@ -147,6 +147,7 @@ class CellSummary:
             cost_per_1m_tokens=cost_per_tokens(cost.price_per_hour, tokens_per_s, 1_000_000) if cost else None,
             currency=cost.currency if cost else "",
             prompt_tokens_exact=ended.prompt_tokens_exact,
+            **ended.answers.figures(),
             **_latencies(ended),
         )
 

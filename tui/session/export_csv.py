@@ -153,7 +153,7 @@ CELLS = _columns(
 REQUESTS: tuple[str, ...] = (
     *_SESSION,
     *("request_id", "tag", "users", "worker", "user", "outcome", "http_status", "error"),
-    *("prompt_tokens", "prompt_tokens_usage", "output_tokens_asked", "output_tokens", "events"),
+    *("prompt_tokens", "prompt_tokens_usage", "output_tokens_asked", "output_tokens", "counted_by", "events"),
     *("start_at", "intended_start_at_s", "start_at_s", "first_token_at_s", "last_token_at_s", "end_at_s"),
     *("ttft_s", "e2e_s", "tpot_s", "itl_mean_s", "itl_max_s", "client_delay_s", "connect_s"),
 )

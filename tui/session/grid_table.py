@@ -13,11 +13,13 @@ from tabulate import tabulate
 
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
+from tui.metrics.answers import caveats
 from tui.metrics.cell import CellResult
 from tui.session.meta import SessionMeta
 from tui.session.reader import latest_cells
 
 OPEN = "·"
+MOST_NOTES = 12
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
 
 
@@ -28,6 +30,7 @@ def grid_table(meta: SessionMeta, cells: Sequence[CellResult]) -> str:
     for heading, headers, rows in _grids(cells):
         table = tabulate(rows, headers, disable_numparse=True, colalign=["right"] * len(headers))
         parts.append(f"{heading}\n{table}")
+    parts += _notes(cells)[:MOST_NOTES]
     return "\n\n".join(parts if len(parts) > 1 else [title, "no cell was measured"])
 
 
@@ -71,6 +74,15 @@ def _grids(cells: Iterable[CellResult]) -> list[tuple[str, list[str], list[list[
         headers = ["users", *(f"{prompt} tok" for prompt in prompts)]
         grids.append((heading, headers, [[str(n), *(known.get((n, p), OPEN) for p in prompts)] for n in users]))
     return grids
+
+
+def _notes(cells: Iterable[CellResult]) -> list[str]:
+    """Return what must be known to read the cells rightly, each sentence once, with the cells it is said of."""
+    said: dict[str, list[str]] = {}
+    for cell in cells:
+        for text in caveats(cell):
+            said.setdefault(text, []).append(f"{cell.users} × {cell.prompt_tokens}")
+    return [f"{', '.join(places[:5])}{' …' if len(places) > 5 else ''}: {text}" for text, places in said.items()]
 
 
 def _word(cell: CellResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import accumulate
-from statistics import fmean
+from statistics import fmean, pstdev
 from typing import Any
 
 from tui.core.outcome import Outcome
@@ -60,6 +60,9 @@ def naive_figures(records: Sequence[RequestRecord], tag: int, window: Interval, 
         "itl_p50_s": None if itl_p50_us is None else itl_p50_us / 1e6,
         "delivered_concurrency": area_ns(spans, window) / 1e9 / lasting_s,
         "delivered_concurrency_max": peak(spans, window),
+        "output_tokens_mean": fmean([record.tokens for record in ok]) if ok else None,
+        "output_tokens_std": pstdev([record.tokens for record in ok]) if ok else None,
+        "counted_by": " and ".join(sorted({record.counted_by for record in ok})),
         "events_packed": any(record.packed for record in ok),
         "prompt_tokens_exact": all(usages) if usages else None,
         "goodput_requests_per_s": met / lasting_s if finished else None,

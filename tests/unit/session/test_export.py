@@ -40,7 +40,7 @@ def _export(path: Path, *formats: str) -> Path:
 
 
 def _text_cleaned(cell: CellResult) -> CellResult:
-    texts = ("mode", "measured_by", "evidence", "currency")
+    texts = ("mode", "measured_by", "evidence", "currency", "counted_by")
     return msgspec.structs.replace(cell, **{name: safe_text(getattr(cell, name)) for name in texts})
 
 

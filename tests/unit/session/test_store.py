@@ -61,9 +61,14 @@ def test_any_values_come_back(tmp_path_factory: pytest.TempPathFactory, requests
         kept = sorted(reader.requests(), key=repr)
         expected = [msgspec.structs.replace(r, error=safe_text(r.error)) for r in requests]
         assert kept == sorted(expected, key=repr)
+        texts = ("mode", "measured_by", "evidence", "currency", "counted_by")
         assert reader.cells() == [
             msgspec.structs.replace(
-                c, **{name: safe_text(getattr(c, name)) for name in ("mode", "measured_by", "evidence", "currency")}
+                c,
+                **{
+                    name: safe_text(getattr(c, name))
+                    for name in ("mode", "measured_by", "evidence", "currency", "counted_by")
+                },
             )
             for c in cells
         ]
