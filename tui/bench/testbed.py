@@ -293,7 +293,7 @@ class Testbed:
         load = self.profile.load
         overhead = self.prompts.overhead_tokens
         shape = self.engine.request_shape(
-            Wish(self.supervisor.model, load.endpoint, prompt_tokens, load.output_tokens, overhead)
+            Wish(self.supervisor.model, load.endpoint, prompt_tokens, load.output_tokens, overhead, load.body)
         )
         self.output_forced = shape.exact
         self.snapshot_builder.begin_tag(self._tag)

@@ -107,7 +107,13 @@ class Engine(ABC):
         if profile.attach is None:
             variable = self.key_variable if self.key_variable and os.environ.get(self.key_variable) else None
             return Auth(_bearer(variable))
-        return Auth(_bearer(profile.attach.api_key_env))
+        secret, plain = _bearer(profile.attach.api_key_env), []
+        for name, value in profile.attach.headers.items():
+            if isinstance(value, str):
+                plain.append((name, value))
+            else:
+                secret.append(SecretHeader(name, value.env))
+        return Auth(secret, plain)
 
 
 def _bearer(variable: str | None) -> list[SecretHeader]:

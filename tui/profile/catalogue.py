@@ -36,12 +36,15 @@ gpu-memory-utilization = 0.9
 # [attach]                                 # ... or it runs already: then this table instead of [server]
 # base_url = "http://127.0.0.1:8000"
 # api_key_env = "OPENAI_API_KEY"           # the variable's name, never the key
+# headers = {{ api-key = {{ env = "NAME" }} }} # added to every request; secret ones by the name of a variable
 
 [load]
 users = [1, 2, 4, 8, 16, 32, 64, 128]
 prompt_tokens = [31, 63, 119, 296, 480, 822, 2193]
 output_tokens = 100
 mode = "burst"                             # burst | steady | rate
+# [load.body]                              # what requests have otherwise: a value, false = without, another name
+# max_tokens = {{ as = "max_completion_tokens" }}
 """
 
 

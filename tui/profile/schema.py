@@ -5,9 +5,11 @@ Everything is strict: an unknown key, a wrong type or a value out of range is an
 
 from __future__ import annotations
 
+import json
+import re
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -67,6 +69,12 @@ def _installed(name: str) -> str:
     return name
 
 
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_UNFIT_FOR_HEADERS = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-encoding", "expect"})
+_OWN_FIELDS = ("stream", "prompt", "messages")
+
 _Positive = Annotated[int, Field(ge=1)]
 _Axis = Annotated[list[_Positive], Field(min_length=1, max_length=64), AfterValidator(_sorted_distinct)]
 _Seconds = Annotated[float, Field(gt=0)]
@@ -96,17 +104,53 @@ class ServerTable(_Table):
     env: dict[str, str] = {}
 
 
+class FromEnvironment(_Table):
+    """A value that is in an environment variable, so that no profile holds it."""
+
+    env: Annotated[str, Field(pattern=_VARIABLE)]
+
+
+def _a_header(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("expected the name of an HTTP header")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError("expected another header: this one is set by each request itself")
+    return name
+
+
+def _a_header_value(value: str | FromEnvironment) -> str | FromEnvironment:
+    if isinstance(value, str) and _UNFIT_FOR_HEADERS.search(value):
+        raise ValueError("expected characters that an HTTP header can carry")
+    return value
+
+
+def _a_body(body: dict[str, Any]) -> dict[str, Any]:
+    for name in _OWN_FIELDS:
+        if name in body:
+            raise ValueError(f"expected other fields than {', '.join(_OWN_FIELDS)}, without which nothing is measured")
+    try:
+        json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("expected values that JSON has: texts, finite numbers, true, false, lists, tables") from None
+    return body
+
+
 class AttachTable(_Table):
     """A server that runs already and that vramp never stops."""
 
     base_url: Annotated[str, AfterValidator(_an_address)]
     """With or without a path and a query; an endpoint that was copied with it is known as such."""
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
     """The name of the environment variable that holds the key; the key itself is never written anywhere."""
     model: str | None = None
     """None = the first that the server offers."""
     verify: bool = True
     """False = a TLS certificate is not checked."""
+    headers: dict[
+        Annotated[str, AfterValidator(_a_header)],
+        Annotated[str | FromEnvironment, AfterValidator(_a_header_value)],
+    ] = {}
+    """Added to every request; a secret one by the name of an environment variable: `api-key = { env = "NAME" }`."""
 
 
 class LoadTable(_Table):
@@ -127,6 +171,8 @@ class LoadTable(_Table):
     arrivals: Annotated[Arrivals, Field(strict=False)] = Arrivals.POISSON
     seed: int = 0
     request_timeout_s: _Seconds = 300.0
+    body: Annotated[dict[str, Any], AfterValidator(_a_body)] = {}
+    """What requests have otherwise: a value adds or replaces a field, false drops it, `{ as = "name" }` renames it."""
     keep_gaps: bool = False
     """Keep every gap between two tokens in the session, not only how often each length of them came."""
 

@@ -135,6 +135,30 @@ def test_vllm_is_asked_for_exactly_so_many_tokens_and_for_running_usage() -> Non
     }
 
 
+CHANGES: list[tuple[dict[str, object], dict[str, object], bool]] = [
+    ({"max_tokens": {"as": "max_completion_tokens"}}, {"max_completion_tokens": 100}, True),
+    ({"temperature": 0.7}, {"max_tokens": 100, "temperature": 0.7}, True),
+    ({"ignore_eos": False}, {"max_tokens": 100}, False),
+    ({"max_tokens": False}, {}, False),
+    ({"max_tokens": 50}, {"max_tokens": 50}, False),
+    ({"stream_options": False, "seed": 1}, {"max_tokens": 100, "seed": 1}, True),
+    ({"nested": {"a": [1, {"as": "b"}]}}, {"max_tokens": 100, "nested": {"a": [1, {"as": "b"}]}}, True),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected", "exact"), CHANGES)
+def test_a_profile_adds_renames_and_drops_fields(
+    changes: dict[str, object], expected: dict[str, object], exact: bool
+) -> None:
+    wish = Wish("m", Endpoint.COMPLETIONS, prompt_tokens=31, output_tokens=100, body=changes)
+    shape = engine_for("vllm").request_shape(wish)
+    asked = body(shape, b"[5]")
+    touched = {*expected, *changes, "max_tokens"}
+    assert {name: value for name, value in asked.items() if name in touched} == expected
+    assert shape.exact == exact
+    assert asked["stream"] is True
+
+
 def test_chat_takes_its_prompt_as_text() -> None:
     shape = shape_of("vllm", Endpoint.CHAT)
     assert shape.prompt_kind == "text"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.core.errors import ProfileError
+from tui.engines.catalogue import engine_for
 from tui.profile.loader import MAX_PROBLEMS, MAX_PROFILE_BYTES, load_profile, parse_profile
 from tui.profile.schema import Mode
 
@@ -64,7 +66,7 @@ def test_the_profile_of_the_interface_is_read() -> None:
             GOOD + "[load]\nuserz = [1]\n",
             "f.toml: load.userz: found an unknown key, expected one of endpoint, users, prompt_tokens, "
             "output_tokens, mode, repeats, duration_s, warm_up_s, rate_per_s, arrivals, seed, request_timeout_s, "
-            "keep_gaps; "
+            "body, keep_gaps; "
             "did you mean load.users?",
         ),
         (
@@ -270,3 +272,39 @@ def test_no_document_makes_anything_but_a_profile_error(document: dict[str, str]
     text = "\n".join(f"{key} = {value}" for key, value in document.items())
     with pytest.raises(ProfileError):
         parse_profile(text, "f.toml")
+
+
+ATTACHED = 'name = "p"\nengine = "openai"\n[attach]\nbase_url = "http://h"\n'
+
+
+def test_headers_and_fields_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        ATTACHED
+        + '[attach.headers]\napi-key = { env = "AZURE" }\nX-Team = "a b"\n[load.body]\nseed = 1\nx = { as = "y" }\n'
+    )
+    profile = parse_profile(text, "p.toml")
+    assert profile.load.body == {"seed": 1, "x": {"as": "y"}}
+    monkeypatch.setenv("AZURE", " s3cret\n")
+    auth = engine_for("openai").auth(profile)
+    assert auth.variables == ["AZURE"]
+    assert auth.head() == [("X-Team", "a b"), ("api-key", "s3cret")]
+
+
+@pytest.mark.parametrize(
+    ("tables", "mistake"),
+    [
+        ('[attach.headers]\n"a b" = "x"', "expected the name of an HTTP header"),
+        ('[attach.headers]\nHost = "x"', "set by each request itself"),
+        ('[attach.headers]\nX-A = "x\\ny"', "expected characters that an HTTP header can carry"),
+        ('[attach.headers]\napi-key = "abcdefgh"', "found a secret"),
+        ('[attach.headers]\nAuthorization = "Bearer abcdefgh"', "found a secret"),
+        ('[attach.headers]\nX-A = { env = "not a name" }', "attach.headers"),
+        ("[load.body]\nstream = false", "expected other fields than stream, prompt, messages"),
+        ("[load.body]\nx = 1979-05-27", "expected values that JSON has"),
+        ("[load.body]\nx = inf", "expected values that JSON has"),
+    ],
+)
+def test_headers_and_fields_that_cannot_be(tables: str, mistake: str) -> None:
+    with pytest.raises(ProfileError, match=re.escape(mistake)) as caught:
+        parse_profile(ATTACHED + tables, "p.toml")
+    assert "abcdefgh" not in str(caught.value)

@@ -65,10 +65,7 @@ def test_any_values_come_back(tmp_path_factory: pytest.TempPathFactory, requests
         assert reader.cells() == [
             msgspec.structs.replace(
                 c,
-                **{
-                    name: safe_text(getattr(c, name))
-                    for name in ("mode", "measured_by", "evidence", "currency", "counted_by")
-                },
+                **{name: safe_text(getattr(c, name)) for name in texts},
             )
             for c in cells
         ]

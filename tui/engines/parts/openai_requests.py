@@ -40,8 +40,13 @@ def request_shape(
         prompt_tokens=wish.prompt_tokens,
         prompt_tokens_overhead=wish.prompt_tokens_overhead,
         output_tokens=wish.output_tokens,
-        exact=fields.get("ignore_eos") is True,
+        exact=fields.get("ignore_eos") is True and is_as_asked(wish.body.get("max_tokens")),
     )
+
+
+def is_as_asked(change: object) -> bool:
+    """Say whether a field keeps its value under a change of [load.body], be it by another name."""
+    return change is None or (isinstance(change, Mapping) and set(change) == {RENAME})
 
 
 def changed(body: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
