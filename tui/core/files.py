@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +21,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def atomic_file(path: Path) -> Iterator[TextIO]:
     """Open a UTF-8 file to become `path` when the block ends well; line ends are written as they come.
 
-    Raises UsageError when the folder cannot be written, or the disk is full; `path` is then as it was.
+    What a killed process left unfinished of the same file goes. Raises UsageError when the folder cannot be written, or
+    the disk is full; `path` is then as it was.
     """
     if "\0" in str(path):
         raise UsageError(f"{str(path)!r}: found a NUL, which no path can hold")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, _NEW, 0o666)
+        _remove_unfinished(path)
+        temporary, descriptor = _open_part(path)
         try:
             with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a descriptor, no path
                 yield file
@@ -36,6 +40,34 @@ def atomic_file(path: Path) -> Iterator[TextIO]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_be_written(path, error) from None
+
+
+def _open_part(path: Path) -> tuple[Path, int]:
+    """Open a file beside `path`, locked for as long as it is open: so it is told from one that was left."""
+    while True:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        descriptor = os.open(part, _NEW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            return part, descriptor  # a file system without locks
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # another process took it for one that was left, before it was locked
+
+
+def _remove_unfinished(path: Path) -> None:
+    of_this_file = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    for left in path.parent.iterdir():
+        if not of_this_file.fullmatch(left.name):
+            continue
+        with contextlib.suppress(OSError):  # it is being written, or is not ours to remove
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def write_new_file(path: Path, content: bytes) -> None:

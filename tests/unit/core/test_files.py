@@ -1,5 +1,7 @@
 """Files are there as a whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,39 @@ def test_a_new_file_that_cannot_be_finished_leaves_its_name_free(
     with pytest.raises(UsageError, match="No space left"):
         write_new_file(tmp_path / "x", b"content")
     assert names(tmp_path) == []
+
+
+_WRITING = """
+import sys, time
+from pathlib import Path
+from tui.core.files import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write("half of")
+    file.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_export_left_goes_at_the_next_one_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].csv"
+    (tmp_path / ".a[1].csv.keep.part").write_text("not ours")
+    started = [subprocess.Popen([sys.executable, "-c", _WRITING, str(path)], stdout=subprocess.PIPE) for _ in "12"]
+    killed = started[0]
+    try:
+        for one in started:
+            assert one.stdout is not None and one.stdout.readline() == b"writing\n"
+        assert len(list(tmp_path.glob(".a*.part"))) == 3
+        killed.kill()
+        killed.wait(30)
+        with atomic_file(path) as file:
+            file.write("whole")
+        assert path.read_text() == "whole"
+        assert len(list(tmp_path.glob(".a*.part"))) == 2
+    finally:
+        for one in started:
+            one.kill()
+            one.communicate()
+    with atomic_file(path) as file:
+        file.write("again")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".a[1].csv.keep.part", "a[1].csv"]
