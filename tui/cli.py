@@ -14,7 +14,7 @@ import click
 from tui import __version__
 from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
 from tui.core.known_secrets import learn_environment
-from tui.core.printing import complain, narrate, tell
+from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.core.safe_text import safe_line
 
 if TYPE_CHECKING:
@@ -295,8 +295,17 @@ def export(session: str, form: tuple[str, ...], out_dir: Path | None, damaged: b
 
     path = shelf.find(session)
     folder = out_dir or Path(export_folder(path))
-    for written in export_session(path, folder, formats=form or ("toml", "csv"), damaged=damaged):
-        tell(safe_line(str(written)))
+    bar = ProgressLine()
+    written = export_session(
+        path,
+        folder,
+        formats=form or ("toml", "csv"),
+        damaged=damaged,
+        on_progress=lambda share: bar.draw(f"[{'#' * round(20 * share):.<20}] {share:.0%} of the requests"),
+    )
+    bar.draw("")
+    for file in written:
+        tell(safe_line(str(file)))
 
 
 @cli.group(invoke_without_command=True)

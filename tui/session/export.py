@@ -24,7 +24,12 @@ def export_folder(session_file: Path) -> str:
 
 
 def export_session(
-    path: Path, folder: Path, *, formats: Sequence[str] = ("toml", "csv"), damaged: bool = False
+    path: Path,
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("toml", "csv"),
+    damaged: bool = False,
+    on_progress: export_csv.OnProgress = lambda share: None,
 ) -> list[Path]:
     """Write a session file, or an exported session.toml (md and html only), into `folder`; return what was written.
 
@@ -38,17 +43,23 @@ def export_session(
     if path.suffix == ".toml":
         return _from_toml(imported.read(path), path, folder, formats)
     with SessionReader(path, damaged=damaged) as reader:
-        return export_open_session(reader, folder, formats=formats)
+        return export_open_session(reader, folder, formats=formats, on_progress=on_progress)
 
 
-def export_open_session(reader: SessionReader, folder: Path, *, formats: Sequence[str] = ("toml", "csv")) -> list[Path]:
+def export_open_session(
+    reader: SessionReader,
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("toml", "csv"),
+    on_progress: export_csv.OnProgress = lambda share: None,
+) -> list[Path]:
     """Write a session that is open for reading into `folder`; return what was written. Raises as `export_session`."""
     written: list[Path] = []
     if "toml" in formats:
         export_toml.write(reader, folder / TOML_FILE)
         written.append(folder / TOML_FILE)
     if "csv" in formats:
-        written += export_csv.write(reader, folder)
+        written += export_csv.write(reader, folder, on_progress)
     return written + _write_grids(reader.meta, reader.cells(), folder, formats)
 
 

@@ -8,7 +8,7 @@ spreadsheet would take for a formula has an apostrophe before it.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,35 +18,51 @@ from tui.core.files import atomic_file
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import GpuReading, SeriesPoint
-from tui.metrics.record import RequestRecord
+from tui.session import export_requests
 from tui.session.exported import honest_cell
 from tui.session.meta import SessionMeta, wall_time
 from tui.session.reader import SessionReader
 
+BATCH_ROWS = 10_000
+OnProgress = Callable[[float], None]
 FILES = ("cells.csv", "requests.csv", "series.csv", "gpus.csv")
 # Also the full-width forms, which some spreadsheets take for the same.
 _FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
 
 
-def write(reader: SessionReader, out_dir: Path) -> list[Path]:
+def write(reader: SessionReader, out_dir: Path, on_progress: OnProgress = lambda share: None) -> list[Path]:
     """Write all files into `out_dir` and return their paths.
 
-    Raises SessionError (the session is damaged) and UsageError (the folder cannot be written); each file is then either
-    whole or as it was.
+    `on_progress` is told the share of the requests that are written. Raises SessionError (the session is damaged) and
+    UsageError (the folder cannot be written); each file is then either whole or as it was.
     """
     cells = [honest_cell(cell) for cell in reader.cells()]
     users_of = {cell.tag: cell.users for cell in cells if cell.tag}
     meta = reader.meta
     rows: Sequence[Iterable[Mapping[str, object]]] = (
         (_cell_row(meta, cell) for cell in cells),
-        (_request_row(meta, record, users_of) for record in reader.requests()),
         (_series_row(meta, point) for point in reader.series()),
         (_gpu_row(meta, reading) for reading in reader.gpus()),
     )
     paths = [out_dir / name for name in FILES]
-    for path, columns, of_file in zip(paths, (CELLS, REQUESTS, SERIES, GPUS), rows, strict=True):
-        write_rows(path, columns, of_file)
+    cells_file, requests_file, series_file, gpus_file = paths
+    write_rows(cells_file, CELLS, rows[0])
+    _write_requests(requests_file, reader, users_of, on_progress)
+    write_rows(series_file, SERIES, rows[1])
+    write_rows(gpus_file, GPUS, rows[2])
     return paths
+
+
+def _write_requests(path: Path, reader: SessionReader, users_of: Mapping[int, int], on_progress: OnProgress) -> None:
+    session = [field(value) for value in _session_columns(reader.meta).values()]
+    total, done = reader.count_requests(), 0
+    with atomic_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(export_requests.COLUMNS)
+        for batch in reader.request_columns(export_requests.STAND_INS, BATCH_ROWS):
+            writer.writerows(export_requests.rows_of(batch, reader.meta, session, users_of, defused))
+            done += len(batch["tag"])
+            on_progress(min(1.0, done / max(total, 1)))
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -99,33 +115,6 @@ def _cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
     }
 
 
-def _request_row(meta: SessionMeta, record: RequestRecord, users_of: Mapping[int, int]) -> dict[str, object]:
-    moments = {
-        f"{name}_at_s": _since_start_s(meta, at_ns)
-        for name, at_ns in (
-            ("intended_start", record.intended_start_ns),
-            ("start", record.start_ns),
-            ("first_token", record.first_token_ns),
-            ("last_token", record.last_token_ns),
-            ("end", record.end_ns),
-        )
-    }
-    return {
-        **{name: getattr(record, name) for name in RequestRecord.__struct_fields__},
-        **_session_columns(meta),
-        **moments,
-        "users": users_of.get(record.tag),
-        "start_at": wall_time(meta, record.start_ns),
-        "ttft_s": record.ttft_s,
-        "e2e_s": record.e2e_s,
-        "tpot_s": record.tpot_s,
-        "itl_mean_s": record.itl_mean_s,
-        "itl_max_s": record.itl_max_s,
-        "client_delay_s": record.client_delay_s,
-        "connect_s": None if record.connect_ns is None else record.connect_ns / NS_PER_S,
-    }
-
-
 def _series_row(meta: SessionMeta, point: SeriesPoint) -> dict[str, object]:
     return {**msgspec.structs.asdict(point), **_session_columns(meta), **_at(meta, point.at_ns)}
 
@@ -150,12 +139,6 @@ CELLS = _columns(
     CellResult,
     "started_at_ns",
 )
-REQUESTS: tuple[str, ...] = (
-    *_SESSION,
-    *("request_id", "tag", "users", "worker", "user", "outcome", "http_status", "error"),
-    *("prompt_tokens", "prompt_tokens_usage", "output_tokens_asked", "output_tokens", "counted_by", "events"),
-    *("start_at", "intended_start_at_s", "start_at_s", "first_token_at_s", "last_token_at_s", "end_at_s"),
-    *("ttft_s", "e2e_s", "tpot_s", "itl_mean_s", "itl_max_s", "client_delay_s", "connect_s"),
-)
+REQUESTS = export_requests.COLUMNS
 SERIES = _columns([*_SESSION, "at_s", "at"], SeriesPoint, "at_ns")
 GPUS = _columns([*_SESSION, "at_s", "at"], GpuReading, "at_ns")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from tui.core.clock import NS_PER_S
+from tui.core.clock import NS_PER_S, NS_PER_US
 
 _SAME_BOOT_S = 60.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SessionMeta(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,33 @@ def wall_time(meta: SessionMeta, at_ns: int) -> str:
         elapsed = timedelta(seconds=(at_ns - meta.started_at_ns) / NS_PER_S / meta.time_scale)
         return (datetime.fromisoformat(meta.started_at) + elapsed).astimezone(UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError, ZeroDivisionError):
+        return ""
+
+
+def wall_times(meta: SessionMeta, moments_ns: Sequence[int]) -> list[str]:
+    """Return `wall_time` of many moments; each second is spelled out once."""
+    try:
+        started = datetime.fromisoformat(meta.started_at)
+    except ValueError:
+        return [""] * len(moments_ns)
+    if started.tzinfo is None:  # its offset may change meanwhile
+        return [wall_time(meta, at_ns) for at_ns in moments_ns]
+    start_us = (started - _EPOCH) // timedelta(microseconds=1)
+    per_us = NS_PER_US * meta.time_scale
+    seconds: dict[int, str] = {}
+    texts = []
+    for at_ns in moments_ns:
+        second, rest_us = divmod(start_us + round((at_ns - meta.started_at_ns) / per_us), 1_000_000)
+        if second not in seconds:
+            seconds[second] = _spelled(second)
+        texts.append(f"{seconds[second]}.{rest_us // 1000:03d}+00:00" if seconds[second] else "")
+    return texts
+
+
+def _spelled(second: int) -> str:
+    try:
+        return (_EPOCH + timedelta(seconds=second)).isoformat(timespec="seconds")[:19]
+    except OverflowError:
         return ""
 
 

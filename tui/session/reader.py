@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tui.core.errors import SessionError
 from tui.metrics.cell import CellResult
@@ -138,10 +138,18 @@ class SessionReader:
             where = f"{where} AND outcome NOT IN ('ok', 'cancelled')"
         return self._database.values(REQUESTS, where, parameters, last=last)
 
+    def request_columns(self, stand_ins: Mapping[str, str], batch_rows: int) -> Iterator[dict[str, Sequence[Any]]]:
+        """Yield all requests as columns, so many at once; see `SessionDatabase.column_batches`."""
+        return self._database.column_batches(REQUESTS, stand_ins, batch_rows)
+
     def had_tokens_before(self, at_ns: int) -> bool:
         """Say whether some request had been answered, at least in part, by then."""
         first = "SELECT 1 FROM requests WHERE end_ns <= ? AND first_token_ns IS NOT NULL LIMIT 1"
         return bool(self._database.scalar(f"SELECT count(*) FROM ({first})", (at_ns,)))  # noqa: S608
+
+    def count_requests(self) -> int:
+        """Return how many requests there are, however they ended."""
+        return self._database.scalar("SELECT count(*) FROM requests")
 
     def request_counts(self, until_ns: int = ALWAYS_NS) -> tuple[int, int]:
         """Return how many requests had ended well, and how many had failed, at a moment."""

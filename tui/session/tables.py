@@ -40,6 +40,8 @@ class Column:
     optional: bool
     default: object
     """Of a field that an older file lacks."""
+    values: frozenset[object] = frozenset()
+    """Of an enum: all there are."""
 
     @property
     def sql(self) -> str:
@@ -51,7 +53,7 @@ def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
     """Return the columns of a struct, in the order of its fields; all its fields must be scalars."""
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
-    return tuple(Column(field.name, *_kind(field.type), field.default) for field in info.fields)
+    return tuple(Column(field.name, *_kind(field.type), field.default, _values_of(field.type)) for field in info.fields)
 
 
 def _kind(info: msgspec.inspect.Type) -> tuple[str, bool]:
@@ -95,6 +97,19 @@ class Table(Generic[T]):
             cells.append(cell)
         return tuple(cells)
 
+    def columns_of(self, names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, Sequence[Any]]:
+        """Return rows (at least one) as columns by name, checked as `value` does, but all cells of one at a time."""
+        given = dict(zip(names, zip(*rows, strict=True), strict=True))
+        columns: dict[str, Sequence[Any]] = {}
+        for column in self.columns:
+            if column.name in given:
+                columns[column.name] = _checked_column(column, given[column.name])
+            elif column.default is msgspec.NODEFAULT:
+                raise SessionError(f"table {self.name}: no column {column.name}")
+            else:
+                columns[column.name] = [column.default] * len(rows)
+        return columns
+
     def value(self, names: Sequence[str], row: Sequence[object]) -> T:
         """Return the value of a row that has the columns `names`; raises SessionError for what cannot be one."""
         fields: dict[str, object] = {}
@@ -107,6 +122,26 @@ class Table(Generic[T]):
             return msgspec.convert(fields, self.struct)
         except (msgspec.ValidationError, TypeError) as error:
             raise SessionError(f"table {self.name}: {error}") from None
+
+
+def _values_of(info: msgspec.inspect.Type) -> frozenset[object]:
+    return frozenset(str(value) for value in info.cls) if isinstance(info, msgspec.inspect.EnumType) else frozenset()
+
+
+def _checked_column(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
+    """Check all cells of a column at once, where its kind allows it."""
+    types = set(map(type, cells))
+    if type(None) in types and not (column.optional or column.kind == "bytes"):
+        raise SessionError(f"column {column.name}: expected {column.kind}, found none")
+    if column.kind == "enum" and not column.values.issuperset(cells):
+        raise SessionError(
+            f"column {column.name}: found a value that is none of {', '.join(sorted(map(str, column.values)))}"
+        )
+    if column.kind == "enum" or (column.kind == "str" and types == {str} and not any(cells)):
+        return cells
+    if column.kind == "int" and types <= {int, type(None)} and min((c for c in cells if c is not None), default=0) >= 0:
+        return cells
+    return [b"" if cell is None and column.kind == "bytes" else _checked(column, cell) for cell in cells]
 
 
 def _checked(column: Column, cell: object) -> object:

@@ -4,7 +4,9 @@ import csv
 import html.parser
 import json
 import re
+import time
 import tomllib
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from tui.core.errors import SessionError, UsageError
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
+from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.session import export_csv, export_toml, imported
 from tui.session.export import export_folder, export_session
 from tui.session.grid_table import grid_html, grid_markdown, grid_table
-from tui.session.meta import wall_time
+from tui.session.meta import wall_time, wall_times
 from tui.session.reader import SessionReader
 from tui.session.store import SessionWriter
+from tui.session.tables import REQUESTS
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -382,3 +386,76 @@ def test_no_session_is_named_so_that_it_is_exported_elsewhere(name: str, folder:
 def test_a_path_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="NUL"):
         export_session(made.session(tmp_path / "a.vramp"), tmp_path / "a\0b")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(made.any_request(), max_size=8))
+def test_requests_in_bulk_say_what_their_records_say(
+    tmp_path_factory: pytest.TempPathFactory, requests: list[RequestRecord]
+) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    path = made.session(folder / "a.vramp", requests=requests)
+    with SessionReader(path) as reader:
+        (written,) = [export_csv.write(reader, folder / "out")[1]]
+        meta, records = reader.meta, list(reader.requests())
+    rows = _rows(written)
+    assert len(rows) == len(records)
+    for row, record in zip(rows, records, strict=True):
+        for name in ("request_id", "tag", "worker", "user", "prompt_tokens", "output_tokens", "events", "http_status"):
+            value = getattr(record, name)
+            assert row[name] == ("" if value is None else str(value))
+        assert row["outcome"] == str(record.outcome) and row["error"] == export_csv.defused(record.error)
+        for name in ("ttft_s", "e2e_s", "tpot_s", "itl_mean_s", "itl_max_s", "client_delay_s"):
+            value = getattr(record, name)
+            assert row[name] == ("" if value is None else repr(value)), name
+        expected = wall_time(meta, record.start_ns)
+        assert abs(datetime.fromisoformat(row["start_at"]) - datetime.fromisoformat(expected)) <= timedelta(
+            milliseconds=1
+        )
+
+
+def test_wall_times_in_bulk_are_those_one_by_one() -> None:
+    moments = [made.START_NS + n * 333_333_333 for n in range(-100, 1000)]
+    for meta in (made.meta(), made.meta(time_scale=3.0), made.meta(started_at="2026-11-20T18:04:00-05:30")):
+        assert wall_times(meta, moments) == [wall_time(meta, at_ns) for at_ns in moments]
+    assert wall_times(made.meta(started_at="soon"), [1]) == [""]
+    assert wall_times(made.meta(started_at="9999-12-31T23:59:59+00:00"), [2**62]) == [""]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("outcome", "'fine'"),
+        ("start_ns", "-1"),
+        ("start_ns", "'now'"),
+        ("end_ns", "1.5"),
+        ("events", "NULL"),
+        ("error", "x'00'"),
+        ("http_status", "-5"),
+    ],
+)
+def test_a_wrong_value_among_many_is_one_clear_error(tmp_path: Path, column: str, value: str) -> None:
+    path = made.session(tmp_path / "a.vramp", requests=[made.request(n) for n in range(20)])
+    with made.altered(path) as connection:
+        connection.execute(f"UPDATE requests SET {column} = {value} WHERE request_id = 11")
+    with pytest.raises(SessionError, match=column):
+        export_session(path, tmp_path / "out")
+    assert not (tmp_path / "out" / "requests.csv").exists()
+
+
+def test_a_million_requests_are_exported_in_seconds(tmp_path: Path) -> None:
+    """A tenth of them here, and half the time of a machine that has nothing else to do."""
+    count = 100_000
+    path = made.session(tmp_path / "a.vramp", requests=[made.request(1)])
+    with made.altered(path) as connection:
+        names = ", ".join(f'"{name}"' for name in REQUESTS.declarations() if name != "end_ns")
+        connection.execute(
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count - 1})"
+            f"INSERT INTO requests ({names}, end_ns) SELECT {names}, end_ns + i * 1000 FROM requests, n"
+        )
+    shares: list[float] = []
+    before = time.process_time()
+    export_session(path, tmp_path / "out", formats=["csv"], on_progress=shares.append)
+    assert time.process_time() - before < 4.0
+    assert len(shares) >= 10 and shares == sorted(shares) and shares[-1] == 1.0
+    assert (tmp_path / "out" / "requests.csv").read_bytes().count(b"\n") == count + 1
