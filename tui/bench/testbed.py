@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,13 +20,14 @@ from tui.bench.grid import Cell
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
+from tui.bench.trial import Trial, try_request
 from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background
-from tui.engines.base import FailureClass, ServerMetrics, Wish
+from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_for
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
@@ -86,6 +87,8 @@ class Testbed:
         self._silence_told = False
         self.output_forced: bool | None = None
         """Whether requests make the server give exactly as many tokens as they ask for."""
+        self._trial = Trial()
+        """What the server refuses of our requests."""
         self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
@@ -117,9 +120,41 @@ class Testbed:
             self.prompts = await learn_prompts(self.supervisor, self.engine, self.profile.load.endpoint)
             for warning in self.prompts.warnings:
                 self.say("load", warning, level="warning")
+            await self._try_request()
         await self._start_pool()
         self._silence.begin_anew()
         self._minding = background(self._mind_silence(), name="mind-silence")
+
+    async def _try_request(self) -> None:
+        """Learn what this server refuses of our requests, before any is measured."""
+        if self.simulated:
+            return  # it takes what vLLM takes, and what was asked of it before would change what it measures
+        prompts = self.prompts
+        assert prompts is not None
+        size = self.profile.load.prompt_tokens[0]
+        self._trial = await try_request(
+            lambda body: self._shape(size, body),
+            prompts.source,
+            self.profile.load.body,
+            self.supervisor.try_request,
+        )
+        for note in self._trial.notes:
+            self.say("load", note, level="warning")
+        self.writer.set_server(self.status)
+
+    def _shape(self, prompt_tokens: int, body: Mapping[str, object]) -> RequestShape:
+        assert self.prompts is not None
+        load = self.profile.load
+        return self.engine.request_shape(
+            Wish(
+                self.supervisor.model,
+                load.endpoint,
+                prompt_tokens,
+                load.output_tokens,
+                self.prompts.overhead_tokens,
+                body,
+            )
+        )
 
     async def relaunch(self) -> None:
         """Launch the server again after it died; a few tries with growing pauses. Raises LaunchError."""
@@ -273,7 +308,8 @@ class Testbed:
     @property
     def status(self) -> ServerStatus:
         """Return how the server is."""
-        return self.supervisor.status
+        status = self.supervisor.status
+        return msgspec.structs.replace(status, notes=[*status.notes, *self._trial.notes])
 
     @property
     def simulated(self) -> bool:
@@ -290,11 +326,7 @@ class Testbed:
         assert self.pool is not None and self.prompts is not None
         await self._stop_measuring_client()
         self._tag += 1
-        load = self.profile.load
-        overhead = self.prompts.overhead_tokens
-        shape = self.engine.request_shape(
-            Wish(self.supervisor.model, load.endpoint, prompt_tokens, load.output_tokens, overhead, load.body)
-        )
+        shape = self._shape(prompt_tokens, {**self.profile.load.body, **self._trial.changes})
         self.output_forced = shape.exact
         self.snapshot_builder.begin_tag(self._tag)
         self._silence.ask(self.snapshot_builder.users_wanted, prompt_tokens)

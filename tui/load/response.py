@@ -291,7 +291,7 @@ class Response:
         decode = self._decode  # a callable in a slot is called faster by way of a local name
         try:
             event = decode(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if self._ended:
                 return  # behind the end there may be a usage, and else nothing that matters
             quoted = safe_line(payload.decode("utf-8", "replace"), limit=MAX_QUOTED_CHARS)

@@ -94,14 +94,21 @@ class ServerClient:
 
     async def fetch(self, path: str, question: Mapping[str, object] | None = None) -> ServerResponse:
         """GET `path`, or POST `question` to it as JSON. Raises NoAnswer, also for an answer of more than 8 MB."""
+        return await self._ask("GET" if question is None else "POST", path, json=question)
+
+    async def try_post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> ServerResponse:
+        """POST `body` to `path`, and leave before the answer to one that is taken. Raises NoAnswer."""
+        return await self._ask("POST", path, leave=True, headers=list(headers), content=body)
+
+    async def _ask(self, method: str, path: str, *, leave: bool = False, **what: Any) -> ServerResponse:
         content = bytearray()
         try:
             async with (
                 asyncio.timeout(WHOLE_TIMEOUT_S),
-                self._client.stream(
-                    "GET" if question is None else "POST", self.address.target(path), json=question
-                ) as response,
+                self._client.stream(method, self.address.target(path), **what) as response,
             ):
+                if leave and response.is_success:
+                    return ServerResponse(response.status_code, b"")
                 async for piece in response.aiter_bytes():
                     content += piece
                     if len(content) > ANSWER_BYTES:

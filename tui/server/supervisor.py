@@ -18,7 +18,7 @@ from tui.core.errors import LaunchError, UsageError
 from tui.core.safe_text import safe_line
 from tui.core.secret_value import secret_of
 from tui.core.tasks import background, reason_of
-from tui.engines.base import FailureClass, ServerMetrics
+from tui.engines.base import FailureClass, RequestShape, ServerMetrics
 from tui.engines.catalogue import engine_for, launch_for
 from tui.engines.command_line import show_plan
 from tui.engines.parts.auth import Auth
@@ -27,7 +27,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.profile.schema import AttachTable, Profile, ServerTable
 from tui.server import probe, readiness
-from tui.server.client import NoAnswer, ServerClient
+from tui.server.client import NoAnswer, ServerClient, ServerResponse
 from tui.server.known_flags import FlagCheck
 from tui.server.launched import LaunchedServer
 from tui.server.memory_told import MemoryTold
@@ -408,6 +408,19 @@ class Supervisor:
         if self._client is None:
             return None
         return await probe.tokens_of(self._client, self._engine.questions, self.model, text_or_messages)
+
+    async def try_request(self, shape: RequestShape, body: bytes) -> ServerResponse:
+        """Send a request as the load would, and return how it is taken. Raises NoAnswer."""
+        if self._client is None or self.address is None:
+            raise NoAnswer("there is no server")
+        headers = list(shape.headers)
+        try:
+            if (sign := self.auth.load_signer()) is not None:
+                url = self.address.origin + self.address.target(shape.path)
+                headers += sign(self.auth.settings, "POST", url, headers, body)
+        except UsageError as error:
+            raise NoAnswer(str(error)) from None
+        return await self._client.try_post(shape.path, headers, body)
 
     async def simulated_gpus(self) -> bytes | None:
         """Return what a simulated server says of its virtual GPUs, as JSON; None where there are none."""

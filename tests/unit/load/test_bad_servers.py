@@ -57,6 +57,16 @@ BAD: dict[str, tuple[Sequence[Step], Outcome, str]] = {
     "rate limit": ([READ, RATE_LIMIT], Outcome.OVERLOADED, "HTTP 429: slow"),
     "wrong type": ([READ, HEAD.replace(b"event-stream", b"plain") + chunk(b"hi") + END], Outcome.MALFORMED, "plain"),
     "gzip": ([READ, GZIP], Outcome.MALFORMED, "gzip"),
+    "nested JSON": (
+        [READ, HEAD + chunk(b'data: {"choices":' + b"[" * 5000 + b"\n\n")],
+        Outcome.MALFORMED,
+        "cannot be read",
+    ),
+    "nested refusal": (
+        [READ, b"HTTP/1.1 400 X\r\ncontent-length: 5000\r\n\r\n" + b"[" * 5000],
+        Outcome.HTTP_ERROR,
+        "HTTP 400",
+    ),
     "cut JSON": ([READ, HEAD + chunk(b'data: {"choi\n\n')], Outcome.MALFORMED, "cannot be read"),
     "endless event": ([READ, HEAD + chunk(b"data: "), Repeat(chunk(b"x" * 65536))], Outcome.MALFORMED, "an event of"),
     "endless header": ([READ, b"HTTP/1.1 200 OK\r\nx: ", Repeat(b"y" * 65536)], Outcome.MALFORMED, "a header of"),

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import httpx
 import pytest
 
-from tests.fakes.scripted_server import READ, Drip, Step, scripted_server
+from tests.fakes.scripted_server import READ, STALL, Drip, Step, scripted_server
 from tui.core.address import address_of
 from tui.core.errors import LaunchError
 from tui.server import client as client_module
@@ -176,3 +176,18 @@ async def test_a_time_out_has_a_reason(error: Exception) -> None:
     async with aclosing(mocked(error)) as client:
         with pytest.raises(NoAnswer, match=r"^no answer within 5 s$"):
             await client.fetch("/v1/models")
+
+
+async def test_a_request_that_is_taken_is_left_before_its_answer() -> None:
+    endless = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script: list[Step] = [READ, endless, STALL]
+    async with scripted_server(script) as (url, server), aclosing(ServerClient(address_of(url))) as client:
+        response = await client.try_post("/v1/completions", [("X-Own", "1")], b'{"a":1}')
+        assert (response.status, response.content) == (200, b"")
+    assert b"x-own: 1" in server.requests[0].lower() and server.requests[0].endswith(b'{"a":1}')
+
+
+async def test_a_request_that_is_refused_is_read_to_its_end() -> None:
+    async with aclosing(mocked(httpx.Response(422, content=b"no"))) as client:
+        response = await client.try_post("/v1/completions", [], b"{}")
+    assert (response.status, response.content) == (422, b"no")

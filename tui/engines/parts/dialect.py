@@ -146,7 +146,7 @@ def read_error(body: bytes) -> tuple[str, int | None]:
     body = body.strip().removeprefix(b"data:")
     try:
         answer: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace").strip(), None
     if isinstance(answer, dict):
         found = answer.get("error") or answer.get("detail") or answer.get("message")
