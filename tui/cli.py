@@ -81,7 +81,12 @@ def _tell_usage(error: click.ClickException) -> None:
 @click.group(context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, "--version", message="vramp %(version)s")
 @click.option("--theme", help="Colour theme; see the settings.")
-@click.option("--ascii", "ascii_only", is_flag=True, default=None, help="Draw without braille and box characters.")
+@click.option(
+    "--ascii/--no-ascii",
+    "ascii_only",
+    default=None,
+    help="Draw without braille and box characters; default: by locale.",
+)
 @click.pass_context
 def cli(context: click.Context, theme: str | None, ascii_only: bool | None) -> int | None:
     """See, live, how many users a GPU server for language models can carry.
@@ -101,6 +106,11 @@ def _open_app(context: click.Context, start: StartWish) -> int:
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the app needs a terminal; without one use: vramp run PROFILE")
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        raise UsageError(
+            "the app needs a terminal that can place its text, and TERM is "
+            f"{os.environ.get('TERM') or 'not set'}; use `vramp run PROFILE`, or set TERM, as in TERM=xterm-256color"
+        )
     start = start.begun() if isinstance(start, Launch) else start
     from tui.view.app import run_app  # takes as long as the bench takes to come up
 

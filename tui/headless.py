@@ -229,6 +229,10 @@ _NARRATED = frozenset({"session", "engine", "cell", "load"})
 """Whose events are told on stderr; of all but the session only what is amiss."""
 
 
+_WIDE = 80
+"""From so many columns on the bar has its full length."""
+
+
 class _Narration:
     """The progress bar on stderr; a plain line per cell where stderr is no terminal."""
 
@@ -260,10 +264,10 @@ class _Narration:
                 self._notes.add(note)
                 self.say(f"note: {note}")
         if self._bar.is_drawn:
-            self._bar.draw(_progress_line(snapshot))
+            self._bar.draw("  ".join([_bar(snapshot, 20 if self._bar.columns >= _WIDE else 8), *_progress(snapshot)]))
         elif snapshot.sweep.cells_done > self._told:
             self._told = snapshot.sweep.cells_done
-            self.say(_progress_line(snapshot))
+            self.say("  ".join(_progress(snapshot)))
 
     def say(self, text: str, *, always: bool = False) -> None:
         """Print a line above the bar."""
@@ -276,20 +280,26 @@ class _Narration:
         self._bar.draw("")
 
 
-def _progress_line(snapshot: Snapshot) -> str:
+def _bar(snapshot: Snapshot, cells: int) -> str:
+    sweep = snapshot.sweep
+    filled = round(cells * (sweep.cells_done + (sweep.cell_progress or 0.0)) / max(sweep.cells_total, 1))
+    return f"[{'#' * filled}{'.' * (cells - filled)}]"
+
+
+def _progress(snapshot: Snapshot) -> list[str]:
+    """Return how far it is, the most needed first: a narrow terminal shows what fits."""
     sweep, grid = snapshot.sweep, snapshot.grid
-    share = (sweep.cells_done + (sweep.cell_progress or 0.0)) / max(sweep.cells_total, 1)
-    filled = round(20 * share)
-    parts = [f"[{'#' * filled}{'.' * (20 - filled)}] {sweep.cells_done}/{sweep.cells_total} cells"]
+    parts = [f"{sweep.cells_done}/{sweep.cells_total} cells"]
+    if snapshot.simulated:
+        parts.append("SIMULATED")
+    if snapshot.server.silent_s is not None:
+        parts.append(f"no token for {snapshot.server.silent_s:.0f} s")
     if sweep.remaining_s is not None:
         parts.append(f"{rough_duration(sweep.remaining_s)} left")
     if grid.current_users is not None:
-        parts.append(f"{grid.current_users} users x {grid.current_prompt_tokens} tokens")
+        users = f"{grid.current_users} user" + ("" if grid.current_users == 1 else "s")
+        parts.append(f"{users} x {grid.current_prompt_tokens} tokens")
     total = snapshot.figures.tokens_per_s_total
     if total is not None:
         parts.append(f"{total:.0f} tokens/s")
-    if snapshot.server.silent_s is not None:
-        parts.append(f"no token for {snapshot.server.silent_s:.0f} s")
-    if snapshot.simulated:
-        parts.append("SIMULATED")
-    return "  ".join(parts)
+    return parts

@@ -100,11 +100,9 @@ def world() -> Iterator[World]:
         "XDG_CONFIG_HOME": str(root / "config"),
         "XDG_DATA_HOME": str(root / "data"),
         "XDG_RUNTIME_DIR": str(root / "run"),
-        "TMPDIR": str(root / "tmp"),  # where benches listen that have no such folder: not among those of others
         "PYTHONUNBUFFERED": "1",
     }
     (root / "run").mkdir(mode=0o700)
-    (root / "tmp").mkdir()
     made = World(root, env)
     try:
         yield made

@@ -31,7 +31,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
         """All bytes that came out, for tests of what they cost and whether modes were put back."""
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
+        environment |= env or {}
         self.process: pexpect.spawn[bytes] = pexpect.spawn(
             argv[0], argv[1:], env=environment, dimensions=(rows, columns), timeout=5, cwd=cwd
         )

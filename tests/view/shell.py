@@ -76,6 +76,7 @@ class Shell:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
         self.benches = FakeBenches()
 
     def app(

@@ -6,6 +6,7 @@ be obeyed by the terminal: everything goes through `safe_text`.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TextIO
 
@@ -28,6 +29,9 @@ def complain(text: object) -> None:
         narrate(f"vramp: {line}")
 
 
+_USUAL_COLUMNS = 80
+
+
 class ProgressLine:
     """A line at the end of stderr that is drawn again and again; nothing where stderr is no terminal."""
 
@@ -37,11 +41,28 @@ class ProgressLine:
 
     def draw(self, line: str) -> None:
         """Draw the line in the place of the last one; an empty one takes it away."""
-        line = safe_line(line)
+        line = self._fitted(safe_line(line))
         if not self.is_drawn or (not line and not self._shown_width):
             return
-        _write(sys.stderr, "\r" + line.ljust(self._shown_width) + ("" if line else "\r"))
+        # What a terminal made narrower has wrapped meanwhile cannot be taken away, only not be made worse.
+        blanks = min(self._shown_width, self.columns - 1) - len(line)
+        _write(sys.stderr, "\r" + line + " " * max(0, blanks) + ("" if line else "\r"))
         self._shown_width = len(line)
+
+    @property
+    def columns(self) -> int:
+        """Return how many columns the terminal has now."""
+        try:
+            return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+        except (OSError, ValueError):
+            return _USUAL_COLUMNS
+
+    def _fitted(self, line: str) -> str:
+        """Return as many of the line's parts, set apart by two blanks, as fit: one that wraps is never taken away."""
+        room = self.columns - 1
+        while len(line) > room and "  " in line:
+            line = line[: line.rindex("  ")].rstrip()
+        return line[:room]
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -34,8 +34,8 @@ class Settings(_Table):
     theme: str = "vramp-dark"
     refresh_hz: Annotated[float, Field(gt=0, le=10)] = 2.0
     """How many snapshots a second the view asks of its bench."""
-    ascii: bool = False
-    """Draw without braille and box characters."""
+    ascii: bool | None = None
+    """Draw without braille and box characters; None = where the locale's characters are not UTF-8."""
     keys: dict[str, str] = {}
     """Binding id -> keys, e.g. "quit" -> "q,f10"."""
     leaving_users: Literal["finish", "cut"] = "finish"

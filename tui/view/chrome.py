@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -18,8 +19,8 @@ from tui.profile.settings import Settings, settings_file
 from tui.view.ascii_filter import AsciiFilter
 from tui.view.keys import binding_ids
 from tui.view.screens.help import HelpScreen, help_facts
-from tui.view.terminal import CLEAR, TerminalDriver
-from tui.view.themes import DARK, LIGHT, THEMES
+from tui.view.terminal import CLEAR, TerminalDriver, speaks_utf8
+from tui.view.themes import DARK, LIGHT, THEMES, fitting_theme
 
 
 class Chrome(App[int]):
@@ -55,12 +56,13 @@ class Chrome(App[int]):
         """`owners`: the classes whose bindings the settings may give other keys to."""
         super().__init__(driver_class=TerminalDriver)
         self.settings = settings
-        self.ascii_only = settings.ascii
+        self.ascii_only = not speaks_utf8(os.environ) if settings.ascii is None else settings.ascii
         self.animation_level = "none"
         self._clashes: set[str] = set()
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        self.theme = _known_theme(settings.theme, list(self.available_themes))
+        self.theme = fitting_theme(_known_theme(settings.theme, list(self.available_themes)), self.console.color_system)
+        self.set_class(self.console.color_system == "256", "-256-colours")
         self.set_keymap(_known_keys(settings.keys, binding_ids(type(self), *owners)))
 
     def action_help(self) -> None:

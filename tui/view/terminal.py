@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import psutil
@@ -21,6 +21,15 @@ _LOOK_EVERY_S = 0.1
 
 
 CLEAR = "\x1b[2J"
+
+
+def speaks_utf8(environ: Mapping[str, str]) -> bool:
+    """Say whether the locale's characters are UTF-8, as POSIX looks for it; where none is set, most terminals' are.
+
+    Python's own encoding does not tell: under LC_ALL=C it takes UTF-8 all the same.
+    """
+    name = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "UTF-8"
+    return "utf8" in name.lower().replace("-", "")
 
 
 class TerminalDriver(LinuxDriver):

@@ -80,5 +80,13 @@ LIGHT = Theme(
     },
 )
 
+_SIXTEEN = {DARK.name: "ansi-dark", LIGHT.name: "ansi-light"}
+
+
+def fitting_theme(name: str, color_system: str | None) -> str:
+    """Return the theme for a terminal's colours: of sixteen, those nearest to ours would be one grey."""
+    return _SIXTEEN.get(name, name) if color_system in ("standard", "windows") else name
+
+
 THEMES: tuple[str, ...] = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light")
 """What `t` walks through; the last two leave all colours to the terminal."""
