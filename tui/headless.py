@@ -27,6 +27,7 @@ from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.schema import Endpoint, Profile
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
+from tui.session.kept_profile import cells_of_sweep
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
@@ -172,7 +173,7 @@ def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Res
     """Return what a bench that died had measured: as its file has it, else as it was last seen."""
     try:
         with SessionReader(session_file) as reader:
-            return Results(reader.meta, reader.cells_of_sweep())
+            return Results(reader.meta, cells_of_sweep(reader))
     except SessionError:
         if snapshot is None:
             raise

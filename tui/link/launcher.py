@@ -25,6 +25,7 @@ from tui.link.client import is_listening
 from tui.link.protocol import BenchSpec
 from tui.profile.schema import Profile
 from tui.session import shelf
+from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader
 
 START_TIMEOUT_S = 30.0
@@ -85,7 +86,7 @@ def spec_to_resume(session_file: Path) -> BenchSpec:
         raise SessionError(f"{session_file}: found a session from elsewhere, expected one in {sessions_dir()}")
     with SessionReader(session_file) as reader:
         meta = reader.meta
-        if reader.profile is None:
+        if profile_of(meta) is None:
             raise SessionError(f"{session_file}: its profile cannot be read by this version; start a new session")
         if NOT_KEPT in meta.profile_json:
             raise SessionError(f"{session_file}: its profile held secrets, which are not kept; start a new session")

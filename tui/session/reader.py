@@ -12,7 +12,6 @@ from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import ServerStatus
-from tui.profile.schema import Profile
 from tui.session.database import SessionDatabase
 from tui.session.lock import is_live
 from tui.session.meta import SessionEnd, SessionMeta
@@ -97,19 +96,6 @@ class SessionReader:
     def cells(self, until_ns: int = ALWAYS_NS) -> list[CellResult]:
         """Return all results of cells known at a moment, repeated measurements included, oldest first."""
         return list(self._database.values(CELLS, "recorded_at_ns <= ?", (until_ns,), last=MAX_CELLS))
-
-    def cells_of_sweep(self) -> list[CellResult]:
-        """Return the latest result of each cell of the profile's mode, in the order of the axes."""
-        mode = self.profile.load.mode if self.profile is not None else None
-        return latest_cells(self.cells(), mode)
-
-    @property
-    def profile(self) -> Profile | None:
-        """The profile with all overrides; None when the file holds none that this vramp understands."""
-        try:
-            return Profile.model_validate_json(self.meta.profile_json)
-        except ValueError:
-            return None
 
     def requests(
         self,

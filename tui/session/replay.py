@@ -33,6 +33,7 @@ from tui.metrics.snapshot import (
 from tui.metrics.window import WINDOW_S, LiveWindow
 from tui.profile.schema import LoadTable
 from tui.session.exported import without_figures
+from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader, latest_cells
 
 # A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
@@ -45,7 +46,7 @@ _LONGEST_REQUEST_S = 600
 def snapshot(reader: SessionReader, at_ns: int | None = None) -> Snapshot:
     """Return what was to be seen at a moment of the session's axis (None = its end). Raises SessionError."""
     moment_ns = reader.last_ns() if at_ns is None else at_ns
-    meta, profile = reader.meta, reader.profile
+    meta, profile = reader.meta, profile_of(reader.meta)
     load = profile.load if profile is not None else LoadTable()
     series = list(reader.series(until_ns=moment_ns, last=SERIES_POINTS))
     last = series[-1] if series else None

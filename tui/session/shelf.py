@@ -15,41 +15,14 @@ from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
 from tui.session.database import SUFFIX
-from tui.session.lock import SessionLock
-from tui.session.reader import SessionReader, latest_cells
+from tui.session.lock import SessionLock, is_live
+from tui.session.reader import SessionReader, SessionState, latest_cells
+from tui.session.session_summary import SessionSummary
+from tui.session.shelf_index import Identity, ShelfIndex
 
 LATEST = "latest"
 _SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 _LOG_SUFFIXES = (".server.log", ".bench.log", ".log")
-
-
-class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One session in a line."""
-
-    session_id: str
-    file: str
-    profile: str = ""
-    started_at: str = ""
-    """ISO 8601, UTC."""
-    state: str = "unreadable"
-    """running, ended, killed, unreadable."""
-    ended_how: str = ""
-    simulated: bool | None = None
-    cells_measured: int = 0
-    cells_ok: int = 0
-    best_users: int | None = None
-    """Of the best cell: the most tokens per second of all that met their SLO, if there was one."""
-    best_prompt_tokens: int | None = None
-    best_tokens_per_s_total: float | None = None
-    problem: str = ""
-    """Why the file cannot be read."""
-
-    @property
-    def best(self) -> str:
-        """The best cell in words; empty when there is none."""
-        if self.best_tokens_per_s_total is None:
-            return ""
-        return f"{self.best_users} users x {self.best_prompt_tokens} tok: {self.best_tokens_per_s_total:.1f} tok/s"
 
 
 def session_files() -> list[Path]:
@@ -60,7 +33,38 @@ def session_files() -> list[Path]:
 
 def list_sessions() -> list[SessionSummary]:
     """Return a summary of every session that is kept, the one begun last first, then those that cannot be read."""
-    return sorted(map(summary, session_files()), key=lambda one: (one.started_at, one.session_id), reverse=True)
+    return sorted(summaries(), key=lambda one: (one.started_at, one.session_id), reverse=True)
+
+
+def summaries(newest: int | None = None) -> list[SessionSummary]:
+    """Return a summary of the files written last (None = of all), in that order.
+
+    Only those are read that have changed since they were read last (`shelf_index`), or are being written.
+    """
+    files = session_files()
+    index = ShelfIndex(sessions_dir())
+    found = []
+    for path in files[:newest]:
+        identity = _identity(path)
+        known = None if is_live(path) else index.get(path, identity)
+        if known is None:
+            known = summary(path)
+            if known.state != SessionState.RUNNING and identity == _identity(path):
+                index.put(path, identity, known)
+        found.append(known)
+    index.save(files)
+    return found
+
+
+def _identity(path: Path) -> Identity:
+    numbers: list[int] = []
+    for each in (path, path.with_name(path.name + "-wal")):
+        try:
+            info = each.stat()
+            numbers += [info.st_size, info.st_mtime_ns, info.st_ino]
+        except OSError:
+            numbers += [0, 0, 0]
+    return tuple(numbers)
 
 
 def summary(path: Path) -> SessionSummary:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from tui.link.launcher import RunningBench
 from tui.preflight import SIMULATED, Machine, Preflight, look_at_machine, preflight
 from tui.profile.catalogue import ProfileEntry, entries
-from tui.session.shelf import SessionSummary, session_files, summary
+from tui.session.session_summary import SessionSummary
+from tui.session.shelf import summaries
 
 _SESSION_FILES = 40
 _SESSIONS_EACH = 3
@@ -57,8 +58,7 @@ def read_catalogue(running: Callable[[], list[RunningBench]]) -> Reading:
 def last_sessions() -> dict[str, list[str]]:
     """Return the latest sessions of each profile, one line each, latest first; only the newest files are read."""
     lines: dict[str, list[str]] = {}
-    for path in session_files()[:_SESSION_FILES]:
-        session = summary(path)
+    for session in summaries(_SESSION_FILES):
         of_profile = lines.setdefault(session.profile, [])
         if session.profile and len(of_profile) < _SESSIONS_EACH:
             of_profile.append(_in_a_line(session))

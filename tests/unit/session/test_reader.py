@@ -17,6 +17,7 @@ from tui.core.clock import NS_PER_S
 from tui.core.errors import SessionError
 from tui.core.outcome import Outcome
 from tui.metrics.record import gaps_between
+from tui.session.kept_profile import cells_of_sweep
 from tui.session.reader import SessionReader, SessionState, latest_cells
 from tui.session.replay import snapshot
 from tui.session.store import SessionWriter
@@ -230,7 +231,7 @@ def test_the_latest_result_of_each_cell_is_its_result() -> None:
 def test_the_cells_of_the_sweep_are_those_of_the_profiles_mode(tmp_path: Path) -> None:
     path = made.session(tmp_path / "a.vramp", cells=[made.cell(2), made.cell(1, mode="steady")])
     with SessionReader(path) as reader:
-        assert reader.cells_of_sweep() == [made.cell(2)]
+        assert cells_of_sweep(reader) == [made.cell(2)]
 
 
 def test_a_long_session_is_read_in_one_pass_and_shown_by_its_index(tmp_path: Path) -> None:

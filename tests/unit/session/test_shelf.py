@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,16 @@ import pytest
 from tests.unit.session import made
 from tui.core.errors import SessionError
 from tui.core.outcome import Outcome
-from tui.core.paths import sessions_dir
+from tui.core.paths import cache_dir, sessions_dir
 from tui.session import shelf
+from tui.session.session_summary import SessionSummary
 from tui.session.store import SessionWriter
 
 
 @pytest.fixture(autouse=True)
 def _own_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -143,3 +147,69 @@ def test_sessions_are_listed_by_when_they_began_whatever_was_written_since() -> 
         SessionWriter(sessions_dir() / f"{name}.vramp", begun).close("finished")
     os.utime(sessions_dir() / "b-first.vramp")
     assert [one.session_id for one in shelf.list_sessions()] == ["a-third", "c-second", "b-first"]
+
+
+def _index() -> Path:
+    (file,) = cache_dir().glob("sessions-*.json")
+    return file
+
+
+def test_what_was_read_once_is_not_read_again_unless_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [_kept(f"s{n}") for n in range(4)]
+    before = shelf.list_sessions()
+    read: list[Path] = []
+    really = shelf.summary
+
+    def summary(path: Path) -> SessionSummary:
+        read.append(path)
+        return really(path)
+
+    monkeypatch.setattr(shelf, "summary", summary)
+    assert shelf.list_sessions() == before and not read
+    writer = SessionWriter(paths[1], made.meta(), resume=True)
+    try:
+        assert {one.session_id: one.state for one in shelf.list_sessions()}["s1"] == "running"
+    finally:
+        writer.close("went on")
+    shelf.remove(paths[2])
+    read.clear()
+    after = {one.session_id: one.ended_how for one in shelf.list_sessions()}
+    assert after == {"s0": "finished", "s1": "went on", "s3": "finished"} and read == [paths[1]]
+    assert b"s2" not in _index().read_bytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"version":"0","entries":{}}', b"\xff" * 100, b'{"version":1}'])
+def test_an_index_that_is_damaged_or_gone_is_made_anew(damage: bytes) -> None:
+    _kept("s0")
+    before = shelf.list_sessions()
+    _index().write_bytes(damage)
+    assert shelf.list_sessions() == before
+    _index().unlink()
+    assert shelf.list_sessions() == before
+    assert _index().exists()
+
+
+def test_without_a_cache_folder_sessions_are_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    _kept("s0")
+    assert [one.session_id for one in shelf.list_sessions()] == ["s0"]
+
+
+def test_the_picker_reads_the_newest_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(5):
+        _kept(f"s{n}", age_s=n * 10)
+    assert [one.session_id for one in shelf.summaries(2)] == ["s0", "s1"]
+    assert b"s3" not in _index().read_bytes()
+    shelf.summaries()
+    shelf.summaries(2)
+    assert b"s3" in _index().read_bytes()  # what is not asked for now stays known
+
+
+def test_two_thousand_sessions_are_listed_in_a_moment() -> None:
+    first = _kept("s0", cells=[made.cell(users) for users in range(1, 25)])
+    for n in range(1, 2000):
+        shutil.copy2(first, first.with_name(f"s{n}.vramp"))
+    shelf.list_sessions()
+    before = time.process_time()
+    assert shelf.as_table().count("demo") == 2000
+    assert time.process_time() - before < 0.3

@@ -23,6 +23,7 @@ from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.session import store
+from tui.session.kept_profile import profile_of
 from tui.session.meta import axis_shift_ns
 from tui.session.reader import SessionReader, SessionState
 from tui.session.store import SessionWriter
@@ -47,7 +48,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         assert list(reader.events()) == [made.event(1)]
         assert reader.server == status
         assert reader.meta.environment == {"python": "3.11"}
-        assert reader.profile == made.PROFILE
+        assert profile_of(reader.meta) == made.PROFILE
         assert reader.ended is not None and reader.ended.how == "finished"
         assert reader.state is SessionState.ENDED
         assert (reader.last_tag(), reader.last_request_id()) == (1, 2)

@@ -1,0 +1,22 @@
+"""The profile that a session was made by, read back. Apart from the reader, since lists of sessions need no profile."""
+
+from __future__ import annotations
+
+from tui.metrics.cell import CellResult
+from tui.profile.schema import Profile
+from tui.session.meta import SessionMeta
+from tui.session.reader import SessionReader, latest_cells
+
+
+def profile_of(meta: SessionMeta) -> Profile | None:
+    """Return the profile with all overrides; None when the file holds none that this vramp understands."""
+    try:
+        return Profile.model_validate_json(meta.profile_json)
+    except ValueError:
+        return None
+
+
+def cells_of_sweep(reader: SessionReader) -> list[CellResult]:
+    """Return the latest result of each cell of the profile's mode, in the order of the axes."""
+    profile = profile_of(reader.meta)
+    return latest_cells(reader.cells(), None if profile is None else profile.load.mode)

@@ -1,0 +1,34 @@
+"""A session in a line, for lists."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One session in a line."""
+
+    session_id: str
+    file: str
+    profile: str = ""
+    started_at: str = ""
+    """ISO 8601, UTC."""
+    state: str = "unreadable"
+    """running, ended, killed, unreadable."""
+    ended_how: str = ""
+    simulated: bool | None = None
+    cells_measured: int = 0
+    cells_ok: int = 0
+    best_users: int | None = None
+    """Of the best cell: the most tokens per second of all that met their SLO, if there was one."""
+    best_prompt_tokens: int | None = None
+    best_tokens_per_s_total: float | None = None
+    problem: str = ""
+    """Why the file cannot be read."""
+
+    @property
+    def best(self) -> str:
+        """The best cell in words; empty when there is none."""
+        if self.best_tokens_per_s_total is None:
+            return ""
+        return f"{self.best_users} users x {self.best_prompt_tokens} tok: {self.best_tokens_per_s_total:.1f} tok/s"
