@@ -1,25 +1,32 @@
 # make demo   the app on the embedded simulated server, no GPU needed
 # make test   the whole test suite
 # make test-vllm   the tests against a real vLLM on the CPU, which it installs into an environment of its own
+# make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM_VENV ?= .venv-vllm
+VRAMP_TEST_GPU_VLLM ?= .venv-vllm-gpu
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-vllm bench check lock screenshots clean
+.PHONY: demo test test-vllm test-gpu bench check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
 
 test: check
-	$(BIN)/python -m pytest -m "not real" $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not real and not gpu" $(TEST_ARGS)
 
 test-vllm: $(READY)
 	@PYTHON=$(PYTHON) tests/real/make_environment.sh $(VLLM_VENV)
 	VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) VRAMP_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \
 		$(BIN)/python -m pytest -m real $(TEST_ARGS)
+
+test-gpu: $(READY)
+	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)
+	@test -d $(VRAMP_TEST_GPU_VLLM)/models || $(VRAMP_TEST_GPU_VLLM)/bin/python tests/gpu/models.py $(VRAMP_TEST_GPU_VLLM)/models
+	VRAMP_TEST_GPU_VLLM=$(abspath $(VRAMP_TEST_GPU_VLLM)) $(BIN)/python -m pytest -m gpu $(or $(TEST_ARGS),tests/gpu)
 
 check: $(READY)
 	$(BIN)/ruff check .
