@@ -127,7 +127,8 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
             return
         if snapshot.server.phase is Phase.FAILED and snapshot.load.activity == "idle":
             failure = snapshot.server.failure
-            ending.failure = f"{failure.summary}: {failure.line}" if failure else "the server failed"
+            parts = (failure.summary, failure.line) if failure else ("the server failed",)
+            ending.failure = ": ".join(part for part in parts if part)
             if failure and failure.advice:
                 ending.failure += f"\n{failure.advice}"
             return
