@@ -244,7 +244,6 @@ class _Narration:
         self._bar = ProgressLine(silent=quiet)
         self._told = 0
         self._phase: Phase | None = None
-        self._notes: set[str] = set()
         self._heard_ns = 0
 
     def show(self, snapshot: Snapshot) -> None:
@@ -261,10 +260,6 @@ class _Narration:
         if snapshot.server.phase is not self._phase:
             self._phase = snapshot.server.phase
             self.say(f"{snapshot.profile_name}: server {self._phase}" + (" SIMULATED" if snapshot.simulated else ""))
-        for note in snapshot.server.notes:
-            if note not in self._notes:
-                self._notes.add(note)
-                self.say(f"note: {note}")
         if self._bar.is_drawn:
             self._bar.draw("  ".join([_bar(snapshot, 20 if self._bar.columns >= _WIDE else 8), *_progress(snapshot)]))
         elif snapshot.sweep.cells_done > self._told:

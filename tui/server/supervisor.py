@@ -40,6 +40,7 @@ PORT_TRIES = 3
 ATTACHED_PERIOD_S = 2.0
 ATTACHED_MISSES = 3
 MODELS_NAMED = 5
+_NOT_HERE = frozenset({404, 405})
 _NO_EXECUTABLE = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -73,6 +74,8 @@ class Supervisor:
         self.address = address_of(profile.attach.base_url) if profile.attach else None
         """Where it is; of a server that vramp launches, known once that begins."""
         self._notes: list[str] = []
+        self._other_addresses: list[ServerAddress] = []
+        """What else the address may mean, where no place lists models."""
         self.model = _asked_model(profile)
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -261,6 +264,7 @@ class Supervisor:
         else:
             address, self._probe = found[0]
             client = await self._turn_to(address, attach)
+            self._other_addresses = [address for address, _ in found[1:]]
         if client.proxy_variable:
             self._notes.append(
                 f"{client.proxy_variable} is used for questions to the server; measured requests go directly"
@@ -410,7 +414,23 @@ class Supervisor:
         return await probe.tokens_of(self._client, self._engine.questions, self.model, text_or_messages)
 
     async def try_request(self, shape: RequestShape, body: bytes) -> ServerResponse:
-        """Send a request as the load would, and return how it is taken. Raises NoAnswer."""
+        """Send a request as the load would, and return how it is taken. Raises NoAnswer.
+
+        Where no models were listed and this place knows no such request, the others that the address may mean are
+        tried as well; the first that knows it is kept.
+        """
+        response, first = await self._try_here(shape, body), self.address
+        attach = self._profile.attach
+        while response.status in _NOT_HERE and self._other_addresses and attach is not None:
+            await self._turn_to(self._other_addresses.pop(0), attach)
+            elsewhere = await self._try_here(shape, body)
+            if elsewhere.status not in _NOT_HERE:
+                return elsewhere
+            assert first is not None
+            await self._turn_to(first, attach)
+        return response
+
+    async def _try_here(self, shape: RequestShape, body: bytes) -> ServerResponse:
         if self._client is None or self.address is None:
             raise NoAnswer("there is no server")
         headers = list(shape.headers)

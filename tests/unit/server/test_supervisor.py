@@ -18,9 +18,11 @@ import pytest
 
 from tui.core.errors import LaunchError
 from tui.core.known_secrets import learn_environment
+from tui.engines.base import RequestShape, Wish
+from tui.engines.catalogue import engine_for
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Phase
-from tui.profile.schema import Profile
+from tui.profile.schema import Endpoint, Profile
 from tui.server.readiness import free_port
 from tui.server.supervisor import Supervisor
 
@@ -334,6 +336,27 @@ async def test_where_no_models_are_listed_the_likeliest_place_is_kept(tmp_path: 
         assert {"/gateway/v1/models", "/gateway/models"} <= set(asked)
         assert guest.supervisor.address is not None
         assert guest.supervisor.address.target("/v1/completions") == "/gateway/v1/completions"
+
+
+def request_shape() -> RequestShape:
+    return engine_for("openai").request_shape(Wish("m", Endpoint.CHAT, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("chat_at", "kept"),
+    [
+        ("/gateway/v1/chat/completions", "/gateway/v1"),
+        ("/gateway/chat/completions", "/gateway"),
+        ("/nowhere", "/gateway/v1"),
+    ],
+)
+async def test_where_no_models_are_listed_a_request_tells_the_place(chat_at: str, kept: str, tmp_path: Path) -> None:
+    async with attached_to(answers(chat_at, b"no", 422), "/gateway", tmp_path, model="m") as (guest, _asked):
+        await guest.supervisor.launch()
+        response = await guest.supervisor.try_request(request_shape(), b"{}")
+        assert response.status == (404 if chat_at == "/nowhere" else 422)
+        assert guest.supervisor.address is not None
+        assert guest.supervisor.address.api == kept
 
 
 async def test_a_key_that_is_wanted_ends_the_search(tmp_path: Path) -> None:
