@@ -65,11 +65,15 @@ class ServerClient:
         *,
         headers: Sequence[tuple[str, str]] = (),
         verify: bool = True,
+        direct: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Take the server. Raises LaunchError, in words, when the environment does not allow to ask it."""
+        """Take the server. `direct`: past every proxy, as one of our own is asked, wherever it listens.
+
+        Raises LaunchError, in words, when the environment does not allow to ask it.
+        """
         self.address = address
-        self.proxy_variable, proxy = proxy_for(address)
+        self.proxy_variable, proxy = ("", "") if direct else proxy_for(address)
         """The name of the environment's proxy through which this server is asked; empty = directly."""
         try:
             self._client = httpx.AsyncClient(

@@ -194,7 +194,7 @@ class Supervisor:
         plan = launch.plan(self._profile, _choose_port(server), self._profile_path)
         self.address = address_of(plan.base_url)
         # Its certificate is the profile's own, and seldom made out to an address of this machine.
-        self._client = self._make_client(self.address, verify=False)
+        self._client = self._make_client(self.address, verify=False, direct=True)
         self._launched = launched = LaunchedServer(launch, plan, self._log_file, self._on_event)
         self._say(f"starting: {show_plan(plan)}")
         try:
@@ -293,9 +293,9 @@ class Supervisor:
                 _report(FailureClass.MODEL_MISSING, summary, line, "Name one: model in [attach], or --model.")
             )
 
-    def _make_client(self, address: ServerAddress, *, verify: bool) -> ServerClient:
+    def _make_client(self, address: ServerAddress, *, verify: bool, direct: bool = False) -> ServerClient:
         try:
-            return ServerClient(address, headers=self.auth.head(), verify=verify)
+            return ServerClient(address, headers=self.auth.head(), verify=verify, direct=direct)
         except (LaunchError, UsageError) as error:
             summary = f"{address} cannot be asked from here"
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, str(error))) from None

@@ -177,6 +177,7 @@ WHILE_IT_RUNS: dict[str, Callable[[Patch], None]] = {
     "series": lambda patch: once_asking(patch, SnapshotBuilder, "tick"),
     "watch of the server": lambda patch: while_waiting(patch, Supervisor, "_watch_launched"),
     "watch of its death": lambda patch: while_waiting(patch, testbed_module.Testbed, "_watch"),
+    "watch for silence": lambda patch: while_waiting(patch, testbed_module.Testbed, "_mind_silence"),
     "link": lambda patch: once_asking(patch, SnapshotBuilder, "snapshot"),
     "session writer": lambda patch: once_asking(patch, SessionWriter, "_write"),
 }

@@ -261,3 +261,19 @@ async def test_every_cell_says_that_an_attached_server_is_simulated_though_the_p
     scheduler.grids[Mode.BURST].forget((1, 30))
     scheduler.fail_all(Outcome.OOM_KV, "too small")
     assert all(cell.simulated for cell in testbed.kept)
+
+
+async def test_a_fault_while_a_server_is_brought_back_ends_the_sweep_and_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def wait_for_vram() -> None:
+        raise RuntimeError("the driver is gone")
+
+    testbed = FakeTestbed(from_cell((2, 30), crash), **GRID)
+    monkeypatch.setattr(testbed, "relaunch", wait_for_vram)
+    heard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context["exception"]))
+    scheduler = await swept(testbed)
+    assert scheduler.sweep_status.failed == "internal error: RuntimeError: the driver is gone"
+    assert not scheduler.sweep_status.finished
+    assert [str(error) for error in heard] == ["the driver is gone"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import tui
 from tui.core.errors import UsageError
 from tui.core.tasks import background, reason_of, report_fault
 from tui.link.protocol import BenchSpec
@@ -110,3 +113,25 @@ def test_a_bench_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     ended = subprocess.run(command, input=spec, capture_output=True, env=env, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stdout.startswith(b"internal error: ValidationError: ")
+
+
+# Tasks whose end somebody waits for where they are begun.
+AWAITED = {
+    "server/supervisor.py": 1,
+    "bench/__main__.py": 2,
+    "bench/measure.py": 1,
+    "link/client.py": 1,
+    "core/tasks.py": 1,
+}
+WATCHED = ("core", "server", "load", "gpu", "session", "link", "bench")
+
+
+def test_no_task_is_begun_that_could_die_unseen() -> None:
+    root = Path(tui.__file__).parent
+    begun: Counter[str] = Counter()
+    for path in (path for folder in WATCHED for path in (root / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+            if name in ("create_task", "ensure_future"):
+                begun[path.relative_to(root).as_posix()] += 1
+    assert begun == AWAITED

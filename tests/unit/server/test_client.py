@@ -106,6 +106,15 @@ async def test_a_server_on_this_machine_is_asked_past_every_proxy(monkeypatch: p
         assert asked.connections == 0
 
 
+async def test_a_server_of_our_own_is_asked_past_every_proxy_wherever_it_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    async with aclosing(ServerClient(address_of("https://10.0.0.4:1"), verify=False, direct=True)) as client:
+        assert client.proxy_variable == ""
+
+
 async def test_what_a_proxy_answers_is_said_to_be_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     async with aclosing(ServerClient(address_of(REMOTE))) as client:
