@@ -30,6 +30,8 @@ class FakePool:
         self.users = 0
         self.asked: list[tuple[str, int, int]] = []
         self.cuts = 0
+        self.settling: list[tuple[int, int]] = []
+        self.dies_unsettled = False
         self._answering: asyncio.Task[None] | None = None
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
@@ -50,6 +52,14 @@ class FakePool:
     async def cut(self) -> None:
         self.cuts += 1
         self._keep_asking(0)
+
+    async def settled(self, users: int, prompt_tokens: int) -> None:
+        self.settling.append((users, prompt_tokens))
+        if self.dies_unsettled:
+            self.dies_unsettled = False
+            assert self._testbed.failure is not None
+            self._testbed.failure.set_result(oom(users, prompt_tokens))
+            await asyncio.Event().wait()
 
     async def peek(self) -> list[RequestRecord]:
         return []
@@ -134,6 +144,8 @@ class FakeTestbed:
         self.pool = FakePool(self)
         self.launches = 1
         self.attached_to_simulated = False
+        self.may_relaunch = asyncio.Event()
+        self.may_relaunch.set()
         self.kept: list[CellResult] = []
         self.said: list[str] = []
         self.output_forced: bool | None = True
@@ -150,6 +162,7 @@ class FakeTestbed:
         return self.failure is not None and not self.failure.done()
 
     async def relaunch(self) -> None:
+        await self.may_relaunch.wait()
         self.launches += 1
         if self.launches >= self._launches_fail_from:
             raise LaunchError("no more")

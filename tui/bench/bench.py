@@ -86,7 +86,7 @@ class Bench:
         path = Path(spec.profile_path) if spec.profile_path else None
         self.testbed = Testbed(self.profile, path, self.clock, self.writer, self.snapshot_builder)
         self.testbed.number_from(earlier.last_tag, earlier.last_request_id)
-        self.scheduler = Scheduler(self.testbed)
+        self.scheduler = Scheduler(self.testbed, users_return=spec.users_return)
         for cell in earlier.cells:
             self.scheduler.grids[Mode(cell.mode)].put(cell)
         self.lingers = spec.linger
@@ -305,7 +305,7 @@ class Bench:
         metrics = self.testbed.metrics if self.testbed.ready else None
         if self._closed:
             status = msgspec.structs.replace(status, phase=Phase.ENDED)
-        elif status.phase is Phase.FAILED and self.scheduler.activity != "idle":
+        elif status.phase is Phase.FAILED and (self.scheduler.activity != "idle" or self.scheduler.relaunching):
             status = msgspec.structs.replace(status, phase=Phase.RELAUNCHING)  # died under load: it will be back
         status = msgspec.structs.replace(status, silent_s=self.testbed.silent_s)
         if metrics is None:
@@ -326,8 +326,10 @@ class Bench:
             in_flight=progress.in_flight if progress else 0,
             prompt_tokens=scheduler.prompt_tokens,
             output_tokens=self.profile.load.output_tokens,
+            users_before=scheduler.users_before if self.testbed.ready else 0,
             activity=scheduler.activity,
             delivered_concurrency=self.snapshot_builder.window.delivered_concurrency(self.clock.now_ns()),
+            settling=scheduler.settling,
             steady_for_s=scheduler.standing_for_s(),
             client_ceiling_share=self.testbed.gauge.share,
             client_lag_p99_s=progress.lag_p99_s if progress else None,

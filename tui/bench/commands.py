@@ -77,6 +77,8 @@ class CommandExecutor:
                 return await self._set_users(users, cut)
             case p.ChangeUsers(delta=delta, cut=cut):
                 return await self._set_users(scheduler.users + delta, cut)
+            case p.RestoreUsers():
+                await self._restore_users()
             case p.SetPromptTokens(prompt_tokens=prompt_tokens):
                 if prompt_tokens < 1:
                     raise VrampError(f"prompt tokens: found {prompt_tokens}, expected at least 1")
@@ -107,6 +109,12 @@ class CommandExecutor:
                 raise VrampError("the bench does not know this command")
         return None
 
+    async def _restore_users(self) -> None:
+        self._need_server()
+        if not self._session.scheduler.users_before:
+            raise VrampError("no users to bring back: none asked when a server died")
+        await self._session.scheduler.restore_users()
+
     async def _set_prompt_tokens(self, prompt_tokens: int) -> None:
         """Ask with prompts of this size; one that is too long is refused, and the users go on as they are."""
         why = self._session.scheduler.refuse_too_long(prompt_tokens)
@@ -129,6 +137,6 @@ class CommandExecutor:
     def _relaunch(self) -> None:
         if self._session.testbed.status.phase is not Phase.FAILED:
             raise VrampError("the server has not failed")
-        if self._session.scheduler.activity != "idle":
+        if self._session.scheduler.activity != "idle" or self._session.scheduler.relaunching:
             raise VrampError("the server is being launched again already")
         self._session.launch()

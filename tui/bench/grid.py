@@ -56,7 +56,7 @@ class Grid:
         cell = (result.users, result.prompt_tokens)
         self._results[cell] = result
         new = [result]
-        if result.outcome.grows_with_load:
+        if result.outcome.grows_with_load and self.larger_ok(cell) is None:
             for other in self._asked:
                 known = self._results.get(other)
                 if (
@@ -67,6 +67,18 @@ class Grid:
                 ):
                     new.append(self._imply(other, result))
         return new
+
+    def larger_ok(self, cell: Cell) -> CellResult | None:
+        """Return the largest other cell that was measured well though it asks at least as much as this one."""
+        return max(
+            (
+                known
+                for other, known in self._results.items()
+                if known.outcome is Outcome.OK and other != cell and other[0] >= cell[0] and other[1] >= cell[1]
+            ),
+            key=lambda known: (known.users * known.prompt_tokens, known.users),
+            default=None,
+        )
 
     def _imply(self, cell: Cell, cause: CellResult) -> CellResult:
         why = f"not measured: {cause.users} users x {cause.prompt_tokens} tokens ended with {cause.outcome}"

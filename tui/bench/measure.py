@@ -40,6 +40,10 @@ class ServerDied(Exception):
         self.report = report
 
 
+class DiedUnsettled(ServerDied):
+    """It died while requests of another cell were still under way: of this cell, that says nothing."""
+
+
 @dataclass(slots=True)
 class _Readings:
     """What was read beside the requests while a cell was measured."""
@@ -103,19 +107,26 @@ async def measure_standing(
     ask: Callable[[], Awaitable[object]],
     by: str,
     on_progress: OnProgress,
+    on_settled: Callable[[], None] | None = None,
 ) -> CellResult:
     """Measure what is asked by `ask` (users that stand still, or an open loop) after a warm-up, for a time.
 
     The load goes on when this returns; requests still under way count with the tokens they had by then.
+    `on_settled`: requests of another cell may be under way; they are waited for first, and it is called when none is.
+    Raises DiedUnsettled when the server dies before that.
     """
     load = testbed.profile.load
+    if on_settled is not None:
+        await _settle_into(testbed, cell, ask)
+        on_settled()
     started_ns = testbed.clock.now_ns()
     summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns, lasting_s=load.duration_s)
     testbed.collect(summary)
     readings = _Readings(None, EnergyMeter(started_ns))
     died: FailureReport | None = None
     try:
-        await ask()
+        if on_settled is None:
+            await ask()
         await _stand(testbed, load.warm_up_s, None, on_progress, 0.0)
         readings.before = await testbed.scrape()
         summary.begin(testbed.clock.now_ns())
@@ -162,7 +173,7 @@ _N = TypeVar("_N", int, float)
 _FATAL = frozenset({Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
 
 
-async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: _Readings) -> None:
+async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: _Readings | None) -> None:
     """Wait for `work`, taking readings each second; raise ServerDied when the server dies first."""
     assert testbed.failure is not None
     task = asyncio.ensure_future(work)
@@ -170,7 +181,8 @@ async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readin
         while True:
             both: set[asyncio.Future[Any]] = {task, testbed.failure}
             done, _ = await asyncio.wait(both, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            readings.take(testbed)
+            if readings is not None:
+                readings.take(testbed)
             if testbed.failure in done:
                 raise ServerDied(testbed.failure.result())
             if task in done:
@@ -197,6 +209,22 @@ async def _stand(
             readings.take(testbed)
         if done:
             raise ServerDied(testbed.failure.result())
+
+
+async def _settle_into(testbed: SystemUnderTest, cell: Cell, ask: Callable[[], Awaitable[object]]) -> None:
+    ended = CellSummary(Mode.STEADY)
+    testbed.collect(ended)
+    try:
+        await ask()
+        assert testbed.pool is not None
+        await _unless_died(testbed, testbed.pool.settled(*cell), None)
+        if ended.outcomes_seen & _FATAL:  # nothing is under way, since the server has dropped it all
+            await _wait_for_death(testbed)
+    except ServerDied as error:
+        await _settle(testbed)
+        raise DiedUnsettled(error.report) from None
+    finally:
+        testbed.release(ended)
 
 
 def _seconds_since(testbed: SystemUnderTest, at_ns: int) -> float:

@@ -6,12 +6,14 @@ A cell is measured whenever users and prompt size stay the same long enough, no 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 
 import msgspec
 
 from tui.bench.grid import Cell, Grid
-from tui.bench.measure import measure_burst, measure_standing, too_long
+from tui.bench.measure import DiedUnsettled, measure_burst, measure_standing, too_long
+from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
@@ -21,7 +23,8 @@ from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
 
-# An engine that died of something else than memory may have died by accident: its cell is measured once more.
+# An engine that died of something else than memory, or in a smaller cell than one that was ok, may have died by
+# accident: its cell is measured once more.
 DEATHS_PER_CELL = 2
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -30,8 +33,10 @@ Work = Callable[[], Coroutine[None, None, None]]
 class Scheduler:
     """Owns the grids and the one activity under way."""
 
-    def __init__(self, testbed: SystemUnderTest) -> None:
+    def __init__(self, testbed: SystemUnderTest, *, users_return: bool = False) -> None:
+        """`users_return`: after a relaunch the operator's users ask again by themselves, unless memory gave out."""
         self._testbed = testbed
+        self._users_return = users_return
         load = testbed.profile.load
         self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
         self.shown_mode = load.mode
@@ -40,17 +45,32 @@ class Scheduler:
         self.prompt_tokens = load.prompt_tokens[0]
         self.current: Cell | None = None
         self.standing_since_ns: int | None = None
+        self.settling = False
+        """Requests of another cell are still under way: the present one gets no outcome yet."""
+        self._under_way: Cell | None = (0, 0)
+        """Whose requests are under way: no more than this cell's; users 0 = none; None = a mixture."""
+        self._deaths: Counter[tuple[Mode, Cell]] = Counter()
         self._cell_progress: float | None = None
         self._sweep_finished = False
         self._sweep_failed = ""
         self._task: asyncio.Task[None] | None = None
+        self._relaunching: asyncio.Task[Exception | None] | None = None
+        self._waiting_for_server = 0
+        self.users_before = 0
+        """How many users of the operator asked when the server died, until they are asked for again or others are."""
 
     # -- what the operator can do ------------------------------------------------------------------------------------
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many users from now on; ends a sweep or a ramp."""
+        self.users_before = 0
         self._set_users_wanted(users)  # at once, for the next key may come before the work begins
         await self._begin("users" if users else "idle", lambda: self._operate(users, cut=cut))
+
+    async def restore_users(self) -> None:
+        """Have the users that asked when the server died ask again."""
+        if self.users_before:
+            await self.set_users(self.users_before)
 
     async def set_prompt_tokens(self, prompt_tokens: int) -> None:
         """Ask with prompts of this size from now on; ends a sweep or a ramp."""
@@ -98,7 +118,14 @@ class Scheduler:
         self._testbed.show_notice(why)
 
     async def close(self) -> None:
-        """End whatever is under way; the server and the load may be gone already."""
+        """End whatever is under way, a relaunch too; the server and the load may be gone already."""
+        await self._end_activity()
+        if self._relaunching is not None:
+            self._relaunching.cancel()
+            await asyncio.gather(self._relaunching, return_exceptions=True)
+            self._relaunching = None
+
+    async def _end_activity(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -141,7 +168,9 @@ class Scheduler:
     # -- activities --------------------------------------------------------------------------------------------------
 
     async def _begin(self, activity: str, work: Work) -> None:
-        await self.close()
+        await self._end_activity()
+        if activity in ("sweep", "ramp"):
+            self.users_before = 0
         self.activity = activity
         self._task = background(self._carry_out(work), name=activity)
 
@@ -170,11 +199,14 @@ class Scheduler:
         self.shown_mode = Mode.STEADY
         self._set_users_wanted(users)
         if not self._testbed.ready:
-            return
+            if not (users and self.relaunching):
+                return
+            await self._relaunch()
         assert self._testbed.pool is not None
         cell = (users, self.prompt_tokens)
         if users == 0:
             self.standing_since_ns = None
+            self._under_way = None
             await self._testbed.pool.set_users(0, cut=cut)
             return
         impossible = too_long(self._testbed, cell, Mode.STEADY)
@@ -196,7 +228,6 @@ class Scheduler:
         mode = self._testbed.profile.load.mode
         self.shown_mode = mode
         grid = self.grids[mode]
-        deaths: dict[Cell, int] = {}
         self._testbed.announce_sweep(grid.open_cells())
         await self._stop_users()
         for cell in grid.open_cells():
@@ -206,20 +237,20 @@ class Scheduler:
         while cells := grid.open_cells():
             cell = cells[0]
             if not self._testbed.ready:
-                await self._testbed.relaunch()
-            result = await self._measure(cell, mode)
-            if result.outcome is Outcome.ENGINE_DEAD:
-                deaths[cell] = deaths.get(cell, 0) + 1
-                if deaths[cell] < DEATHS_PER_CELL:
-                    self._tell(result, "will be measured once more")
-                    grid.forget(cell)
-                    continue
-            self._keep(result)
+                await self._relaunch()
+            try:
+                result = await self._measure(cell, mode)
+            except DiedUnsettled as died:
+                self._tell_unsettled(cell, died)
+                grid.forget(cell)
+                continue
+            if not self._is_doubtful(result):
+                self._keep(result)
         self._sweep_finished = True
         await self._stop_users()
         self._testbed.say("sweep", "all cells of the grid have an outcome")
         if not self._testbed.ready:  # the last cell killed it; the operator may want to go on
-            await self._testbed.relaunch()
+            await self._relaunch()
 
     async def _measure(self, cell: Cell, mode: Mode) -> CellResult:
         if mode is Mode.STEADY:
@@ -231,7 +262,10 @@ class Scheduler:
         self.prompt_tokens = cell[1]
         self._set_users_wanted(cell[0])
         self._mark_running(cell, mode)
-        return await measure_burst(self._testbed, cell, self._progress)
+        self._under_way = None
+        result = await measure_burst(self._testbed, cell, self._progress)
+        self._under_way = (0, 0)
+        return result
 
     async def _measure_rate(self, cell: Cell) -> CellResult:
         """Ask at `users` times the profile's rate, whether earlier requests were answered or not."""
@@ -260,13 +294,22 @@ class Scheduler:
 
     async def _stand(self, cell: Cell, mode: Mode, by: str, *, cut: bool = False) -> bool:
         """Fill one cell while users stand still; return whether the server lives."""
-        result = await self._standing(cell, mode, by, lambda: self._users(cell[0], cut=cut))
-        self._keep(result)
+        again = self._users_return
+        try:
+            result = await self._standing(cell, mode, by, lambda: self._users(cell[0], cut=cut))
+        except DiedUnsettled as died:
+            self._tell_unsettled(cell, died)
+        else:
+            doubtful = self._is_doubtful(result)
+            if not doubtful:
+                self._keep(result)
+            again = doubtful or (again and not result.outcome.is_oom)
         if self._testbed.ready:
             return True
         self._set_users_wanted(0)
-        await self._testbed.relaunch()
-        return False
+        self.users_before = 0 if again else cell[0]
+        await self._relaunch()
+        return again
 
     async def _standing(
         self, cell: Cell, mode: Mode, by: str, ask: Callable[[], Coroutine[None, None, None]]
@@ -274,11 +317,29 @@ class Scheduler:
         same = self.current == cell and self.users == cell[0] and self.standing_since_ns is not None
         self.prompt_tokens = cell[1]
         self._set_users_wanted(cell[0])
-        if not same:
-            self.standing_since_ns = self._testbed.clock.now_ns()
         self._mark_running(cell, mode)
+        before, self._under_way = self._under_way, None
+        self.settling = mode is Mode.STEADY and not _is_part_of(before, cell)
+        if self.settling:
+            self.standing_since_ns = None
+        elif not same:
+            self.standing_since_ns = self._testbed.clock.now_ns()
         tag = await self._testbed.configure(cell[1])
-        return await measure_standing(self._testbed, cell, mode, tag, ask, by, self._progress)
+
+        def on_settled() -> None:
+            self.settling = False
+            self._under_way = cell
+            self.standing_since_ns = self._testbed.clock.now_ns()
+
+        if not self.settling:
+            self._under_way = cell if mode is Mode.STEADY else None
+        measuring = measure_standing(
+            self._testbed, cell, mode, tag, ask, by, self._progress, on_settled if self.settling else None
+        )
+        try:
+            return await measuring
+        finally:
+            self.settling = False
 
     async def _users(self, users: int, *, cut: bool = False) -> None:
         assert self._testbed.pool is not None
@@ -290,6 +351,41 @@ class Scheduler:
         self._set_users_wanted(0)
         if self._testbed.pool is not None and self._testbed.ready:
             await self._testbed.pool.cut()
+            self._under_way = (0, 0)
+
+    async def _relaunch(self) -> None:
+        """Have the server launched again, or wait until it is: that goes on whatever the operator does meanwhile.
+
+        What was asked of the one before is over with it. Raises LaunchError.
+        """
+        self.standing_since_ns = None
+        if self._relaunching is None or self._relaunching.done():
+            self._relaunching = background(self._launch_again(), name="relaunch")
+        self._waiting_for_server += 1
+        try:
+            error = await asyncio.shield(self._relaunching)
+        finally:
+            self._waiting_for_server -= 1
+        if error is not None:
+            raise error
+        self._under_way = (0, 0)
+
+    async def _launch_again(self) -> Exception | None:
+        """Return what went wrong, for whoever waits; a fault that nobody waits for is told by the task itself."""
+        try:
+            await self._testbed.relaunch()
+        except LaunchError as error:
+            return error
+        except Exception as error:
+            if not self._waiting_for_server:
+                raise
+            return error
+        return None
+
+    @property
+    def relaunching(self) -> bool:
+        """Say whether the server is being launched again."""
+        return self._relaunching is not None and not self._relaunching.done()
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -317,12 +413,42 @@ class Scheduler:
 
     def _keep(self, result: CellResult) -> None:
         grid = self.grids[Mode(result.mode)]
+        result = self._marked(result)
         before = grid.get((result.users, result.prompt_tokens))
         for new in grid.put(result):
             self._testbed.keep_cell(new)
         self._cell_progress = None
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
             self._tell(result)
+
+    def _is_doubtful(self, result: CellResult) -> bool:
+        """Say whether a death may have been an accident: then the cell is open again, to be measured once more."""
+        mode, cell = Mode(result.mode), (result.users, result.prompt_tokens)
+        contradicts = result.outcome.grows_with_load and self.grids[mode].larger_ok(cell) is not None
+        if not contradicts and result.outcome is not Outcome.ENGINE_DEAD:
+            return False
+        self._deaths[mode, cell] += 1
+        if self._deaths[mode, cell] >= DEATHS_PER_CELL:
+            return False
+        self._tell(self._marked(result), "will be measured once more")
+        self.grids[mode].forget(cell)
+        return True
+
+    def _marked(self, result: CellResult) -> CellResult:
+        """Return the result, its evidence saying so where it contradicts what is known of a larger cell."""
+        larger = self.grids[Mode(result.mode)].larger_ok((result.users, result.prompt_tokens))
+        if larger is None or not result.outcome.grows_with_load:
+            return result
+        why = f"contradicts {larger.users} users x {larger.prompt_tokens} tokens, which was ok"
+        return msgspec.structs.replace(result, evidence=f"{result.evidence} ({why})")
+
+    def _tell_unsettled(self, cell: Cell, died: DiedUnsettled) -> None:
+        text = (
+            f"the server died ({outcome_of(died.report)}: {evidence_of(died.report)}) while requests of another cell "
+            f"were under way beside {cell[0]} users x {cell[1]} tokens: no cell is blamed for it"
+        )
+        self._testbed.say("cell", text, level="error")
+        self._testbed.show_notice(text)
 
     def _tell(self, result: CellResult, more: str = "") -> None:
         cell = f"{result.users} users x {result.prompt_tokens} tokens"
@@ -345,3 +471,10 @@ class Scheduler:
         if self.standing_since_ns is None:
             return None
         return (self._testbed.clock.now_ns() - self.standing_since_ns) / NS_PER_S
+
+
+def _is_part_of(under_way: Cell | None, cell: Cell) -> bool:
+    """Say whether what is under way is no more than what `cell` asks itself."""
+    if under_way is None:
+        return False
+    return under_way[0] == 0 or (under_way[0] <= cell[0] and under_way[1] == cell[1])

@@ -29,6 +29,8 @@ from tui.metrics.window import LiveWindow
 
 # More than can have requests under way at once.
 _TAGS = 100
+# More than fit into a chart.
+_DEATHS = 50
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class SnapshotBuilder:
     command_line: str
     window: LiveWindow
     series: deque[SeriesPoint] = field(default_factory=lambda: deque(maxlen=SERIES_POINTS))
+    deaths_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
     requests: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
     failed: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
@@ -134,6 +137,7 @@ class SnapshotBuilder:
             load=load,
             figures=self.window.figures(at_ns),
             series=list(self.series),
+            deaths_ns=list(self.deaths_ns),
             points=list(self.points),
             gpus=self.gpus,
             gpu_note=gpu_note,

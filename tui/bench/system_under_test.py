@@ -36,6 +36,9 @@ class LoadGenerator(Protocol):
     async def cut(self) -> None:
         """End all that is under way; it has its records when this returns."""
 
+    async def settled(self, users: int, prompt_tokens: int) -> None:
+        """Return once what is under way is no more than so many requests, all with prompts of this size."""
+
     async def peek(self) -> list[RequestRecord]:
         """Return what is under way, each as a record that ends now."""
 

@@ -89,6 +89,8 @@ class Testbed:
         """Whether requests make the server give exactly as many tokens as they ask for."""
         self._trial = Trial()
         """What the server refuses of our requests."""
+        self._can_be_asked = False
+        """The load on the present server has been made ready."""
         self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
@@ -108,6 +110,7 @@ class Testbed:
     async def launch(self) -> None:
         """Launch (or attach to) the server and get ready to load it. Raises LaunchError."""
         self.metrics = None
+        self._can_be_asked = False
         if self.gauge.ceiling is None and self._measuring_client is None:
             self._measuring_client = background(self._measure_client(), name="measure-client")
         await self._sampling.start()
@@ -123,6 +126,7 @@ class Testbed:
             await self._try_request()
         await self._start_pool()
         self._silence.begin_anew()
+        self._can_be_asked = True
         self._minding = background(self._mind_silence(), name="mind-silence")
 
     async def _try_request(self) -> None:
@@ -248,6 +252,7 @@ class Testbed:
 
     async def _watch(self, failure: asyncio.Future[FailureReport]) -> None:
         report = await self.supervisor.wait_died()
+        self.snapshot_builder.deaths_ns.append(self.clock.now_ns())
         self.writer.set_server(self.status)
         if not failure.done():
             failure.set_result(report)
@@ -319,7 +324,8 @@ class Testbed:
     @property
     def ready(self) -> bool:
         """Say whether the server takes requests."""
-        return self.status.phase is Phase.READY and self.failure is not None and not self.failure.done()
+        alive = self.failure is not None and not self.failure.done()
+        return self._can_be_asked and alive and self.status.phase is Phase.READY
 
     async def configure(self, prompt_tokens: int) -> int:
         """Make requests that start from now on ask for this prompt size; return their tag."""

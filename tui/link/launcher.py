@@ -55,6 +55,7 @@ def spec_for(
     start: str = "idle",
     linger: bool = False,
     unattended_s: float = UNATTENDED_S,
+    users_return: bool = False,
     time_scale: float = 1.0,
 ) -> BenchSpec:
     """Return what a new session of `profile` is started with."""
@@ -72,6 +73,7 @@ def spec_for(
         start=start,
         linger=linger,
         unattended_s=unattended_s,
+        users_return=users_return,
         time_scale=time_scale,
     )
 
@@ -148,7 +150,7 @@ class StartingBench:
         if line != "ready":
             await asyncio.to_thread(self._end)
             raise VrampError(f"the bench did not start: {line or self._last_words()}")
-        threading.Thread(target=self._process.wait, name="reap-bench", daemon=True).start()
+        threading.Thread(target=self._reap, name="reap-bench", daemon=True).start()
         return self._socket_path
 
     def abandon(self) -> None:
@@ -170,11 +172,18 @@ class StartingBench:
         last = next((safe_line(line, limit=300) for line in reversed(lines) if line.strip()), "it said nothing")
         return f"{last} (see {log_of(self._session_file)})"
 
-    def _end(self) -> None:
-        self._process.terminate()
+    def _reap(self) -> None:
+        self._process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        self._let_go()
         try:
             self._process.wait(timeout=END_TIMEOUT_S)
         except subprocess.TimeoutExpired:

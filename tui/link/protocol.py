@@ -40,6 +40,10 @@ class ChangeUsers(msgspec.Struct, frozen=True, tag="change-users"):
     cut: bool = False
 
 
+class RestoreUsers(msgspec.Struct, frozen=True, tag="restore-users"):
+    """The users that asked when the server died ask again."""
+
+
 class SetPromptTokens(msgspec.Struct, frozen=True, tag="set-prompt-tokens"):
     """So many prompt tokens per request from now on."""
 
@@ -97,6 +101,7 @@ Command = (
     Hello
     | SetUsers
     | ChangeUsers
+    | RestoreUsers
     | SetPromptTokens
     | StepPromptTokens
     | StartSweep
@@ -161,6 +166,8 @@ class BenchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What to do when the server is ready: idle, sweep, ramp."""
     linger: bool = False
     """Whether to go on when the last front end has left without saying so (a dropped line)."""
+    users_return: bool = False
+    """After the server died and was launched again, the operator's users ask again by themselves."""
     unattended_s: float = 600.0
     """A session that lingers ends when for so long nobody looked at it and nothing ran."""
     time_scale: float = 1.0

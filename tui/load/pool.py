@@ -198,6 +198,25 @@ class LoadPool:
         """Resolve when nothing is in flight; with users that stay, that is never."""
         await self._quiet(now_ns(), users_too=False)
 
+    async def settled(self, users: int, prompt_tokens: int) -> None:
+        """Return once what is under way is no more than so many requests, all with prompts of this size."""
+        asked_ns = now_ns()
+
+        def is_settled() -> bool:
+            reports = [handle.latest for handle in self._handles]
+            if any(report is None or report.at_ns <= asked_ns for report in reports):
+                return False
+            strange = any(
+                started.prompt_tokens != prompt_tokens
+                for handle in self._handles
+                for started in handle.started.values()
+            )
+            return not strange and sum(handle.in_flight for handle in self._handles) <= users
+
+        while self._handles and not is_settled():
+            self._news.clear()
+            await self._news.wait()
+
     async def peek(self) -> list[RequestRecord]:
         """Return what has come by now of the requests under way: outcome `running`, ended now, without a number."""
         asked = list(self._handles)

@@ -82,6 +82,8 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for and what is delivered."""
 
     users_wanted: int = 0
+    users_before: int = 0
+    """How many users of the operator asked when a server died that is back now; 0 = none, or they ask again."""
     users_active: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
@@ -89,6 +91,8 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
     activity: str = "idle"
     """idle, users (the operator's), sweep, ramp."""
     delivered_concurrency: float | None = None
+    settling: bool = False
+    """Requests of another cell are still under way: the present one is not blamed for what happens."""
     steady_for_s: float | None = None
     """How long users and prompt size have stood still; None while they move."""
     client_ceiling_share: float | None = None
@@ -204,6 +208,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     load: LoadStatus = LoadStatus()
     figures: Figures = Figures()
     series: list[SeriesPoint] = []
+    deaths_ns: list[int] = []
+    """When servers died, the latest ones."""
     points: list[LatencyPoint] = []
     gpus: list[GpuReading] = []
     gpu_note: str = ""

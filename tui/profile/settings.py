@@ -40,6 +40,8 @@ class Settings(_Table):
     """Binding id -> keys, e.g. "quit" -> "q,f10"."""
     leaving_users: Literal["finish", "cut"] = "finish"
     """Whether a user who is taken away finishes the request under way, or is cut off at once."""
+    users_after_relaunch: Literal["wait", "return"] = "wait"
+    """Whether the users that asked when a server died wait for a key once it is back, or ask again by themselves."""
     unattended_s: Annotated[float, Field(ge=10)] = 600.0
     """A bench of the app that nobody looks at (a dropped line, a killed app) and in which nothing runs ends after so
     long, with its server. One that was detached on purpose goes on."""

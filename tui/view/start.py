@@ -48,13 +48,15 @@ class Launch:
     def _spec(self) -> BenchSpec:
         if self.entry.profile is None:
             raise UsageError("\n".join(self.entry.problems))
+        settings = load_settings()
         return spec_for(
             self.entry.profile,
             profile_toml=profile_text(self.entry),
             profile_path=self.entry.path,
             start=self.start,
             linger=True,
-            unattended_s=load_settings().unattended_s,
+            unattended_s=settings.unattended_s,
+            users_return=settings.users_after_relaunch == "return",
             time_scale=self.time_scale,
         )
 

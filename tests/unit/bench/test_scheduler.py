@@ -47,6 +47,12 @@ async def swept(testbed: FakeTestbed) -> Scheduler:
     return scheduler
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 def outcomes(scheduler: Scheduler, mode: Mode = Mode.BURST) -> dict[tuple[int, int], Outcome]:
     return {(each.users, each.prompt_tokens): each.outcome for each in scheduler.grids[mode].results}
 
@@ -277,3 +283,102 @@ async def test_a_fault_while_a_server_is_brought_back_ends_the_sweep_and_is_said
     assert scheduler.sweep_status.failed == "internal error: RuntimeError: the driver is gone"
     assert not scheduler.sweep_status.finished
     assert [str(error) for error in heard] == ["the driver is gone"]
+
+
+async def test_a_server_that_dies_while_another_cell_is_under_way_gives_no_cell_an_outcome() -> None:
+    testbed = FakeTestbed(fine, mode="steady", **GRID)
+    scheduler = Scheduler(testbed)
+    await scheduler.set_users(4)
+    await until(lambda: (4, 30) in outcomes(scheduler, Mode.STEADY))
+    assert not testbed.pool.settling  # nothing was under way before
+    testbed.pool.dies_unsettled = True
+    await scheduler.set_prompt_tokens(300)
+    await until(lambda: testbed.launches == 2)
+    assert testbed.pool.settling == [(4, 300)]
+    assert (4, 300) not in {cell for cell, outcome in outcomes(scheduler, Mode.STEADY).items() if not outcome.is_open}
+    assert not any(outcome.is_oom for outcome in outcomes(scheduler, Mode.STEADY).values())
+    assert "no cell is blamed" in testbed.notice and "CUDA out of memory" in testbed.notice
+    await scheduler.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "waits"),
+    [((2, 30), (4, 30), False), ((4, 30), (2, 30), True), ((2, 30), (2, 300), True), ((2, 30), (4, 300), True)],
+)
+async def test_a_cell_waits_for_what_is_not_its_own(first: tuple[int, int], then: tuple[int, int], waits: bool) -> None:
+    testbed = FakeTestbed(fine, mode="steady", **GRID)
+    scheduler = Scheduler(testbed)
+    for users, prompt_tokens in (first, then):
+        await scheduler.set_prompt_tokens(prompt_tokens)
+        await scheduler.set_users(users)
+        cell = users, prompt_tokens
+        await until(lambda: outcomes(scheduler, Mode.STEADY).get(cell) is Outcome.OK)  # noqa: B023 - at once
+    assert (then in testbed.pool.settling) is waits
+    await scheduler.close()
+
+
+async def test_a_failure_below_an_ok_cell_is_measured_again_and_then_marked_without_implying() -> None:
+    testbed = FakeTestbed(fine, users=[1, 2, 4], prompt_tokens=[30])
+    scheduler = await swept(testbed)
+    scheduler.grid.forget((2, 30))
+    testbed.script = from_cell((2, 30), oom)
+    await scheduler.start_sweep()
+    await until(lambda: scheduler.activity == "idle")
+    found = {each.users: each for each in scheduler.grid.results}
+    assert [found[users].outcome for users in (1, 2, 4)] == [Outcome.OK, Outcome.OOM_RUNTIME, Outcome.OK]
+    assert "contradicts 4 users x 30 tokens, which was ok" in found[2].evidence
+    assert testbed.pool.asked.count(("burst", 2, 30)) == 3  # once in the first sweep, twice in the second
+
+
+async def test_a_failure_below_an_ok_cell_that_does_not_come_again_was_an_accident() -> None:
+    testbed = FakeTestbed(fine, users=[1, 2, 4], prompt_tokens=[30])
+    scheduler = await swept(testbed)
+    scheduler.grid.forget((2, 30))
+    testbed.script = from_cell((2, 30), oom, times=1)
+    await scheduler.start_sweep()
+    await until(lambda: scheduler.activity == "idle")
+    assert set(outcomes(scheduler).values()) == {Outcome.OK}
+    assert any("contradicts" in text and "once more" in text for text in testbed.said)
+
+
+async def test_a_key_during_a_relaunch_does_not_end_it_and_takes_effect_after_it() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), oom), mode="steady", **GRID)
+    testbed.may_relaunch.clear()
+    scheduler = Scheduler(testbed)
+    await scheduler.set_users(2)
+    await until(lambda: scheduler.relaunching)
+    await scheduler.set_users(1)
+    assert testbed.launches == 1 and scheduler.relaunching
+    testbed.may_relaunch.set()
+    await until(lambda: outcomes(scheduler, Mode.STEADY).get((1, 30)) is Outcome.OK)
+    assert testbed.launches == 2 and not scheduler.users_before
+    await scheduler.close()
+
+
+async def test_users_wait_after_a_relaunch_until_they_are_asked_for() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), crash, times=3), mode="steady", **GRID)
+    scheduler = Scheduler(testbed)
+    await scheduler.set_users(2)
+    await until(lambda: scheduler.users_before == 2 and scheduler.activity == "idle")
+    assert scheduler.users == 0
+    testbed.script = fine
+    await scheduler.restore_users()
+    await until(lambda: outcomes(scheduler, Mode.STEADY).get((2, 30)) is Outcome.OK)
+    assert not scheduler.users_before
+    await scheduler.close()
+
+
+@pytest.mark.parametrize(("how", "come_back"), [(crash, True), (oom, False)])
+async def test_users_that_are_to_return_ask_again_unless_memory_gave_out(
+    how: Callable[[int, int], FailureReport], come_back: bool
+) -> None:
+    testbed = FakeTestbed(from_cell((2, 30), how, times=2), mode="steady", **GRID)
+    scheduler = Scheduler(testbed, users_return=True)
+    await scheduler.set_users(2)
+    if come_back:
+        await until(lambda: testbed.launches == 3 and outcomes(scheduler, Mode.STEADY).get((2, 30)) is Outcome.OK)
+        assert scheduler.users == 2 and not scheduler.users_before
+    else:
+        await until(lambda: testbed.launches == 2 and scheduler.activity == "idle")
+        assert scheduler.users == 0 and scheduler.users_before == 2
+    await scheduler.close()

@@ -37,6 +37,9 @@ def news_of(snapshot: Snapshot) -> str:
     failure = snapshot.server.failure
     if failure is not None and snapshot.server.phase in (Phase.FAILED, Phase.RELAUNCHING):
         return f"server failed: {failure.summary}. {failure.advice}"
+    if snapshot.load.users_before:
+        back = f"the server died and is back; {formatting.users_in_words(snapshot.load.users_before)} asked before"
+        return f"{back} (key line: users back). {snapshot.notice}"
     return snapshot.notice
 
 
@@ -121,7 +124,9 @@ def _delivered(snapshot: Snapshot) -> list[Line]:
     ink = Ink.WARNING if share is not None and share >= 0.8 else Ink.PLAIN
     parts: list[Line] = [
         [("output ", Ink.DIM), (str(load.output_tokens).rjust(3), Ink.PLAIN)],
-        [("steady ", Ink.DIM), (formatting.ms(load.steady_for_s).rjust(5), Ink.PLAIN)],
+        [("settling", Ink.WARNING), ("     ", Ink.PLAIN)]
+        if load.settling
+        else [("steady ", Ink.DIM), (formatting.ms(load.steady_for_s).rjust(5), Ink.PLAIN)],
         [("delivered ", Ink.DIM), (formatting.fixed(load.delivered_concurrency, 5, 1), Ink.PLAIN)],
         [("client ", Ink.DIM), (formatting.percent(share), ink), (" % of its ceiling", Ink.DIM)],
     ]

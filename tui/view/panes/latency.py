@@ -15,7 +15,7 @@ from tui.view import formatting
 from tui.view.panes.pane import Pane
 from tui.view.plotting import plotext_backend
 from tui.view.plotting.spec import ChartSpec, curve, dots
-from tui.view.widgets.axes import SCALE_CELLS, named, round_top, scaled, time_line
+from tui.view.widgets.axes import SCALE_CELLS, named, round_top, ruled, scaled, time_line
 from tui.view.widgets.history import history
 from tui.view.widgets.lines import Ink, Line, pack
 
@@ -100,6 +100,7 @@ def _charts(snapshot: Snapshot, width: int, height: int) -> list[Line]:
     if lower:
         below = chart.draw(lambda point: point.ttft_s, lambda one: one.ttft_p50_s, lambda one: one.ttft_p99_s, lower)
         lines = [*named(lines, "E2E"), *named(below, "TTFT")]
+    lines = ruled(lines, snapshot.deaths_ns, end_s)
     return [*lines, _with_failures(time_line(width, window_s), chart)]
 
 

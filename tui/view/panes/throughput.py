@@ -10,7 +10,7 @@ from tui.metrics.reading import SeriesPoint
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
 from tui.view.panes.pane import Pane
-from tui.view.widgets.axes import SCALE_CELLS, named, round_top, scaled, time_line
+from tui.view.widgets.axes import SCALE_CELLS, named, round_top, ruled, scaled, time_line
 from tui.view.widgets.history import history
 from tui.view.widgets.lines import Ink, Line, pack
 
@@ -45,7 +45,13 @@ class ThroughputPane(Pane):
         if user_rows:
             users = _graph(points, lambda point: float(point.users_active), width, user_rows, Ink.STEER)
             lines += named(users, "users")
-        return [*lines, time_line(width, window_s)]
+        return [lines[0], *ruled(lines[1:], snapshot.deaths_ns, end_of(snapshot)), time_line(width, window_s)]
+
+
+def end_of(snapshot: Snapshot) -> int:
+    """Return the second at which a chart's window ends."""
+    newest_ns = max(snapshot.at_ns, snapshot.series[-1].at_ns if snapshot.series else 0)
+    return newest_ns // NS_PER_S // 2 * 2 + 1
 
 
 def by_second(snapshot: Snapshot, window_s: int) -> list[SeriesPoint | None]:
@@ -53,8 +59,7 @@ def by_second(snapshot: Snapshot, window_s: int) -> list[SeriesPoint | None]:
 
     The window's end stands on an even second: what was drawn keeps its place for two seconds, then moves by one cell.
     """
-    newest_ns = max(snapshot.at_ns, snapshot.series[-1].at_ns if snapshot.series else 0)
-    end = newest_ns // NS_PER_S // 2 * 2 + 1
+    end = end_of(snapshot)
     found: list[SeriesPoint | None] = [None] * window_s
     for point in snapshot.series:
         place = window_s - 1 - (end - point.at_ns // NS_PER_S)

@@ -21,6 +21,7 @@ from tui.link.protocol import (
     Command,
     Export,
     Relaunch,
+    RestoreUsers,
     SetUsers,
     StartRamp,
     StartSweep,
@@ -117,7 +118,7 @@ class LiveScreen(Screen[None]):
         """Take a snapshot; in a flood only the latest is drawn."""
         before, self.snapshot = self.snapshot, snapshot
         self._forget_confirmed(snapshot)
-        if before is None or before.server.phase is not snapshot.server.phase:
+        if before is None or _offers(before) != _offers(snapshot):
             self.refresh_bindings()
         if self.is_mounted and isinstance(self.app.screen, CellScreen):
             self.app.screen.show(snapshot)
@@ -266,6 +267,8 @@ class LiveScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer a relaunch only where there is something to launch again, and the panes that there are."""
+        if action == "restore_users":
+            return self.snapshot is not None and self.snapshot.load.users_before > 0
         if action == "relaunch":
             return self.snapshot is not None and self.snapshot.server.phase is Phase.FAILED
         if action == "pane":
@@ -387,6 +390,10 @@ class LiveScreen(Screen[None]):
         """Write the session out; the bench answers where."""
         self._send(Export())
 
+    def action_restore_users(self) -> None:
+        """Have the users ask again that asked when the server died."""
+        self._send(RestoreUsers())
+
     def action_relaunch(self) -> None:
         """Start the server again after it failed."""
         self._send(Relaunch())
@@ -442,6 +449,11 @@ def _anew_question(cells: int) -> Question:
         Choice("anew", "y", "measure all anew", "what was measured stays in the session; the table shows the new"),
     ]
     return Question("the grid is full", f"All {cells} cells have an outcome: nothing is left to measure.", choices)
+
+
+def _offers(snapshot: Snapshot) -> tuple[Phase, bool]:
+    """Return what decides which keys are of use."""
+    return snapshot.server.phase, snapshot.load.users_before > 0
 
 
 def _too_small(width: int, height: int) -> list[Line]:

@@ -31,6 +31,13 @@ STEER: list[BindingType] = [
     Binding("g", "sweep", "sweep", id="live.sweep", tooltip="start or stop the sweep of the grid"),
     Binding("r", "ramp", "ramp", id="live.ramp", tooltip="start or stop adding users step by step"),
     Binding("x", "export", "export", id="live.export", tooltip="write the session as TOML and CSV"),
+    Binding(
+        "U",
+        "restore_users",
+        "users back",
+        id="live.users-back",
+        tooltip="have the users ask again that asked when the server died",
+    ),
     Binding("R", "relaunch", "relaunch", id="live.relaunch", tooltip="start a failed server again"),
 ]
 LOOK: list[BindingType] = [
@@ -60,6 +67,7 @@ beyond the grid, or beyond what this machine's client carries, is asked about be
 
 KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("live.relaunch",), "relaunch"),
+    (("live.users-back",), "users back"),
     (("live.user-more", "live.user-less"), "user"),
     (("live.ten-more", "live.ten-less"), "ten"),
     (("live.set-users",), "number"),

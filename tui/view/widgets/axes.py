@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from tui.core.clock import NS_PER_S
 from tui.view import formatting
 from tui.view.widgets.lines import Ink, Line
 
+_BLANK = " \u2800"
 SCALE_CELLS = 6
 """Width of the scale at the left, its line included."""
 
@@ -61,6 +64,23 @@ def named(rows: list[Line], name: str) -> list[Line]:
     if len(chars) < end or any(char.strip() for char, _ in chars[SCALE_CELLS:end]):
         return rows
     return [[*chars[:SCALE_CELLS], (f" {name} ", Ink.DIM), *chars[end:]], *rows[1:]]
+
+
+def ruled(rows: list[Line], at_ns: Iterable[int], end_s: int) -> list[Line]:
+    """Return scaled rows with a rule where a server died; what is drawn there stays. A cell is two seconds wide, the
+    right end of the last one is `end_s`."""
+    times_s = [int(one / NS_PER_S) for one in at_ns]
+    if not times_s:
+        return rows
+    lines: list[Line] = []
+    for row in rows:
+        chars = [(char, ink) for text, ink in row for char in text]
+        for time_s in times_s:
+            place = len(chars) - 1 - (end_s - time_s) // 2
+            if SCALE_CELLS <= place < len(chars) and chars[place][0] in _BLANK:
+                chars[place] = ("│", Ink.FAILURE)
+        lines.append(list(chars))
+    return lines
 
 
 def time_line(width: int, window_s: float) -> Line:
