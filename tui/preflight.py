@@ -18,7 +18,7 @@ from tui.core.errors import UsageError, VrampError
 from tui.core.secrets import hide_in_document, hide_in_words
 from tui.engines.catalogue import launch_for
 from tui.engines.engine import Launch
-from tui.engines.weights import weights_bytes
+from tui.engines.parts.weights import weights_bytes
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
@@ -159,7 +159,7 @@ def _of_attached(attach: AttachTable, estimate_s: float | None, estimate_by: str
 def _of_launched(
     launch: Launch, profile: Profile, server: ServerTable, machine: Machine
 ) -> tuple[str, tuple[Need, ...]]:
-    executable, wanted = server.executable[0], launch.gpus_needed(server)
+    executable, wanted = launch.command(server)[0], launch.gpus_needed(server)
     found = shutil.which(executable, path=machine.path)
     fewer = "a smaller degree of parallelism takes fewer" if machine.gpu_names else ""
     gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words, fewer)

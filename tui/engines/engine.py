@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tui.engines.base import PROCESS_UP, READY, Diagnosis, LaunchPlan, LogFact, RequestShape, Wish
 from tui.engines.parts.auth import Auth, SecretHeader
+from tui.engines.parts.diagnosis_rules import Rule, first_match
 from tui.engines.parts.questions import Question, Questions
 
 if TYPE_CHECKING:
@@ -48,12 +49,20 @@ class KnownFlags(ABC):
 class Launch(ABC):
     """How a server is started, and how its log is read."""
 
+    executable: tuple[str, ...] = ()
+    """The command, where the profile names none."""
     stages: tuple[str, ...] = (PROCESS_UP, READY)
     """The stages of a start, in their order, the first and the last included; not every start passes all of them."""
     may_return_to: frozenset[str] = frozenset()
     """Those that are entered again; workers log at different speeds, and no straggler's line takes a start back to
     another."""
+    rules: tuple[Rule, ...] = ()
+    """Why it fails, by lines of its log: tried in order, each on all lines."""
     known_flags: KnownFlags | None = None
+
+    def command(self, server: ServerTable) -> list[str]:
+        """Return the command that starts it, without arguments."""
+        return list(server.executable or self.executable)
 
     @abstractmethod
     def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
@@ -72,7 +81,8 @@ class Launch(ABC):
 
         `started`: whether it had been ready before; `exit_code`: as by subprocess, negative = signal; None = unknown.
         """
-        return None
+        found = first_match(lines, self.rules, lambda line: line)
+        return found[0].applied_to(found[2]) if found else None
 
     def gpus_needed(self, server: ServerTable) -> int:
         """Return how many GPUs the server takes: by its list; one where the profile names none."""

@@ -90,7 +90,8 @@ class ServerTable(_Table):
     """A server that vramp launches."""
 
     model: Annotated[str, Field(min_length=1)]
-    executable: Annotated[list[str], Field(min_length=1)] = ["vllm", "serve"]
+    executable: list[str] = []
+    """Empty = the engine's own, e.g. ["vllm", "serve"]."""
     host: Annotated[str, AfterValidator(_a_host)] = "127.0.0.1"
     """Where it listens; empty = everywhere."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0

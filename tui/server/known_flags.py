@@ -46,16 +46,16 @@ class FlagCheck:
     async def _known(self, flags: KnownFlags, server: ServerTable) -> list[str]:
         assert self._launch is not None
         if self._asking is None or self._asking.cancelled():
-            asking = _flags_of(flags, server, self._launch.environment(server))
+            asking = _flags_of(flags, self._launch.command(server), self._launch.environment(server))
             self._asking = background(asking, name="server-help")
         return await self._asking
 
 
-async def _flags_of(known: KnownFlags, server: ServerTable, environment: dict[str, str]) -> list[str]:
-    command = known.help_command(server.executable)
+async def _flags_of(known: KnownFlags, executable: list[str], environment: dict[str, str]) -> list[str]:
+    command = known.help_command(executable)
     if command is None:
         return []
-    file = _cache_file(server.executable)
+    file = _cache_file(executable)
     if flags := _read(known, file):
         return flags
     # Its help imports as much as its start does, which must not be slowed by it.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tui.engines.base import Diagnosis, LaunchPlan, LogFact
 from tui.engines.engine import KnownFlags, Launch
 from tui.engines.parts.addresses import base_url
+from tui.engines.parts.arguments import words_of
 from tui.engines.vllm import diagnosis, flags, log
 from tui.engines.vllm.log import Stage
 
@@ -54,6 +55,7 @@ class VllmFlags(KnownFlags):
 class VllmLaunch(Launch):
     """`vllm serve`."""
 
+    executable = ("vllm", "serve")
     stages = tuple(Stage)
     may_return_to = frozenset({Stage.MEMORY_PROFILING, Stage.KV_CACHE, Stage.COMPILE, Stage.READY})
     known_flags: KnownFlags | None = VllmFlags()
@@ -62,8 +64,9 @@ class VllmLaunch(Launch):
         """Return `vllm serve MODEL ...`. An executable that does not end in `serve` gets the model as `--model`."""
         server = profile.server
         assert server is not None
-        model = [server.model] if server.executable[-1] == "serve" else ["--model", server.model]
-        argv = [*server.executable, *model, "--host", server.host, "--port", str(port)]
+        command = self.command(server)
+        model = [server.model] if command[-1] == "serve" else ["--model", server.model]
+        argv = [*command, *model, "--host", server.host, "--port", str(port)]
         return LaunchPlan(
             argv=(*argv, *arguments(server), *server.extra_args),
             env=self.environment(server),
@@ -100,19 +103,11 @@ class VllmLaunch(Launch):
 
 
 def arguments(server: ServerTable) -> list[str]:
-    """Return the flags of `[server.args]` in the profile's order: true = a bare flag, false = left out."""
-    named = {name.lstrip("-"): value for name, value in server.args.items()}
-    if ACCESS_LOG_FLAG not in {name.replace("_", "-") for name in named}:
-        named[ACCESS_LOG_FLAG] = True
-    words: list[str] = []
-    for name, value in named.items():
-        if value is True:
-            words.append(f"--{name}")
-        elif value is not False:
-            # A value that begins with a dash would be read as a flag.
-            text = str(value)
-            words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
-    return words
+    """Return the flags of `[server.args]`."""
+    named: dict[str, bool | int | float | str] = {f"--{name.lstrip('-')}": value for name, value in server.args.items()}
+    if f"--{ACCESS_LOG_FLAG}" not in {name.replace("_", "-") for name in named}:
+        named[f"--{ACCESS_LOG_FLAG}"] = True
+    return words_of(named)
 
 
 def _has_certificate(server: ServerTable) -> bool:
