@@ -1,0 +1,264 @@
+"""llama.cpp's llama-server by its own `/completion`: no chat template, no `[DONE]`, counts on each event.
+
+Known by b11434. Its last event has the counts; the last token may come with it, and tokens that end within a UTF-8
+character come together. https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui.core.outcome import Outcome
+from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
+from tui.engines.engine import Engine, Launch
+from tui.engines.parts import openai_requests
+from tui.engines.parts.addresses import base_url
+from tui.engines.parts.arguments import words_of
+from tui.engines.parts.diagnosis_rules import rule
+from tui.engines.parts.dialect import Decoded, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.prometheus import samples_of, total
+from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, tokens_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.profile.schema import Profile, ServerTable
+
+LOADING = "loading model"
+_ABSENT = msgspec.Raw()
+
+
+# ---- the dialect
+
+
+class _Settings(msgspec.Struct, gc=False):
+    n_predict: int = -1
+
+
+class _Event(msgspec.Struct, gc=False):
+    content: str = ""
+    stop: bool = False
+    tokens_predicted: int = 0
+    tokens_evaluated: int | None = None
+    truncated: bool = False
+    generation_settings: _Settings | None = None
+    error: msgspec.Raw = _ABSENT
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+def decode(payload: bytes) -> Decoded:
+    """Read one event of `/completion`. Raises ValueError for what is none."""
+    try:
+        event = _decode_event(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+    if event.error is not _ABSENT:
+        text, code = read_error(payload)
+        return StreamEvent(error=text, error_code=code, outcome=Outcome.ENGINE_DEAD if code == 500 else None)
+    if not event.stop:
+        if event.content and event.tokens_predicted > 0:
+            return event.tokens_predicted
+        return StreamEvent(bears_tokens=None, output_tokens=event.tokens_predicted)
+    tokens, settings = event.tokens_predicted, event.generation_settings
+    if event.truncated and settings is not None and tokens < settings.n_predict:
+        # It ends such an answer without a word.
+        said = f"the context was full after {tokens} of {settings.n_predict} tokens"
+        return StreamEvent(error=said, outcome=Outcome.TOO_LONG, ends=True)
+    return StreamEvent(
+        bears_tokens=True if event.content else None,
+        output_tokens=tokens,
+        prompt_tokens=event.tokens_evaluated,
+        finished=True,
+        ends=True,
+    )
+
+
+DIALECT = Dialect(decode, ending=Ending.FINAL_EVENT, end="its last event")
+
+
+# ---- what it can be asked
+
+
+class LlamaCppQuestions(OpenAiQuestions):
+    """Its models, its tokenizer, the context of a slot, and with `--metrics` its Prometheus text."""
+
+    def alive(self) -> Question[bool] | None:
+        """Ask for its health: 503 while the model loads."""
+        return Question("/health", healthy)
+
+    def version(self) -> Question[str] | None:
+        """Ask for its build."""
+        return Question("/props", _build_in)
+
+    def tokenize(self, model: str, content: Content) -> Question[list[int]] | None:
+        """Ask for the ids of a text; what a template makes of messages it does not tell."""
+        return Question("/tokenize", tokens_in, {"content": content}) if isinstance(content, str) else None
+
+    def metrics(self) -> Question[ServerMetrics] | None:
+        """Ask for its own figures."""
+        return Question("/metrics", _metrics_in)
+
+    def limits(self, model: str) -> Question[int] | None:
+        """Ask for the context of one slot."""
+        return Question("/props", _context_in)
+
+
+def _build_in(status: int, content: bytes) -> str | None:
+    build = object_in(status, content).get("build_info")
+    return build if isinstance(build, str) else None
+
+
+def _context_in(status: int, content: bytes) -> int | None:
+    settings = object_in(status, content).get("default_generation_settings")
+    length = settings.get("n_ctx") if isinstance(settings, dict) else None
+    return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None
+
+
+_RUNNING, _WAITING = "llamacpp:requests_processing", "llamacpp:requests_deferred"
+_PROMPT_TOKENS, _OUTPUT_TOKENS = "llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total"
+
+
+def _metrics_in(status: int, content: bytes) -> ServerMetrics | None:
+    if status != 200:
+        return None
+    samples = samples_of(content.decode(errors="replace"), {_RUNNING, _WAITING, _PROMPT_TOKENS, _OUTPUT_TOKENS})
+    return ServerMetrics(
+        running=total(samples, [_RUNNING]),
+        waiting=total(samples, [_WAITING]),
+        prompt_tokens_total=total(samples, [_PROMPT_TOKENS]),
+        generation_tokens_total=total(samples, [_OUTPUT_TOKENS]),
+    )
+
+
+# ---- how it is started
+
+_READY_LINE = re.compile(r"llama_server: (?:model loaded|listening on )|server is listening on ")
+_SLOTS = re.compile(r"n_slots = (\d{1,6}), n_ctx_slot = (\d{1,9})")
+
+
+class LlamaCppLaunch(Launch):
+    """`llama-server -m FILE`."""
+
+    executable = ("llama-server",)
+    stages = (PROCESS_UP, LOADING, READY)
+    rules = (
+        rule(
+            r"failed to allocate buffer for kv cache",
+            FailureClass.OOM_KV,
+            "The KV cache does not fit",
+            "Lower ctx-size (all slots share it) or parallel, or use cache-type-k and cache-type-v q8_0.",
+        ),
+        rule(
+            r"cudaMalloc failed: out of memory|failed to allocate (?:\w+ )?buffer of size|unable to allocate \w+ buffer"
+            r"|insufficient memory \(attempted to allocate",
+            FailureClass.OOM_WEIGHTS,
+            "The memory does not hold the model",
+            "Use a smaller quantization, fewer n-gpu-layers, or more GPUs.",
+        ),
+        rule(
+            r"failed to open GGUF file '(?P<path>[^']{1,300})'",
+            FailureClass.MODEL_MISSING,
+            "The model's file cannot be opened",
+            "There is no {path} to be read: correct `model` in [server].",
+        ),
+        rule(
+            r"error loading model: (?P<why>.{1,300})",
+            FailureClass.MODEL_MISSING,
+            "The model's file cannot be loaded",
+            "llama.cpp says of it: {why}",
+        ),
+        rule(
+            r"error: (?:invalid argument|unknown argument): (?P<flag>\S{1,100})",
+            FailureClass.BAD_FLAG,
+            "llama-server does not know an argument",
+            "Correct or remove {flag} in [server.args] or extra_args.",
+        ),
+        rule(
+            r"error while handling argument \"?(?P<flag>[^\s\":]{1,100})",
+            FailureClass.BAD_VALUE,
+            "An argument has a wrong value",
+            "Correct {flag} in [server.args].",
+        ),
+        rule(
+            r"couldn't bind HTTP server socket",
+            FailureClass.PORT,
+            "The port is in use",
+            "Set port = 0 in [server] for a free one, or end what listens there.",
+        ),
+    )
+
+    def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
+        """Return `llama-server -m FILE ...`, which by itself would shrink what is not set until it fits."""
+        server = profile.server
+        assert server is not None
+        args: dict[str, bool | int | float | str] = {"metrics": True, "fit": "off", **server.args}
+        argv = [*self.command(server), "-m", server.model, "--host", server.host, "--port", str(port)]
+        return LaunchPlan(
+            argv=(*argv, *words_of(args), *server.extra_args),
+            env=self.environment(server),
+            base_url=base_url(server.host, port, tls="ssl-cert-file" in args),
+        )
+
+    def environment(self, server: ServerTable) -> dict[str, str]:
+        """Return the chosen GPUs, in the order of NVML, and the profile's own variables."""
+        if not server.gpus:
+            return dict(server.env)
+        gpus = ",".join(str(gpu) for gpu in server.gpus)
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpus} | server.env
+
+    def read_log_line(self, line: str) -> LogFact | None:
+        """Return what a line of the log tells, or None."""
+        if "load_model: loading model" in line:
+            return LogFact(stage=LOADING)
+        if slots := _SLOTS.search(line):
+            count, context = int(slots[1]), int(slots[2])
+            return LogFact(
+                stage=LOADING, kv_cache_tokens=count * context, max_concurrency=float(count), max_model_len=context
+            )
+        return LogFact(stage=READY, progress=1.0) if _READY_LINE.search(line) else None
+
+    def gpus_needed(self, server: ServerTable) -> int:
+        """Return the GPUs that the profile names; without them it runs on the CPU."""
+        return max(server.gpus, default=-1) + 1
+
+
+# ---- the whole
+
+
+class LlamaCppEngine(Engine):
+    """llama-server. Completions go to its own `/completion`, chat to the OpenAI API beside it."""
+
+    name = "llama-cpp"
+    title = "llama.cpp"
+    questions = LlamaCppQuestions()
+    launch = LlamaCppLaunch()
+    key_variable = "LLAMA_API_KEY"
+
+    def request_shape(self, wish: Wish) -> RequestShape:
+        """Return a request for exactly so many tokens whose prefill no cache shortens."""
+        same = {"ignore_eos": True, "cache_prompt": False}
+        if wish.endpoint == "chat":
+            options = {"include_usage": True}
+            return openai_requests.request_shape(wish, token_ids=False, extra=same, stream_options=options)
+        body = {"n_predict": wish.output_tokens, "temperature": 0, "stream": True, **same}
+        fields = openai_requests.changed(body, wish.body)
+        return RequestShape(
+            path="/completion",
+            headers=list(openai_requests.HEADERS),
+            body_head=openai_requests.open_object(fields) + b'"prompt":',
+            body_tail=b"}",
+            prompt_kind="token-ids",
+            dialect=f"{__name__}:DIALECT",
+            prompt_tokens=wish.prompt_tokens,
+            prompt_tokens_overhead=wish.prompt_tokens_overhead,
+            output_tokens=wish.output_tokens,
+            exact=fields.get("ignore_eos") is True and openai_requests.is_as_asked(wish.body.get("n_predict")),
+        )
+
+
+ENGINE = LlamaCppEngine()
