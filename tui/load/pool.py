@@ -24,6 +24,7 @@ from tui.engines.parts.dialect import dialect_named
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
 from tui.load.prompts import PromptMaker
+from tui.load.request_head import RequestHead
 from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
@@ -40,7 +41,6 @@ from tui.load.wire import (
     Retag,
     RunPlan,
 )
-from tui.load.worker_context import request_head
 from tui.load.worker_handle import WorkerHandle
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
@@ -123,7 +123,7 @@ class LoadPool:
         try:
             PromptMaker(shape, prompts)
             dialect_named(shape.dialect)
-            request_head(self._target, shape)
+            RequestHead(self._target, shape)
         except ValueError as error:
             raise UsageError(str(error)) from error
         self._configured = configured

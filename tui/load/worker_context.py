@@ -12,15 +12,15 @@ import msgspec
 
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.trust import tls_context
-from tui.engines.base import RequestShape
 from tui.engines.parts.dialect import Dialect, dialect_named
 from tui.load.connection import Address, Connection, Receiver, TcpConnection, resolve
 from tui.load.prompts import PromptMaker
 from tui.load.read_batches import readers_for
+from tui.load.request_head import RequestHead
 from tui.load.stamps import ArrivalClock
 from tui.load.tally import Tally
 from tui.load.tls import TlsConnection
-from tui.load.wire import Begin, Configure, LoadTarget, StartedRequest
+from tui.load.wire import Begin, Configure, StartedRequest
 from tui.metrics.record import RequestRecord
 
 # Shorter than any gap between tokens, for two of one stream that are read at once share a stamp; and no shorter, for a
@@ -51,7 +51,7 @@ class WorkerContext:
         self._to_do: deque[Callable[[], None]] = deque()
         self._prompts: PromptMaker | None = None
         self._dialect: Dialect | None = None
-        self._head_before_length = b""
+        self._head: RequestHead | None = None
         self._addresses: list[Address] = []
         self._unresolved: OSError = OSError("the host name was not looked up yet")
         self._resolved_ns = 0
@@ -65,7 +65,7 @@ class WorkerContext:
         known = self._prompts if before is not None and before.prompts == configure.prompts else None
         self._prompts = PromptMaker(configure.shape, configure.prompts, like=known)
         self._dialect = dialect_named(configure.shape.dialect)
-        self._head_before_length = request_head(self.target, configure.shape)
+        self._head = RequestHead(self.target, configure.shape)
         self.configured = configure
 
     def retag(self, tag: int) -> None:
@@ -109,7 +109,8 @@ class WorkerContext:
         """Return the bytes of a new request, in pieces; the long one is shared by all."""
         assert self._prompts is not None
         first, rest = self._prompts.make()
-        return [self._head_before_length + b"%d\r\n\r\n" % (len(first) + len(rest)) + first, rest]
+        assert self._head is not None
+        return [self._head.before(first, rest) + first, rest]
 
     def open_connection(self, receiver: Receiver) -> Connection:
         """Open a connection; `receiver` is told how that ended, never within this call."""
@@ -134,25 +135,3 @@ class WorkerContext:
     def wants_resolving(self) -> bool:
         """Say whether it is time to look the host up again."""
         return self.doubts_addresses and now_ns() - self._resolved_ns > RESOLVE_AGAIN_NS
-
-
-def request_head(target: LoadTarget, shape: RequestShape) -> bytes:
-    """Return the beginning of a request up to the value of Content-Length.
-
-    Raises ValueError for what HTTP cannot carry; the message never holds a header, for it may be the key.
-    """
-    address = target.address
-    lines = [f"POST {address.target(shape.path)} HTTP/1.1", f"Host: {address.host_header}"]
-    lines += [f"{name}: {value}" for name, value in _merged(shape.headers, target.auth.head())]
-    if any("\r" in line or "\n" in line for line in lines):
-        raise ValueError("a request header holds a line break")
-    try:
-        return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
-    except UnicodeEncodeError:
-        raise ValueError("a request header holds a character that HTTP cannot carry") from None
-
-
-def _merged(headers: list[tuple[str, str]], own: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return both; what a profile sets takes the place of ours."""
-    names = {name.lower() for name, _ in own}
-    return [pair for pair in headers if pair[0].lower() not in names] + own
