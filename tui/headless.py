@@ -24,6 +24,7 @@ from tui.link.protocol import BenchSpec, Export, Results, StopBench
 from tui.metrics.cell import CellResult
 from tui.metrics.refused import why_nothing_was_asked
 from tui.metrics.snapshot import Phase, Snapshot
+from tui.metrics.window import TOKENS_WINDOW_S
 from tui.profile.schema import Endpoint, Profile
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
@@ -298,5 +299,6 @@ def _progress(snapshot: Snapshot) -> list[str]:
         parts.append(f"{users} x {grid.current_prompt_tokens} tokens")
     total = snapshot.figures.tokens_per_s_total
     if total is not None:
-        parts.append(f"{total:.0f} tokens/s")
+        # Of the window of the live figures, in which short cells are several.
+        parts.append(f"{total:.0f} tokens/s over {TOKENS_WINDOW_S} s")
     return parts
