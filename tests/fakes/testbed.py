@@ -30,6 +30,7 @@ class FakePool:
         self.users = 0
         self.asked: list[tuple[str, int, int]] = []
         self.cuts = 0
+        self.workers_lost = 0
         self.settling: list[tuple[int, int]] = []
         self.dies_unsettled = False
         self._answering: asyncio.Task[None] | None = None

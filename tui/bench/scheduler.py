@@ -26,6 +26,8 @@ from tui.profile.schema import Mode
 # An engine that died of something else than memory, or in a smaller cell than one that was ok, may have died by
 # accident: its cell is measured once more.
 DEATHS_PER_CELL = 2
+# A worker that dies in each of so many tries has a cause that one more try will not remove.
+VOIDS_PER_CELL = 3
 
 Work = Callable[[], Coroutine[None, None, None]]
 
@@ -49,6 +51,7 @@ class Scheduler:
         """Requests of another cell are still under way: the present one gets no outcome yet."""
         self._under_way: Cell | None = (0, 0)
         """Whose requests are under way: no more than this cell's; users 0 = none; None = a mixture."""
+        self._voids: Counter[tuple[Mode, Cell]] = Counter()
         self._deaths: Counter[tuple[Mode, Cell]] = Counter()
         self._cell_progress: float | None = None
         self._sweep_finished = False
@@ -238,13 +241,14 @@ class Scheduler:
             cell = cells[0]
             if not self._testbed.ready:
                 await self._relaunch()
+            lost_before = self._workers_lost()
             try:
                 result = await self._measure(cell, mode)
             except DiedUnsettled as died:
                 self._tell_unsettled(cell, died)
                 grid.forget(cell)
                 continue
-            if not self._is_doubtful(result):
+            if not (self._is_void(result, lost_before) or self._is_doubtful(result)):
                 self._keep(result)
         self._sweep_finished = True
         await self._stop_users()
@@ -295,12 +299,13 @@ class Scheduler:
     async def _stand(self, cell: Cell, mode: Mode, by: str, *, cut: bool = False) -> bool:
         """Fill one cell while users stand still; return whether the server lives."""
         again = self._users_return
+        lost_before = self._workers_lost()
         try:
             result = await self._standing(cell, mode, by, lambda: self._users(cell[0], cut=cut))
         except DiedUnsettled as died:
             self._tell_unsettled(cell, died)
         else:
-            doubtful = self._is_doubtful(result)
+            doubtful = self._is_void(result, lost_before) or self._is_doubtful(result)
             if not doubtful:
                 self._keep(result)
             again = doubtful or (again and not result.outcome.is_oom)
@@ -420,6 +425,21 @@ class Scheduler:
         self._cell_progress = None
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
             self._tell(result)
+
+    def _workers_lost(self) -> int:
+        return self._testbed.pool.workers_lost if self._testbed.pool is not None else 0
+
+    def _is_void(self, result: CellResult, lost_before: int) -> bool:
+        """Say whether a load worker died while the cell was measured: it is open again, and measured once more."""
+        mode, cell = Mode(result.mode), (result.users, result.prompt_tokens)
+        if self._workers_lost() == lost_before or result.outcome is not Outcome.CLIENT_LIMIT:
+            return False
+        self._voids[mode, cell] += 1
+        if self._voids[mode, cell] > VOIDS_PER_CELL:
+            return False
+        self._tell(result, "void, will be measured again")
+        self.grids[mode].forget(cell)
+        return True
 
     def _is_doubtful(self, result: CellResult) -> bool:
         """Say whether a death may have been an accident: then the cell is open again, to be measured once more."""

@@ -24,6 +24,10 @@ from tui.profile.schema import Arrivals, Profile
 class LoadGenerator(Protocol):
     """What puts requests on a server. One kind of load at a time; times are real seconds."""
 
+    @property
+    def workers_lost(self) -> int:
+        """How many of its workers have died by themselves."""
+
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many closed-loop users; those who leave finish their request, or are cut."""
 

@@ -85,6 +85,8 @@ class LoadPool:
         self._placed: dict[int, WorkerHandle] = {}
         self._assignment: Assignment | None = None
         self._deaths_ns: list[int] = []
+        self.workers_lost = 0
+        """How many workers have died by themselves."""
         self._tokens: Counter[int] = Counter()
         self._events = 0
         self._news = asyncio.Event()
@@ -131,7 +133,7 @@ class LoadPool:
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many closed-loop users. New ones start at once; leaving ones finish their request, or are cut."""
-        self._expect_configured()
+        await self._ready_to_ask()
         self._wanted = users
         await self._grow(self._workers_for(users))
         self._place(cut=cut)
@@ -141,7 +143,7 @@ class LoadPool:
 
         Returns when all are over and their records are delivered. Raises VrampError when another burst or plan runs.
         """
-        self._expect_configured()
+        await self._ready_to_ask()
         if users < 1:
             return 0
         await self._grow(self._workers_for(users))
@@ -166,7 +168,7 @@ class LoadPool:
         Returns when the plan has passed and all its requests are over (`cut` ends them). Raises UsageError for a plan
         that cannot be made, VrampError when another burst or plan runs.
         """
-        self._expect_configured()
+        await self._ready_to_ask()
         try:
             offsets_ns = planned_offsets_ns(rate_per_s, arrivals, seed, duration_s)
         except ValueError as error:
@@ -238,9 +240,12 @@ class LoadPool:
         """Return the process ids of the workers."""
         return [handle.pid for handle in self._handles if handle.pid is not None]
 
-    def _expect_configured(self) -> None:
+    async def _ready_to_ask(self) -> None:
+        """Wait for the worker that takes the place of a lone one that died. Raises VrampError when there is none."""
         if self._configured is None:
             raise VrampError("the load was not told what to ask")
+        if not self._handles and self._growing is not None:
+            await asyncio.wait({self._growing})
         if not self._handles:
             raise VrampError("there is no load worker left")
 
@@ -367,6 +372,7 @@ class LoadPool:
         if handle not in self._handles:
             return
         self._handles.remove(handle)
+        self.workers_lost += 1
         why = handle.why_gone()
         lost = handle.lost_records()
         self._tell(f"{why}; {len(lost)} requests under way are lost", "error")
