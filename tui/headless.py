@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from tui.core.outcome import Outcome
 from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
-from tui.link.protocol import BenchSpec, Export, Results, StopBench
+from tui.link.protocol import BenchSpec, Export, ReadResults, Results, StopBench
 from tui.metrics.cell import CellResult
 from tui.metrics.refused import why_nothing_was_asked
 from tui.metrics.snapshot import Phase, Snapshot
@@ -33,6 +34,8 @@ from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
 REFRESH_HZ = 4.0
+TAKEN_OVER_S = 5.0
+"""How long a sweep that another front end has ended may take to begin again."""
 STOP_TIMEOUT_S = 120.0
 
 
@@ -62,6 +65,8 @@ class _Ending:
     """Why the session file does not hold everything."""
     results: Results | None = None
     """What the bench said was measured, at its end."""
+    taken_over: str = ""
+    """Who steers the session now."""
     exported: bool = False
     snapshot: Snapshot | None = None
     """The last one that was seen."""
@@ -118,9 +123,18 @@ async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
 
 async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> None:
     """Look on until the sweep is through or the server has failed for good."""
+    taken_over_at_s: float | None = None
     async for snapshot in link.snapshots():
         narration.show(snapshot)
         ending.snapshot = snapshot
+        if not snapshot.sweep.taken_over:
+            taken_over_at_s = None
+        elif taken_over_at_s is None:
+            taken_over_at_s = time.monotonic()
+            narration.say(f"{snapshot.sweep.taken_over}; the run goes on if the sweep does")
+        elif time.monotonic() - taken_over_at_s > TAKEN_OVER_S:
+            ending.taken_over = snapshot.sweep.taken_over
+            return
         if snapshot.sweep.finished:
             return
         if snapshot.sweep.failed:
@@ -137,13 +151,19 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
 
 
 async def _stop(link: BenchLink, ending: _Ending, output: Output) -> None:
-    """Let the bench end and tell what it measured; what no file holds is exported before it goes."""
+    """Let the bench end and tell what it measured; what no file holds is exported before it goes.
+
+    A bench that another front end steers is left to that one.
+    """
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             if output.out_dir is not None and ending.snapshot is not None and ending.snapshot.unkept:
                 reply = await link.request(Export(str(output.out_dir.absolute())))
                 ending.exported = reply.ok
                 ending.error = ending.error or ("" if reply.ok else reply.message)
+            if ending.taken_over:
+                ending.results = (await link.request(ReadResults())).results
+                return
             reply = await link.request(StopBench())
             ending.results = reply.results
             if reply.ok:
@@ -205,6 +225,9 @@ def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
 
 
 def _exit_code(ending: _Ending, output: Output, cells: list[CellResult], endpoint: Endpoint) -> ExitCode:
+    if ending.taken_over:
+        complain(f"{ending.taken_over}; the table is what was measured until then")
+        return ExitCode.INTERRUPTED
     if ending.interrupted:
         return ExitCode.INTERRUPTED
     if ending.failure:

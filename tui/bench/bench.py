@@ -21,7 +21,7 @@ import msgspec
 
 from tui import __version__
 from tui.bench.clock import SessionClock
-from tui.bench.commands import CommandExecutor
+from tui.bench.commands import CommandExecutor, in_words
 from tui.bench.environment import environment_of, gpu_summary_of
 from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.scheduler import Scheduler
@@ -34,7 +34,7 @@ from tui.core.paths import socket_of
 from tui.core.tasks import background, reason_of
 from tui.engines.command_line import command_line
 from tui.link.protocol import BenchSpec, Command, Reply, Results
-from tui.link.server import LINK_TASK, LinkServer
+from tui.link.server import FRONT_END, LINK_TASK, LinkServer
 from tui.metrics.cell import CellResult
 from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
@@ -343,7 +343,13 @@ class Bench:
     async def _execute(self, command: Command) -> Reply:
         if self._closed:  # what is ending launches nothing any more
             return Reply(0, False, "this session is ending")
-        return await self._executor.execute(command)
+        sweeping = self.scheduler.activity == "sweep"
+        reply = await self._executor.execute(command)
+        status = self.scheduler.sweep_status
+        if sweeping and reply.ok and not (status.running or status.finished or self._closed):
+            self.scheduler.taken_over = f"{FRONT_END.get()} took over ({in_words(command)})"
+            self.testbed.say("sweep", self.scheduler.taken_over, level="warning")
+        return reply
 
     def starter_gone(self) -> None:
         """Take note that the process which started this bench is gone."""

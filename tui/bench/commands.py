@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from tui.bench.measure import too_long
 from tui.bench.scheduler import Scheduler
 from tui.bench.system_under_test import SystemUnderTest
@@ -61,8 +63,8 @@ class CommandExecutor:
         """Carry a command out; a failure that the operator can understand is the reply."""
         async with self._turn:
             try:
-                message = await self._carry_out(command) or ""
-                results = self._session.results if isinstance(command, p.StopBench) else None
+                message = "" if isinstance(command, p.ReadResults) else await self._carry_out(command) or ""
+                results = self._session.results if isinstance(command, p.StopBench | p.ReadResults) else None
                 return p.Reply(0, True, message, results)
             except VrampError as error:
                 return p.Reply(0, False, str(error))
@@ -140,3 +142,15 @@ class CommandExecutor:
         if self._session.scheduler.activity != "idle" or self._session.scheduler.relaunching:
             raise VrampError("the server is being launched again already")
         self._session.launch()
+
+
+def in_words(command: p.Command) -> str:
+    """Return what a command asks for: its name, with its values."""
+    values = [f"{value:+d}" if isinstance(command, p.ChangeUsers) else str(value) for value in _numbers(command)]
+    name = str(command.__struct_config__.tag)
+    return " ".join([name, *values])
+
+
+def _numbers(command: p.Command) -> list[int]:
+    values = msgspec.structs.astuple(command)
+    return [value for value in values if isinstance(value, int) and not isinstance(value, bool)]

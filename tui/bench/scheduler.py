@@ -56,6 +56,8 @@ class Scheduler:
         self._cell_progress: float | None = None
         self._sweep_finished = False
         self._sweep_failed = ""
+        self.taken_over = ""
+        """Who ended the last sweep before its time, in words."""
         self._task: asyncio.Task[None] | None = None
         self._relaunching: asyncio.Task[Exception | None] | None = None
         self._waiting_for_server = 0
@@ -102,7 +104,7 @@ class Scheduler:
             for cell in grid.asked:
                 grid.forget(cell)
         self._sweep_finished = False
-        self._sweep_failed = ""
+        self._sweep_failed = self.taken_over = ""
         await self._begin("sweep", self._sweep)
 
     async def start_ramp(self) -> None:
@@ -157,6 +159,7 @@ class Scheduler:
             cell_progress=self._cell_progress,
             remaining_s=self._remaining_s(grid),
             finished=self._sweep_finished,
+            taken_over=self.taken_over,
             failed=self._sweep_failed,
         )
 

@@ -90,6 +90,10 @@ class Linger(msgspec.Struct, frozen=True, tag="linger"):
     """Go on when the last front end has left (`d`, detach)."""
 
 
+class ReadResults(msgspec.Struct, frozen=True, tag="read-results"):
+    """Tell what was measured, in the reply; the session goes on."""
+
+
 class StopBench(msgspec.Struct, frozen=True, tag="stop-bench"):
     """Cut the load, stop the server, close the session, end the process; answered when all that is done.
 
@@ -111,6 +115,7 @@ Command = (
     | Relaunch
     | Export
     | Linger
+    | ReadResults
     | StopBench
 )
 

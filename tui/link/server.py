@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 
 import msgspec
@@ -15,11 +18,15 @@ from tui.link.protocol import FAREWELL, PROTOCOL_VERSION, Command, Hello, Linger
 from tui.metrics.snapshot import Snapshot
 
 MAX_REFRESH_HZ = 10.0
+_CREDENTIALS = struct.Struct("3i")
 # A front end that does not read (a stopped terminal) must cost nothing: past this much unsent, it gets no snapshot.
 _UNSENT_LIMIT_BYTES = 256 * 1024
 
 LINK_TASK = "link"
 """The task that shows front ends what is: without it there is nobody to tell anything to."""
+
+FRONT_END: ContextVar[str] = ContextVar("front_end", default="a front end")
+"""Who gives the command that is being carried out, in words."""
 
 Execute = Callable[[Command], Awaitable[Reply]]
 """Carries a command out; the reply's number is filled in by the server."""
@@ -117,6 +124,7 @@ class LinkServer:
 
     async def _serve(self, front_end: _FrontEnd, reader: asyncio.StreamReader) -> None:
         decoder = msgspec.msgpack.Decoder(Request)
+        FRONT_END.set(_who(front_end.writer))
         while (body := await read_frame(reader)) is not None:
             try:
                 request = decoder.decode(body)
@@ -163,3 +171,12 @@ class LinkServer:
 
     def _frame(self) -> bytes:
         return self._encoder.encode(SnapshotFrame(self._snapshot()))
+
+
+def _who(writer: asyncio.StreamWriter) -> str:
+    """Return which process is at the other end (SO_PEERCRED, unix(7))."""
+    try:
+        found = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except (OSError, AttributeError):
+        return FRONT_END.get()
+    return f"the front end of process {_CREDENTIALS.unpack(found)[0]}"

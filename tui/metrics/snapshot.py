@@ -177,6 +177,8 @@ class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):
     remaining_s: float | None = None
     """Estimated from the cells measured so far; None before the first."""
     finished: bool = False
+    taken_over: str = ""
+    """Who ended the walk before its time, and how; empty = nobody did, or it was begun again."""
     failed: str = ""
     """Why the walk ended before its time, where that was no failure of the server; empty = it did not."""
 
