@@ -44,7 +44,7 @@ _COUNTABLE = frozenset({"auth", "credentials", "key", "keys", "token", "tokens"}
 _SWITCHES = frozenset({"", "0", "1", "auto", "empty", "false", "no", "none", "null", "off", "on", "true", "yes"})
 _MARKS = frozenset({HIDDEN, NOT_KEPT})
 _NUMBER = re.compile(r"[-+]?[\d_.]{1,12}(e[-+]?\d{1,3})?$")
-_REFERENCE = re.compile(r"\$(\w+|\{\w+\}|\(.*\))$|<[^<>]*>$")
+_REFERENCE = re.compile(r"\$(\w+|\{\w+\}|\(.*\))$|<[A-Za-z][A-Za-z _-]*>$")
 _FORMS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:(?<!/)sk-(?=[\w-]*\d)[\w-]{4,}|hf_(?=\w*[A-Z0-9])[A-Za-z0-9]{6,}(?![\w/-])"
     r"|gh[pousr]_\w{4,}|github_pat_\w{4,}|glpat-[\w-]{4,}|xox[abpr]-[\w-]{4,}|A[KS]IA[A-Z0-9]{12,}|AIza[\w-]{20,}|nvapi-[\w-]{8,}|gsk_\w{8,}"

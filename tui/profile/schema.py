@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from tui.core.address import address_of
+from tui.core.nearest import did_you_mean
 from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.simulator_table import SimulatorTable
 
@@ -64,8 +64,8 @@ def _installed(name: str) -> str:
     known = sorted(installed_engines())
     if name not in known:
         expected = " or ".join([", ".join(f'"{each}"' for each in known[:-1]), f'"{known[-1]}"'])
-        near = get_close_matches(name[:100], known, n=1, cutoff=0.55)
-        raise ValueError(f"expected {expected}" + (f'; did you mean "{near[0]}"?' if near else ""))
+        hint = did_you_mean(name, known, cutoff=0.55, shown=lambda each: f'"{each}"')
+        raise ValueError(f"expected {expected}{hint}")
     return name
 
 

@@ -74,6 +74,7 @@ def test_the_name_of_a_variable_is_no_secret_though_it_speaks_of_one() -> None:
         ("HF_TOKEN", "${HF_TOKEN}", False),
         ("HF_TOKEN", "$(cat token)", False),
         ("HF_TOKEN", "<your token>", False),
+        ("HF_TOKEN", "<000001>", True),
         ("HF_TOKEN", HIDDEN, False),
         ("HF_TOKEN", NOT_KEPT, False),
         ("token", "1e-05", False),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+
+from tui.core.nearest import did_you_mean
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?![\w-])")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.{1,2000})")
@@ -43,8 +44,7 @@ def unknown(arguments: Iterable[str], known: Sequence[str]) -> list[str]:
         name = flag.partition(".")[0].replace("_", "-")
         if not known or name in known or sum(other.startswith(name) for other in known) == 1:
             continue
-        near = get_close_matches(name, known, n=1, cutoff=0.6)
-        sentences.append(f"{flag} is not known" + (f"; did you mean {near[0]}?" if near else ""))
+        sentences.append(f"{flag} is not known{did_you_mean(name, known)}")
     return sentences
 
 
