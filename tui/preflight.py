@@ -24,8 +24,6 @@ from tui.profile.catalogue import reference_table
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
 
 SIMULATED = "simulated"
-USUAL_UTILIZATION = 0.9
-"""The part of a card's memory that vLLM takes unless told otherwise."""
 FREE_PORT = "FREE_PORT"
 """Stands in a shown command for the port that the launch picks."""
 
@@ -166,7 +164,7 @@ def _of_launched(
     program = Need(
         executable, found is not None, found or "not on the PATH", "install it, or give its path in server.executable"
     )
-    vram = _vram_need(profile, server, machine, wanted) if gpus.met else None
+    vram = _vram_need(launch, profile, server, machine, wanted) if gpus.met else None
     state = "ready"
     if vram is not None and not vram.met:
         state = "too little VRAM"
@@ -177,7 +175,7 @@ def _of_launched(
     return state, (gpus, program, *((vram,) if vram is not None else ()))
 
 
-def _vram_need(profile: Profile, server: ServerTable, machine: Machine, wanted: int) -> Need | None:
+def _vram_need(launch: Launch, profile: Profile, server: ServerTable, machine: Machine, wanted: int) -> Need | None:
     """Return what the weights take by estimate, against the smallest of the GPUs; None where either is not told."""
     weights = weights_bytes((server.model, profile.name, profile.title), server.args)
     chosen = [machine.gpu_vram_bytes[place] for place in server.gpus if place < len(machine.gpu_vram_bytes)]
@@ -185,20 +183,14 @@ def _vram_need(profile: Profile, server: ServerTable, machine: Machine, wanted: 
     known = [size for size in sizes if size is not None]
     if weights is None or not wanted or not known or len(known) < len(sizes):
         return None
-    copies = _whole(server.args.get("data-parallel-size", server.args.get("data_parallel_size", 1)))
-    share = weights * copies / wanted
-    used = server.args.get("gpu-memory-utilization", server.args.get("gpu_memory_utilization", USUAL_UTILIZATION))
-    room = min(known) * (float(used) if isinstance(used, int | float) else USUAL_UTILIZATION)
+    share = weights * launch.weight_copies(server) / wanted
+    room = min(known) * launch.vram_share(server)
     return Need(
         f"some {share / 1e9:.0f} GB for weights",
         share < room,
         f"by estimate, on each GPU; {room / 1e9:.0f} GB of {min(known) / 1e9:.0f} may be used",
         "more GPUs to share them, or a quantised model (awq, gptq, fp8)",
     )
-
-
-def _whole(value: object) -> int:
-    return max(1, value) if isinstance(value, int) else 1
 
 
 def _port_need(server: ServerTable) -> Need | None:

@@ -36,6 +36,15 @@ def launch_for(name: str) -> Launch:
     return launch
 
 
+@cache
+def title_of(name: str) -> str:
+    """Return what people call the serving system of this name; the name where it is not installed, or has no other."""
+    try:
+        return engine_for(name).title or name
+    except UsageError:
+        return name
+
+
 def names() -> list[str]:
     """Return the names of all that are installed."""
     return sorted(installed_engines())

@@ -88,6 +88,14 @@ class Launch(ABC):
         """Return how many GPUs the server takes: by its list; one where the profile names none."""
         return max(server.gpus, default=0) + 1
 
+    def vram_share(self, server: ServerTable) -> float:
+        """Return which part of a GPU's memory the server may take, 0 to 1."""
+        return 1.0
+
+    def weight_copies(self, server: ServerTable) -> int:
+        """Return how often its weights lie on all GPUs together."""
+        return 1
+
 
 class Engine(ABC):
     """One serving system."""

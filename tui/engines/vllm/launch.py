@@ -23,7 +23,7 @@ ACCESS_LOG_FLAG = "disable-uvicorn-access-log"
 # The order of NVML's indexes; CUDA's own default is the fastest card first.
 _PCI_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 _PARALLEL_ARGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
-
+_USUAL_UTILIZATION = 0.9
 # Where vLLM's processes have their sockets, and the file by which they find each other: it never removes either.
 _SCRATCH = ("VLLM_RPC_BASE_PATH", "TMPDIR")
 
@@ -96,10 +96,26 @@ class VllmLaunch(Launch):
             return 0
         degrees = 1
         for name in _PARALLEL_ARGS:
-            value = server.args.get(name, server.args.get(name.replace("-", "_"), 1))
-            if isinstance(value, int) and not isinstance(value, bool):
-                degrees *= max(1, value)
+            degrees *= _degree(server, name)
         return max(degrees, max(server.gpus, default=-1) + 1)
+
+    def vram_share(self, server: ServerTable) -> float:
+        """Return what `--gpu-memory-utilization` says."""
+        used = _argument(server, "gpu-memory-utilization", _USUAL_UTILIZATION)
+        return float(used) if isinstance(used, int | float) else _USUAL_UTILIZATION
+
+    def weight_copies(self, server: ServerTable) -> int:
+        """Return the degree of data parallelism."""
+        return _degree(server, "data-parallel-size")
+
+
+def _argument(server: ServerTable, name: str, usual: float) -> object:
+    return server.args.get(name, server.args.get(name.replace("-", "_"), usual))
+
+
+def _degree(server: ServerTable, name: str) -> int:
+    value = _argument(server, name, 1)
+    return max(1, value) if isinstance(value, int) and not isinstance(value, bool) else 1
 
 
 def arguments(server: ServerTable) -> list[str]:

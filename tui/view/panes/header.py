@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tui.core.clock import NS_PER_S
+from tui.engines.catalogue import title_of
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
 from tui.view.widgets.bars import bar
 from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, width_of
-
-ENGINES = {"vllm": "vLLM", "simulated": "simulated vLLM"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def _identity(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
     room = width - width_of(right) - 2
     left: Line = [("vramp", Ink.STRONG), ("  ", Ink.PLAIN)]
     title = snapshot.profile_title or snapshot.profile_name
-    engine = f"{ENGINES.get(snapshot.engine, snapshot.engine)} {snapshot.server.version}".strip()
+    engine = f"{title_of(snapshot.engine)} {snapshot.server.version}".strip()
     parts = [part for part in (title, cards_of(snapshot), engine) if part]
     for place, part in enumerate(parts):
         room_left = room - width_of(left)
