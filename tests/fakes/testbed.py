@@ -100,7 +100,7 @@ class FakePool:
             prompt_tokens=self._testbed.prompt_tokens,
             output_tokens_asked=3,
             prompt_tokens_usage=self._testbed.prompt_tokens,
-            output_tokens=3,
+            output_tokens=self._testbed.output_tokens,
             events=3,
             **msgspec.structs.asdict(gaps_between(stamps)),
             outcome=outcome,
@@ -150,6 +150,7 @@ class FakeTestbed:
         self.kept: list[CellResult] = []
         self.said: list[str] = []
         self.output_forced: bool | None = True
+        self.output_tokens = 3
         self.tag = 0
         self.prompt_tokens = 0
         self._summaries: list[CellSummary] = []

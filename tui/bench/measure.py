@@ -17,6 +17,7 @@ from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
+from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import devices
 from tui.metrics.snapshot import FailureReport
@@ -292,7 +293,8 @@ async def _result(
         why := client_limit(readings.cpu_shares, readings.lags_p99_s, result.itl_p50_s)
     ):
         changes |= {"outcome": Outcome.CLIENT_LIMIT, "evidence": why}
-    return msgspec.structs.replace(result, **changes)
+    result = msgspec.structs.replace(result, **changes)
+    return msgspec.structs.replace(result, caveats="; ".join(caveats_of(result)))
 
 
 def _larger(known: _N | None, value: _N | None) -> _N | None:

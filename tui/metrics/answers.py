@@ -55,7 +55,7 @@ def came_in_one_read(record: RequestRecord) -> bool:
     return took_ns < IN_ONE_READ_NS and took_ns * 10 < record.first_token_ns - record.start_ns
 
 
-def caveats(cell: CellResult) -> list[str]:
+def caveats_of(cell: CellResult) -> list[str]:
     """Return what must be known to read the figures of a cell rightly, a sentence each; none where all is as asked."""
     found = []
     mean, spread, asked = cell.output_tokens_mean, cell.output_tokens_std, cell.output_tokens

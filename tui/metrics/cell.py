@@ -63,6 +63,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """Who counted the output tokens: usage (the server), events (nobody, one is taken to be in each), or both."""
     requests_in_one_read: int = 0
     """Answers of several tokens that came all at once, as through a gateway that buffers streams."""
+    caveats: str = ""
+    """What must be known to read the figures rightly, in words; empty where all is as asked."""
     events_packed: bool = False
     """Whether some events bore more than one token: ITL is then per event, not per token."""
     client_cpu_share: float | None = None

@@ -13,7 +13,6 @@ from tabulate import tabulate
 
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
-from tui.metrics.answers import caveats
 from tui.metrics.cell import CellResult
 from tui.session.meta import SessionMeta
 from tui.session.reader import latest_cells
@@ -80,7 +79,8 @@ def _notes(cells: Iterable[CellResult]) -> list[str]:
     """Return what must be known to read the cells rightly, each sentence once, with the cells it is said of."""
     said: dict[str, list[str]] = {}
     for cell in cells:
-        for text in caveats(cell):
+        for text in filter(None, cell.caveats.split("; ")):
+            text = safe_line(text, limit=200)
             said.setdefault(text, []).append(f"{cell.users} × {cell.prompt_tokens}")
     return [f"{', '.join(places[:5])}{' …' if len(places) > 5 else ''}: {text}" for text, places in said.items()]
 

@@ -66,6 +66,15 @@ async def test_a_sweep_fills_every_cell_once_and_in_order() -> None:
     assert scheduler.sweep_status.remaining_s == 0
 
 
+async def test_a_cell_says_how_its_answers_were() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[100])
+    testbed.output_tokens, testbed.output_forced = 2, False
+    await swept(testbed)
+    (cell,) = testbed.kept
+    assert (cell.outcome, cell.output_tokens_mean, cell.output_forced) == (Outcome.OK, 2, False)
+    assert cell.caveats == "answers have 2 tokens, 3 were asked for: the server was not made to give so many"
+
+
 async def test_gauges_read_before_and_after_a_burst_are_not_of_it() -> None:
     testbed = FakeTestbed(fine, users=[1], prompt_tokens=[30])
     testbed.scraped = lambda: ServerMetrics(kv_cache_usage=0.0, waiting=0.0, preemptions_total=0.0)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.metrics.records import answered
 from tui.core.outcome import Outcome
-from tui.metrics.answers import Answers, came_in_one_read, caveats
+from tui.metrics.answers import Answers, came_in_one_read, caveats_of
 from tui.metrics.cell import CellResult
 from tui.metrics.record import CountedBy, RequestRecord
 from tui.metrics.summary import CellSummary
@@ -28,16 +28,17 @@ def test_answers_that_end_by_themselves_are_told_with_mean_and_spread() -> None:
     cell = cell_of([answered(0, TIMES_S, tokens=length) for length in (2, 4, 3)])
     assert (cell.outcome, cell.output_tokens_mean) == (Outcome.OK, 3)
     assert cell.output_tokens_std == pytest.approx(0.8165, abs=1e-4)
-    assert caveats(cell) == ["answers have 3.0 ± 0.8 tokens, 4 were asked for: the server was not made to give so many"]
+    (said,) = caveats_of(cell)
+    assert said == "answers have 3.0 ± 0.8 tokens, 4 were asked for: the server was not made to give so many"
 
 
 def test_more_tokens_than_asked_are_told() -> None:
     cell = cell_of([answered(0, TIMES_S, tokens=6)], forced=True)
-    assert caveats(cell) == ["answers have 6 tokens, 4 were asked for"]
+    assert caveats_of(cell) == ["answers have 6 tokens, 4 were asked for"]
 
 
 def test_answers_as_asked_want_no_word() -> None:
-    assert caveats(cell_of([answered(0, TIMES_S)])) == []
+    assert caveats_of(cell_of([answered(0, TIMES_S)])) == []
 
 
 def test_figures_use_the_real_lengths() -> None:
@@ -51,7 +52,7 @@ def test_who_counted_is_told() -> None:
     assert cell_of([by_events]).counted_by == "events"
     mixed = cell_of([by_events, answered(0, TIMES_S)])
     assert mixed.counted_by == "events and usage"
-    assert caveats(mixed) == ["the server told no count: tokens are counted by events, one in each"]
+    assert caveats_of(mixed) == ["the server told no count: tokens are counted by events, one in each"]
     assert Answers().figures() == {}
 
 
@@ -72,6 +73,6 @@ def test_what_came_in_one_read(times_s: list[float], in_one_read: bool) -> None:
 
 def test_a_gateway_that_buffers_is_told_when_it_is_no_chance() -> None:
     whole, streamed = answered(0, [0.5] * 4), answered(0, TIMES_S)
-    assert "one read" in caveats(cell_of([whole, whole, streamed]))[0]
-    assert caveats(cell_of([whole, streamed])) == []
+    assert "one read" in caveats_of(cell_of([whole, whole, streamed]))[0]
+    assert caveats_of(cell_of([whole, streamed])) == []
     assert cell_of([whole, streamed]).requests_in_one_read == 1

@@ -44,7 +44,7 @@ def _export(path: Path, *formats: str) -> Path:
 
 
 def _text_cleaned(cell: CellResult) -> CellResult:
-    texts = ("mode", "measured_by", "evidence", "currency", "counted_by")
+    texts = ("mode", "measured_by", "evidence", "currency", "counted_by", "caveats")
     return msgspec.structs.replace(cell, **{name: safe_text(getattr(cell, name)) for name in texts})
 
 
@@ -340,6 +340,19 @@ def test_the_grid_is_a_table_per_mode() -> None:
     ]
     assert sum("mode" in line for line in lines) == 2
     assert "no cell was measured" in grid_table(made.meta(), [])
+
+
+def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
+    cells = [
+        msgspec.structs.replace(made.cell(), users=users, caveats="answers are short; \x1b[31mcounted by events")
+        for users in (1, 2)
+    ]
+    text = grid_table(made.meta(), cells)
+    assert text.splitlines()[-3:] == [
+        f"1 × {cells[0].prompt_tokens}, 2 × {cells[0].prompt_tokens}: answers are short",
+        "",
+        f"1 × {cells[0].prompt_tokens}, 2 × {cells[0].prompt_tokens}: counted by events",
+    ]
 
 
 def test_the_grid_as_markdown_and_html_takes_no_markup_from_outside() -> None:

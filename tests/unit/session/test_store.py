@@ -62,7 +62,7 @@ def test_any_values_come_back(tmp_path_factory: pytest.TempPathFactory, requests
         kept = sorted(reader.requests(), key=repr)
         expected = [msgspec.structs.replace(r, error=safe_text(r.error)) for r in requests]
         assert kept == sorted(expected, key=repr)
-        texts = ("mode", "measured_by", "evidence", "currency", "counted_by")
+        texts = ("mode", "measured_by", "evidence", "currency", "counted_by", "caveats")
         assert reader.cells() == [
             msgspec.structs.replace(
                 c,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tui.core.outcome import Outcome
-from tui.metrics.answers import caveats
 from tui.metrics.cell import CellResult
 from tui.view import formatting
 from tui.view.widgets.lines import Ink, Line, plain
@@ -21,7 +20,7 @@ def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width
         ink = Ink.DIM if cell.outcome is Outcome.IMPLIED else Ink.FAILURE
         room = max(1, width - len(line[0][0]) - len(cell.outcome.value) - 2)
         return [*line, (cell.outcome.value, ink), ("  " + plain(cell.evidence, room), Ink.PLAIN)]
-    if caveats(cell):
+    if cell.caveats:
         line.append(("! ", Ink.STRONG))  # the opened cell says what
     told = [
         ("", cell.time_to_resolve_s, "s"),

@@ -12,7 +12,6 @@ from textual.widgets import Footer, Static
 
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line, safe_text
-from tui.metrics.answers import caveats
 from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import RequestRow, Snapshot
 from tui.view import formatting
@@ -86,8 +85,8 @@ def cell_facts(place: Place, snapshot: Snapshot) -> list[Fact]:
     facts = _outcome_facts(cell, queueing=queueing)
     if cell is not None and not cell.outcome.is_open:
         facts += [*_figure_facts(cell), *_latency_facts(cell)]
-        if known := caveats(cell):
-            facts.append(Fact("note", tuple(Content(safe_line(text, limit=200)) for text in known)))
+        if cell.caveats:
+            facts.append(Fact("note", tuple(Content(safe_line(text, limit=200)) for text in cell.caveats.split("; "))))
         if said := server_story(cell, queueing=queueing):
             facts.append(Fact("server", tuple(Content(part) for part in said.split(" · "))))
     return [*facts, _NOTHING, *_request_facts(place, snapshot)]
