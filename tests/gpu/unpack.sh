@@ -5,7 +5,7 @@ set -euo pipefail
 
 environment=${1:?usage: unpack.sh FOLDER PART...}
 shift
-python=${PYTHON:-python3}
+python=$(command -v "${PYTHON:-python3}")
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$environment/bin"
 environment=$(cd "$environment" && pwd)
