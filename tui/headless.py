@@ -22,7 +22,7 @@ from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
 from tui.link.protocol import BenchSpec, Export, ReadResults, Results, StopBench
-from tui.metrics.cell import CellResult
+from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.refused import why_nothing_was_asked
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.metrics.window import TOKENS_WINDOW_S
@@ -318,8 +318,7 @@ def _progress(snapshot: Snapshot) -> list[str]:
     if sweep.remaining_s is not None:
         parts.append(f"{rough_duration(sweep.remaining_s)} left")
     if grid.current_users is not None:
-        users = f"{grid.current_users} user" + ("" if grid.current_users == 1 else "s")
-        parts.append(f"{users} x {grid.current_prompt_tokens} tokens")
+        parts.append(f"{users_in_words(grid.current_users)} x {grid.current_prompt_tokens} tokens")
     total = snapshot.figures.tokens_per_s_total
     if total is not None:
         # Of the window of the live figures, in which short cells are several.

@@ -101,3 +101,14 @@ async def test_the_least_terminal_is_large_enough_for_every_screen(shell: Shell)
         assert not app.screen.has_class("-small")
         await pilot.resize_terminal(59, 16)
         await until(pilot, lambda: app.screen.has_class("-small"))
+
+
+async def test_the_palette_names_each_thing_once(shell: Shell) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert len(titles) == len(set(titles))
+        assert {"next prompt size", "previous prompt size", "the next pane", "the previous pane", "sweep"} <= set(
+            titles
+        )

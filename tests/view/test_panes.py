@@ -15,7 +15,16 @@ from tests.view import wire_app
 from tests.view.live_app import LiveApp
 from tui.core.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
-from tui.metrics.snapshot import Figures, LatencyPoint, LoadStatus, RequestRow, ServerStatus, Snapshot, SweepStatus
+from tui.metrics.snapshot import (
+    Figures,
+    LatencyPoint,
+    LoadStatus,
+    Phase,
+    RequestRow,
+    ServerStatus,
+    Snapshot,
+    SweepStatus,
+)
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.grid import GridPane
 from tui.view.panes.header import ViewState, header_lines
@@ -282,3 +291,56 @@ def test_log_goes_back_and_stays_there_while_new_lines_come() -> None:
     pane.snapshot = later
     pane.move(0, 9)
     assert "new" in text_of(pane.lines(later, 80, 5))
+
+
+def test_rows_beside_the_grid_never_push_its_own_out_of_view() -> None:
+    base = snapshots.oom_grid()
+    beside = [3, 5, 6, 7, 9, 11, 12, 13]
+    users = sorted([*base.grid.users, *beside])
+    grid = msgspec.structs.replace(
+        base.grid, users=users, asked_users=base.grid.users, current_users=5, current_prompt_tokens=296
+    )
+    shown = msgspec.structs.replace(base, grid=grid)
+    rows = text_of(GridPane().lines(shown, 60, 11)).splitlines()[1:10]
+    assert [int(line.split()[0]) for line in rows] == sorted([*base.grid.users, 5])
+    rows = text_of(GridPane().lines(shown, 60, 30)).splitlines()[1:17]
+    assert [int(line.split()[0]) for line in rows] == users
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_a_replay_says_so_and_an_ended_session_does_too(replay: bool) -> None:
+    base = snapshots.full_grid()
+    ended = msgspec.structs.replace(base, server=msgspec.structs.replace(base.server, phase=Phase.ENDED))
+    header = text_of(header_lines(ended, ViewState(read_only=True, replay=replay), 120, single=False))
+    assert ("REPLAY" in header, "ENDED" in header, "READ-ONLY" in header) == (replay, not replay, not replay)
+    stage = text_of(presentation_lines(ended, 100, 30, users_wanted=0, replay=replay))
+    assert ("a replay" in stage, "the server is ended" in stage) == (replay, not replay)
+
+
+def test_the_session_is_named_whole_where_there_is_room_for_it() -> None:
+    session_id = "2026-11-20-180412-mixtral-8x7b-awq-3f2a"
+    shown = msgspec.structs.replace(snapshots.mid_ramp(), session_id=session_id, profile_title="Mixtral")
+    assert session_id in text_of(header_lines(shown, ViewState(), 150, single=False))
+    narrow = text_of(header_lines(shown, ViewState(), 120, single=False)).splitlines()[0]
+    assert "2026-11-20-180412-m" in narrow and "Mixtral" in narrow
+    assert "…" not in narrow or "   " not in narrow[: narrow.index("READY")].rstrip(), "clipped beside free room"
+    assert all(width_of(line) <= 120 for line in header_lines(shown, ViewState(), 120, single=False))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_our_name_is_never_cut(held: bool) -> None:
+    shown = msgspec.structs.replace(snapshots.sweeping(), time_scale=10.0)
+    (first, *_) = header_lines(shown, ViewState(held=held, read_only=True), 60, single=True)
+    text = "".join(part for part, _ in first)
+    assert text.startswith(" vramp  ") and len(text) <= 60
+    assert "SIMULATED × 10" in text and "READ-ONLY" in text
+
+
+async def test_a_narrow_tab_line_shows_the_keys_of_all_panes() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.press("7")
+        await pilot.pause()
+        tabs = app.picture().splitlines()[2]
+        assert "[7 server]" in tabs
+        assert all(pane.KEY in tabs for pane in PANES)

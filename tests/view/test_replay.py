@@ -12,6 +12,7 @@ from tests.view.shell import Shell, until
 from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import replaying
+from tui.view.panes.key_line import KeyLine
 from tui.view.replaying import ReplaySource
 from tui.view.screens.fact_sheet import FactSheet
 from tui.view.screens.help import HelpScreen
@@ -107,6 +108,10 @@ async def test_keys_go_through_the_time_and_q_leaves_without_a_question(
         await until(pilot, lambda: app.screen.snapshot.at_ns == last.at_ns - 2 * NS_PER_S)  # type: ignore[attr-defined]
         await pilot.press("home")
         await until(pilot, lambda: app.screen.snapshot.at_ns == last.started_at_ns)  # type: ignore[attr-defined]
+        footer = "".join(text for line in app.screen.query_one(KeyLine)._lines for text, _ in line)
+        for keys in ("space play", ", . step", "f faster", "home end ends", "q leave"):
+            assert keys in footer
+        assert "REPLAY" in app.export_screenshot()
         assert "00:00:00 of 00:03:20" in app.export_screenshot().replace("&#160;", " ")
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))

@@ -15,7 +15,7 @@ from tui.core.errors import VrampError
 from tui.core.tasks import reason_of, report_fault
 from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
-from tui.profile.schema import Mode
+from tui.profile.schema import MAX_USERS, Mode
 
 STOPPED = "stopped by the operator"
 
@@ -126,7 +126,7 @@ class CommandExecutor:
 
     async def _set_users(self, users: int, cut: bool) -> str | None:
         scheduler = self._session.scheduler
-        await scheduler.set_users(min(max(users, 0), p.MAX_USERS), cut=cut)
+        await scheduler.set_users(min(max(users, 0), MAX_USERS), cut=cut)
         # Such users are stopped at once: the operator must see why, not only the log.
         cell = (users, scheduler.prompt_tokens)
         impossible = too_long(self._session.testbed, cell, Mode.STEADY) if users > 0 else None

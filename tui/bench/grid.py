@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tui.core.outcome import Outcome
-from tui.metrics.cell import CellResult
+from tui.metrics.cell import CellResult, users_in_words
 
 Cell = tuple[int, int]
 
@@ -81,7 +81,7 @@ class Grid:
         )
 
     def _imply(self, cell: Cell, cause: CellResult) -> CellResult:
-        why = f"not measured: {cause.users} users x {cause.prompt_tokens} tokens ended with {cause.outcome}"
+        why = f"not measured: {users_in_words(cause.users)} x {cause.prompt_tokens} tokens ended with {cause.outcome}"
         implied = self.without_figures(cell, Outcome.IMPLIED, why, simulated=cause.simulated)
         self._results[cell] = implied
         return implied

@@ -19,7 +19,7 @@ from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
 from tui.core.outcome import Outcome
 from tui.core.tasks import background, reason_of
-from tui.metrics.cell import CellResult
+from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
 
@@ -474,7 +474,7 @@ class Scheduler:
         self._testbed.show_notice(text)
 
     def _tell(self, result: CellResult, more: str = "") -> None:
-        cell = f"{result.users} users x {result.prompt_tokens} tokens"
+        cell = f"{users_in_words(result.users)} x {result.prompt_tokens} tokens"
         if result.outcome is Outcome.OK and result.time_to_resolve_s is not None:
             self._testbed.say("cell", f"{cell}: {result.time_to_resolve_s:.2f} s")
         else:

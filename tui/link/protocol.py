@@ -14,7 +14,6 @@ from tui.session.meta import SessionMeta
 
 PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-MAX_USERS = 100_000
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):

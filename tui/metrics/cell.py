@@ -105,6 +105,11 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
         return was_measured(self.outcome, self.tag)
 
 
+def users_in_words(users: int) -> str:
+    """Return e.g. "1 user", "1,000 users"."""
+    return f"{users:,} user" + ("" if users == 1 else "s")
+
+
 _KNOWN_UNASKED = frozenset({Outcome.TOO_LONG, Outcome.OOM_LAUNCH, Outcome.OOM_KV, Outcome.OOM_HOST})
 
 

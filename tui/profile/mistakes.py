@@ -143,6 +143,8 @@ def _shown(place: tuple[int | str, ...], value: object) -> str:
             return f"a list of {len(value)}" if value else "an empty list"
         case dict():
             return "a table"
+        case int() if abs(value) >= 10**30:  # may be beyond all floats
+            return f"a whole number of some {value.bit_length() * 3 // 10 + 1} digits"
         case int() | float():
             return safe_line(str(value) if abs(value) < 1e30 else f"{value:.3e}", limit=_VALUE_LIMIT)
         case _:

@@ -75,9 +75,14 @@ _UNFIT_FOR_HEADERS = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-encoding", "expect"})
 _OWN_FIELDS = ("stream", "prompt", "messages")
 
-_Positive = Annotated[int, Field(ge=1)]
-_Axis = Annotated[list[_Positive], Field(min_length=1, max_length=64), AfterValidator(_sorted_distinct)]
-_Seconds = Annotated[float, Field(gt=0)]
+MAX_USERS = 100_000
+MAX_TOKENS = 10_000_000
+MAX_SECONDS = 30 * 24 * 3600.0
+_Users = Annotated[int, Field(ge=1, le=MAX_USERS)]
+_Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+_UsersAxis = Annotated[list[_Users], Field(min_length=1, max_length=64), AfterValidator(_sorted_distinct)]
+_TokensAxis = Annotated[list[_Tokens], Field(min_length=1, max_length=64), AfterValidator(_sorted_distinct)]
+_Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class _Table(BaseModel):
@@ -96,10 +101,10 @@ class ServerTable(_Table):
     """Where it listens; empty = everywhere."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """0 = a free one."""
-    gpus: list[Annotated[int, Field(ge=0)]] = []
+    gpus: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=256)] = []
     """Empty = as the machine gives them."""
     startup_timeout_s: _Seconds = 1800.0
-    stop_grace_s: Annotated[float, Field(ge=0)] = 20.0
+    stop_grace_s: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = 20.0
     extra_args: list[str] = []
     args: dict[str, bool | int | float | str] = {}
     env: dict[str, str] = {}
@@ -158,19 +163,19 @@ class LoadTable(_Table):
     """What the simulated users ask for."""
 
     endpoint: Annotated[Endpoint, Field(strict=False)] = Endpoint.COMPLETIONS
-    users: _Axis = [1, 2, 4, 8, 16, 32, 64, 128]
-    prompt_tokens: _Axis = [31, 63, 119, 296, 480, 822, 2193]
-    output_tokens: _Positive = 100
+    users: _UsersAxis = [1, 2, 4, 8, 16, 32, 64, 128]
+    prompt_tokens: _TokensAxis = [31, 63, 119, 296, 480, 822, 2193]
+    output_tokens: _Tokens = 100
     mode: Annotated[Mode, Field(strict=False)] = Mode.BURST
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Bursts per cell in mode `burst`."""
     duration_s: _Seconds = 30.0
     """Measured time per cell in modes `steady` and `rate`."""
-    warm_up_s: Annotated[float, Field(ge=0)] = 5.0
-    rate_per_s: _Seconds | None = None
+    warm_up_s: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = 5.0
+    rate_per_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Mode `rate`: planned requests per second and user; a cell of N users is asked at N times this rate."""
     arrivals: Annotated[Arrivals, Field(strict=False)] = Arrivals.POISSON
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     request_timeout_s: _Seconds = 300.0
     body: Annotated[dict[str, Any], AfterValidator(_a_body)] = {}
     """What requests have otherwise: a value adds or replaces a field, false drops it, `{ as = "name" }` renames it."""
@@ -195,7 +200,7 @@ class SloTable(_Table):
 class CostTable(_Table):
     """What the server costs."""
 
-    price_per_hour: Annotated[float, Field(ge=0)]
+    price_per_hour: Annotated[float, Field(ge=0, le=1e9)]
     currency: Annotated[str, Field(min_length=1, max_length=8)] = "USD"
 
 

@@ -52,34 +52,34 @@ class SimulatorTable(BaseModel):
 
     gpu: Annotated[str, AfterValidator(_known_card)] = "A100 40GB"
     """The virtual card, e.g. "V100 16GB", "A100 40GB", "L4 24GB"; one per entry of `server.gpus`."""
-    parameters_billion: float = Field(default=7.2, gt=0)
-    bits_per_weight: float = Field(default=16.0, gt=0)
-    kv_bytes_per_token: int = Field(default=131072, gt=0)
+    parameters_billion: float = Field(default=7.2, gt=0, le=1e5)
+    bits_per_weight: float = Field(default=16.0, gt=0, le=64)
+    kv_bytes_per_token: int = Field(default=131072, gt=0, le=10**9)
     """2 · layers · KV heads · head size · bytes per value, on all cards together."""
-    step_base_s: float = Field(default=0.018, ge=0)
-    step_per_sequence_s: float = Field(default=0.0002, ge=0)
-    step_sequence_exponent: float = Field(default=1.0, gt=0)
-    step_per_cached_token_s: float = Field(default=2e-7, ge=0)
-    prefill_per_token_s: float = Field(default=0.0001, ge=0)
-    request_overhead_s: float = Field(default=0.0, ge=0)
+    step_base_s: float = Field(default=0.018, ge=0, le=3600)
+    step_per_sequence_s: float = Field(default=0.0002, ge=0, le=3600)
+    step_sequence_exponent: float = Field(default=1.0, gt=0, le=10)
+    step_per_cached_token_s: float = Field(default=2e-7, ge=0, le=3600)
+    prefill_per_token_s: float = Field(default=0.0001, ge=0, le=3600)
+    request_overhead_s: float = Field(default=0.0, ge=0, le=3600)
     """Between a request's arrival and its place in the queue."""
-    max_model_len: int = Field(default=8192, gt=0)
-    max_num_seqs: int = Field(default=256, gt=0)
-    max_num_batched_tokens: int = Field(default=8192, gt=0)
+    max_model_len: int = Field(default=8192, gt=0, le=10**8)
+    max_num_seqs: int = Field(default=256, gt=0, le=10**6)
+    max_num_batched_tokens: int = Field(default=8192, gt=0, le=10**8)
     """Tokens that one step may compute, prompts and answers together."""
-    max_num_queued_reqs: int | None = Field(default=None, gt=0)
+    max_num_queued_reqs: int | None = Field(default=None, gt=0, le=10**6)
     """More requests waiting than this and the next one is answered 503."""
-    block_size: int = Field(default=16, gt=0)
-    kv_cache_tokens: int = Field(default=65536, gt=0)
-    memory_limit_tokens: int | None = Field(default=None, gt=0)
+    block_size: int = Field(default=16, gt=0, le=10**6)
+    kv_cache_tokens: int = Field(default=65536, gt=0, le=10**10)
+    memory_limit_tokens: int | None = Field(default=None, gt=0, le=10**10)
     """More than this at once and the engine dies of CUDA out of memory; None = it never does."""
-    memory_per_request_tokens: float = Field(default=0.0, ge=0)
+    memory_per_request_tokens: float = Field(default=0.0, ge=0, le=1e8)
     """What a request takes beside its tokens in the KV cache, in tokens' worth of memory."""
-    tokens_per_event: int = Field(default=1, gt=0)
+    tokens_per_event: int = Field(default=1, gt=0, le=10**4)
     """How many tokens are packed into one event of a stream."""
-    startup_s: float = Field(default=0.0, ge=0)
+    startup_s: float = Field(default=0.0, ge=0, le=3600)
     """How long the start takes beyond what the process itself needs."""
     fail: Annotated[FailOnPurpose, Field(strict=False)] | None = None
     """A way to fail on purpose."""
-    fail_after_tokens: int = Field(default=500, gt=0)
+    fail_after_tokens: int = Field(default=500, gt=0, le=10**9)
     """When: after so many output tokens, for those ways that need load."""

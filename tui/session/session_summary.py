@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tui.metrics.cell import users_in_words
+
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One session in a line."""
@@ -31,4 +33,5 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         """The best cell in words; empty when there is none."""
         if self.best_tokens_per_s_total is None:
             return ""
-        return f"{self.best_users} users x {self.best_prompt_tokens} tok: {self.best_tokens_per_s_total:.1f} tok/s"
+        cell = f"{users_in_words(self.best_users or 0)} x {self.best_prompt_tokens} tok"
+        return f"{cell}: {self.best_tokens_per_s_total:.1f} tok/s"

@@ -11,12 +11,27 @@ import math
 from typing import Any
 
 from tui.profile.cards import CARDS
-from tui.profile.simulator_table import SimulatorTable
+from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 
 _CONTEXT_BYTES = 512 * 1024 * 1024
 _ROOM_TEMPERATURE_C = 33.0
 _WARMING_C = 42.0
 _WARMING_TIME_S = 25.0
+
+
+def fitted(table: SimulatorTable, indices: list[int]) -> SimulatorTable:
+    """Return the table as its cards can hold it: as vLLM does, the KV cache takes no more than is left.
+
+    Where not even one longest request fits then, or the weights do not, the start fails in that way.
+    """
+    if table.fail is not None or (over := -VirtualGpus(table, indices).spare_bytes) <= 0:
+        return table
+    tokens = table.kv_cache_tokens - math.ceil(over * len(indices or [0]) / table.kv_bytes_per_token)
+    tokens -= tokens % table.block_size
+    if tokens >= table.max_model_len:
+        return table.model_copy(update={"kv_cache_tokens": tokens})
+    way = FailOnPurpose.KV_TOO_SMALL if tokens > 0 else FailOnPurpose.OOM_WEIGHTS
+    return table.model_copy(update={"fail": way, "kv_cache_tokens": max(1, tokens)})
 
 
 class VirtualGpus:

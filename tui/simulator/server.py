@@ -19,7 +19,7 @@ from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 from tui.simulator.api import Api
 from tui.simulator.failing import failing_way, with_failure
 from tui.simulator.gauges import Gauges
-from tui.simulator.gpus import VirtualGpus
+from tui.simulator.gpus import VirtualGpus, fitted
 from tui.simulator.live import LiveEngine
 from tui.simulator.log_lines import VllmLog
 from tui.simulator.model import Engine, KvCacheTooSmall
@@ -44,6 +44,7 @@ def serve(
     if not time_scale > 0:
         raise UsageError(f"--time-scale: found {time_scale:g}, expected more than 0")
     table = with_failure(profile.simulator or SimulatorTable(), failing_way(fail) if fail else None)
+    table = fitted(table, profile.server.gpus)
     gpus = VirtualGpus(table, profile.server.gpus)
     log = VllmLog(len(profile.server.gpus) or 1)
     model = safe_line(profile.server.model)

@@ -72,7 +72,7 @@ class VrampApp(Chrome):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "detach", "detach", show=False, id="detach", tooltip="leave; the bench goes on"),
         Binding("q", "leave", "leave", id="leave", tooltip="leave; asks when a run is live"),
-        Binding("ctrl+c", "interrupt", "leave", show=False, priority=True, id="interrupt", tooltip="as leave does"),
+        Binding("ctrl+c", "interrupt", show=False, priority=True, id="interrupt", tooltip="as leave does"),
     ]
 
     def __init__(self, start: StartWish, benches: Benches, *, settings: Settings | None = None) -> None:

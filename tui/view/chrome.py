@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter
 from textual.screen import Screen
@@ -91,17 +92,21 @@ class Chrome(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer in the palette what the keys of the screen do, and the themes."""
-        seen = set()
+        offered: dict[str, ActiveBinding] = {}
         for active in screen.active_bindings.values():
+            if active.enabled and active.binding.id and active.binding.description:
+                offered.setdefault(active.binding.action, active)
+        names = Counter(active.binding.description for active in offered.values())
+        for active in offered.values():
             binding = active.binding
-            if active.enabled and binding.id and binding.description and binding.action not in seen:
-                seen.add(binding.action)
-                key = self.get_key_display(binding)
+            key = self.get_key_display(binding)
+            # What several keys do in two directions, as "prompt", is told apart by what each says of itself.
+            title = binding.description if names[binding.description] == 1 else binding.tooltip
 
-                async def run(action: str = binding.action, node: DOMNode = active.node) -> None:
-                    await self.run_action(action, node)
+            async def run(action: str = binding.action, node: DOMNode = active.node) -> None:
+                await self.run_action(action, node)
 
-                yield SystemCommand(binding.description, f"{binding.tooltip or binding.description} ({key})", run)
+            yield SystemCommand(title, f"{binding.tooltip or binding.description} ({key})", run)
         for name in THEMES:
             yield SystemCommand(f"theme {name}", "", lambda name=name: setattr(self, "theme", name))
 

@@ -75,11 +75,6 @@ def count(value: float | None) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
-def users_in_words(users: int) -> str:
-    """Return e.g. "1 user", "1,000 users"."""
-    return f"{count(users)} user" + ("" if users == 1 else "s")
-
-
 def hms(duration_s: float) -> str:
     """Return a duration as 00:12:41."""
     whole = max(0, int(duration_s))

@@ -16,6 +16,7 @@ from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
 from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
+from tui.profile.schema import MAX_USERS
 
 
 class Session:
@@ -70,7 +71,7 @@ class Session:
         ([p.SetUsers(2), p.ChangeUsers(2)], 4),
         ([p.SetUsers(2), p.ChangeUsers(-5)], 0),
         ([p.SetUsers(-1)], 0),
-        ([p.SetUsers(p.MAX_USERS + 1)], p.MAX_USERS),
+        ([p.SetUsers(MAX_USERS + 1)], MAX_USERS),
     ],
 )
 async def test_users_are_set_and_changed_within_bounds(commands: list[p.Command], users: int) -> None:

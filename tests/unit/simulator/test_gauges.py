@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tui.profile.simulator_table import SimulatorTable
+from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 from tui.simulator.gauges import Gauges
+from tui.simulator.gpus import VirtualGpus, fitted
 from tui.simulator.model import Engine, Sequence
 
 IDLE = Path(__file__).parents[2] / "corpus" / "vllm" / "metrics-idle.txt"
@@ -60,3 +62,27 @@ def test_counters_follow_the_engine() -> None:
         assert float(line.split()[-1]) == engine.preemptions_total >= seen
         seen = engine.preemptions_total
     assert seen == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "way"),
+    [
+        (SimulatorTable(gpu="V100 16GB", kv_cache_tokens=16_384), None),
+        (SimulatorTable(gpu="V100 16GB", max_model_len=2_048), None),
+        (SimulatorTable(gpu="V100 16GB"), None),
+        (SimulatorTable(gpu="V100 16GB", max_model_len=20_000), FailOnPurpose.KV_TOO_SMALL),
+        (SimulatorTable(gpu="V100 16GB", parameters_billion=13.0), FailOnPurpose.OOM_WEIGHTS),
+        (SimulatorTable(gpu="A100 40GB"), None),
+    ],
+)
+def test_a_modelled_server_never_holds_more_than_its_card(table: SimulatorTable, way: FailOnPurpose | None) -> None:
+    held = fitted(table, [0])
+    assert held.fail is way
+    gpus = VirtualGpus(held, [0])
+    if way is None:
+        assert gpus.spare_bytes >= 0
+        (full,) = gpus.read(0.0, busy_s=0.0, tokens_alive=10**9, requests=100)
+        used = sum(full[part] for part in ("vram_weights_bytes", "vram_kv_cache_bytes", "vram_other_bytes"))
+        assert used <= full["vram_total_bytes"]
+        assert held.kv_cache_tokens <= table.kv_cache_tokens
+        assert held.kv_cache_tokens >= held.max_model_len

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.fakes.snapshot_parts import HOSTILE
+from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.metrics.reading import SeriesPoint
 from tui.view.widgets import heat_map
 from tui.view.widgets.ascii import to_ascii
 from tui.view.widgets.axes import named, round_top, scaled, tick, time_line
@@ -19,6 +21,7 @@ from tui.view.widgets.big_digits import ROWS, big
 from tui.view.widgets.history import history
 from tui.view.widgets.lines import Ink, Line, cells, cut, pack, plain, spread, text_of, width_of, wrapped
 from tui.view.widgets.table import Column, row
+from tui.view.widgets.time_window import WINDOW_S, TimeWindow
 
 TEXTS = st.one_of(st.text(max_size=60), st.sampled_from(HOSTILE))
 
@@ -170,3 +173,35 @@ def test_time_to_resolve_is_written_as_in_the_tables(value: float, text: str) ->
 def test_table_row_never_goes_over_its_width(texts: list[str], width: int) -> None:
     columns = [Column("a", 6, right=True), Column("b", 12), Column("", 0)]
     assert width_of(row(columns, [(text, Ink.PLAIN) for text in texts], width)) <= width
+
+
+@pytest.mark.parametrize("ink", [Ink.STRONG, Ink.STEER])
+def test_a_charts_name_stays_where_a_curve_runs_over_it(ink: Ink) -> None:
+    rows: list[Line] = [[("⣀" * 30, ink)] for _ in range(3)]
+    first = text_of(named(scaled(rows, 8), "E2E")).splitlines()[0]
+    assert first == "   8 ┤ E2E " + "⣀" * 25
+
+
+@pytest.mark.parametrize("columns", [16, 51, 52, 70, 190])
+def test_every_chart_shows_the_same_time_whatever_its_width(columns: int) -> None:
+    now_ns = 5_761 * NS_PER_S
+    window = TimeWindow.until(now_ns, columns)
+    assert window.dot_of(now_ns) in (2 * columns - 2, 2 * columns - 1)
+    shown_s = (window.end_ns - window.low_ns) / NS_PER_S
+    assert shown_s == pytest.approx(WINDOW_S, rel=0.001)
+    assert window.dot_of(now_ns - (WINDOW_S + 8) * NS_PER_S) is None
+    points = [
+        SeriesPoint(at_ns=now_ns - ago * NS_PER_S, users_wanted=1, users_active=1, in_flight=1, prompt_tokens=31)
+        for ago in range(WINDOW_S + 5, -1, -1)
+    ]
+    by_dot = window.by_dot(points)
+    known = [place for place, point in enumerate(by_dot) if point is not None]
+    assert known == list(range(known[-1] + 1)), "no hole where a point came each second"
+    later = TimeWindow.until(now_ns + WINDOW_S * NS_PER_S // columns, columns)
+    assert later.by_dot(points)[: known[-1] - 4] == by_dot[2 : known[-1] - 2], "all moves by whole cells"
+
+
+def test_a_second_without_a_point_is_a_hole() -> None:
+    window = TimeWindow.until(100 * NS_PER_S, 120)
+    point = SeriesPoint(at_ns=90 * NS_PER_S, users_wanted=1, users_active=1, in_flight=1, prompt_tokens=31)
+    assert [one for one in window.by_dot([point]) if one is not None] == [point, point]

@@ -102,7 +102,7 @@ class _Map:
         room = max(1, height - 1 - self.story_rows)
         self.deep = max(1, min(3, room // len(grid.users)))
         focus = picked or self._told() or (0, 0)
-        self.users = _window(grid.users, focus[0], max(1, room // self.deep))
+        self.users = _rows(grid.users, grid.asked_users or grid.users, focus[0], max(1, room // self.deep))
         self.prompts = _window(grid.prompt_tokens, focus[1], max(1, (width - _LABEL) // self.size))
         self.with_reference = any(cell.reference_s is not None for cell in grid.cells)
         self.deep = min(self.deep, 3 if self.with_reference else 2)
@@ -224,6 +224,15 @@ def _story_rows(height: int, rows: int) -> int:
 
 def _fine(cell: CellResult) -> bool:
     return cell.outcome in (Outcome.OK, Outcome.IMPLIED)
+
+
+def _rows(users: list[int], asked: list[int], focus: int, size: int) -> list[int]:
+    """Return at most `size` rows: the grid's own and the one in `focus` first, then what was measured beside it."""
+    own = [value for value in users if value in asked or value == focus]
+    if size < len(own):
+        return _window(own, focus, size)
+    beside = sorted((value for value in users if value not in own), key=lambda value: abs(value - focus))
+    return sorted([*own, *beside[: size - len(own)]])
 
 
 def _window(values: list[int], focus: int, size: int) -> list[int]:

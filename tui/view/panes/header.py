@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from tui.core.clock import NS_PER_S
 from tui.engines.catalogue import title_of
+from tui.metrics.cell import users_in_words
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
 from tui.view.widgets.bars import bar
 from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, width_of
+
+_LEAST_LEFT = 15
+"""Our name and eight cells of a title: rather than cut these, the walk and the clock are left out."""
+_LEAST_SESSION = 20
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class ViewState:
     prompt_tokens: int | None = None
     held: bool = False
     read_only: bool = False
+    replay: bool = False
 
 
 def header_lines(snapshot: Snapshot, view_state: ViewState, width: int, *, single: bool) -> list[Line]:
@@ -37,7 +43,7 @@ def news_of(snapshot: Snapshot) -> str:
     if failure is not None and snapshot.server.phase in (Phase.FAILED, Phase.RELAUNCHING):
         return f"server failed: {failure.summary}. {failure.advice}"
     if snapshot.load.users_before:
-        back = f"the server died and is back; {formatting.users_in_words(snapshot.load.users_before)} asked before"
+        back = f"the server died and is back; {users_in_words(snapshot.load.users_before)} asked before"
         return f"{back} (key line: users back). {snapshot.notice}"
     return snapshot.notice
 
@@ -57,25 +63,48 @@ def cards_of(snapshot: Snapshot) -> str:
 
 
 def _identity(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
-    since_s = (snapshot.at_ns - snapshot.started_at_ns) / NS_PER_S
+    """Return who and what, and at the right in which state: of that the badges are never left out, the walk first."""
+    walk = _walk(snapshot, bar_cells=0) if width < 100 else []
+    clock: Line = [(f"  {formatting.hms((snapshot.at_ns - snapshot.started_at_ns) / NS_PER_S)}", Ink.PLAIN)]
+    state, badges = _state(snapshot, view_state), _badges(snapshot, view_state)
+    full = [*walk, ("  " if walk else "", Ink.PLAIN), *state, *clock, *badges]
+    choices = (full, [*state, *clock, *badges], [*state, *badges])
+    right = next((one for one in choices if width - width_of(one) - 2 >= _LEAST_LEFT), choices[-1])
+    left = _subject(snapshot, max(0, width - width_of(right) - 2))
+    if width >= 100 and snapshot.session_id:
+        label = "   session "
+        room = width - width_of(right) - len(label) - 2
+        left = _subject(snapshot, max(0, room - min(len(snapshot.session_id), _LEAST_SESSION)))
+        session = plain(snapshot.session_id, max(_LEAST_SESSION, room - width_of(left)))
+        right = [*state, *clock, (label, Ink.DIM), (session, Ink.PLAIN), *badges]
+    return spread(left, right, width)
+
+
+def _state(snapshot: Snapshot, view_state: ViewState) -> Line:
+    if view_state.replay:
+        return [("REPLAY", Ink.STEER)]
     failed = snapshot.server.phase is Phase.FAILED
     ready = snapshot.server.phase is Phase.READY
     silent = ready and snapshot.server.silent_s is not None
-    walk = _walk(snapshot, bar_cells=0) if width < 100 else []
-    right: Line = [
-        *walk,
-        ("  " if walk else "", Ink.PLAIN),
-        (state_of(snapshot), Ink.FAILURE if failed or silent else Ink.STRONG if ready else Ink.WARNING),
-        (f"  {formatting.hms(since_s)}", Ink.PLAIN),
-    ]
-    if width >= 100 and snapshot.session_id:
-        right += [("   session ", Ink.DIM), (plain(snapshot.session_id, 20), Ink.PLAIN)]
+    return [(state_of(snapshot), Ink.FAILURE if failed or silent else Ink.STRONG if ready else Ink.WARNING)]
+
+
+def _badges(snapshot: Snapshot, view_state: ViewState) -> Line:
     scale = f" × {snapshot.time_scale:g}" if snapshot.time_scale != 1 else ""
-    badges = (("HELD", view_state.held), ("READ-ONLY", view_state.read_only), ("SIMULATED" + scale, snapshot.simulated))
-    for word, shown in badges:
-        if shown:
-            right += [("  ", Ink.PLAIN), (f" {word} ", Ink.BADGE)]
-    room = width - width_of(right) - 2
+    shown = (
+        ("HELD", view_state.held),
+        ("READ-ONLY", view_state.read_only and not view_state.replay),
+        ("SIMULATED" + scale, snapshot.simulated),
+    )
+    line: Line = []
+    for word, is_so in shown:
+        if is_so:
+            line += [("  ", Ink.PLAIN), (f" {word} ", Ink.BADGE)]
+    return line
+
+
+def _subject(snapshot: Snapshot, room: int) -> Line:
+    """Return our name and what is measured, in at most `room` cells: whole parts but for the title."""
     left: Line = [("vramp", Ink.STRONG), ("  ", Ink.PLAIN)]
     title = snapshot.profile_title or snapshot.profile_name
     engine = f"{title_of(snapshot.engine)} {snapshot.server.version}".strip()
@@ -86,7 +115,7 @@ def _identity(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
         if place and width_of([(piece, Ink.DIM)]) + 3 > room_left:
             break
         left += [(" · " if place else "", Ink.FAINT), (piece, Ink.DIM if place else Ink.PLAIN)]
-    return spread(cut(left, max(0, room)), right, width)
+    return cut(left, room)
 
 
 def _asked(snapshot: Snapshot, view_state: ViewState, width: int, *, single: bool) -> Line:

@@ -18,6 +18,7 @@ from tui.view.plotting.spec import ChartSpec, curve, dots
 from tui.view.widgets.axes import SCALE_CELLS, named, round_top, ruled, scaled, time_line
 from tui.view.widgets.history import history
 from tui.view.widgets.lines import Ink, Line, pack
+from tui.view.widgets.time_window import WINDOW_S, TimeWindow
 
 Pick = Callable[[LatencyPoint], float | None]
 Percentile = Callable[[SeriesPoint], float | None]
@@ -91,26 +92,23 @@ def _charts(snapshot: Snapshot, width: int, height: int) -> list[Line]:
     rows = height - 1
     if columns < 16 or rows < 2:
         return []
-    window_s = 2 * columns
     newest_ns = max(snapshot.at_ns, snapshot.series[-1].at_ns if snapshot.series else 0)
-    end_s = newest_ns // NS_PER_S // 2 * 2 + 1
     lower = rows * 2 // 5 if rows >= 5 else 0
-    chart = _Chart(snapshot, end_s, columns)
+    chart = _Chart(snapshot, TimeWindow.until(newest_ns, columns))
     lines = chart.draw(lambda point: point.e2e_s, lambda one: one.e2e_p50_s, lambda one: one.e2e_p99_s, rows - lower)
     if lower:
         below = chart.draw(lambda point: point.ttft_s, lambda one: one.ttft_p50_s, lambda one: one.ttft_p99_s, lower)
         lines = [*named(lines, "E2E"), *named(below, "TTFT")]
-    lines = ruled(lines, snapshot.deaths_ns, end_s)
-    return [*lines, _with_failures(time_line(width, window_s), chart)]
+    lines = ruled(lines, snapshot.deaths_ns, chart.window)
+    return [*lines, _with_failures(time_line(width, WINDOW_S), chart)]
 
 
 class _Chart:
     """The window and the points that both charts share."""
 
-    def __init__(self, snapshot: Snapshot, end_s: int, columns: int) -> None:
-        self.columns = columns
-        self.end_s = end_s
-        self.low_s = end_s - 2 * columns + 1
+    def __init__(self, snapshot: Snapshot, window: TimeWindow) -> None:
+        self.window = window
+        self.columns = window.columns
         self.points = snapshot.points
         self.series = snapshot.series
 
@@ -127,8 +125,8 @@ class _Chart:
                 curve(over, self.columns, Ink.DIM),
                 curve(middle, self.columns, Ink.STRONG),
             ),
-            x_low=float(self.low_s),
-            x_high=float(self.end_s),
+            x_low=self.window.low_ns / NS_PER_S,
+            x_high=self.window.end_ns / NS_PER_S,
             top=top,
         )
         drawn = [list(row) for row in plotext_backend.draw(spec, self.columns, rows)]
@@ -138,25 +136,22 @@ class _Chart:
 
     def _seen(self, values: Iterable[tuple[int, float | None]]) -> list[tuple[float, float | None]]:
         """Return what lies in the window, with its time in s."""
-        return [(at_ns / NS_PER_S, y) for at_ns, y in values if self.low_s <= at_ns / NS_PER_S <= self.end_s]
+        return [(at_ns / NS_PER_S, y) for at_ns, y in values if self.window.dot_of(at_ns) is not None]
 
     def _plain_line(self, middle: list[tuple[float, float | None]], top: float, rows: int) -> list[str]:
         """Return p50 alone by the line API: what is left where plotext is missing."""
-        by_second: list[float | None] = [None] * (2 * self.columns)
+        by_dot: list[float | None] = [None] * (2 * self.columns)
         for x, y in middle:
-            place = int(x) - self.low_s
-            if 0 <= place < len(by_second):
-                by_second[place] = y
-        return history(by_second, top, self.columns, rows)
+            dot = self.window.dot_of(round(x * NS_PER_S))
+            if dot is not None:
+                by_dot[dot] = y
+        return history(by_dot, top, self.columns, rows)
 
 
 def _with_failures(rule: Line, chart: _Chart) -> Line:
     """Return the time line with a cross where requests failed."""
-    places = {
-        SCALE_CELLS + (int(point.at_ns / NS_PER_S) - chart.low_s) // 2
-        for point in chart.points
-        if not point.ok and chart.low_s <= point.at_ns / NS_PER_S <= chart.end_s
-    }
+    dots_failed = {chart.window.dot_of(point.at_ns) for point in chart.points if not point.ok}
+    places = {SCALE_CELLS + dot // 2 for dot in dots_failed if dot is not None}
     marked: Line = []
     x = 0
     for text, ink in rule:

@@ -22,11 +22,12 @@ def presentation_lines(
     *,
     users_wanted: int,
     words_per_token: float | None = None,
+    replay: bool = False,
 ) -> list[Line]:
     """Return the whole screen, blocks spread over the height. `words_per_token` tells tokens as words."""
     inner = max(10, width - 2 * _MARGIN)
     blocks = [
-        _who(snapshot, inner),
+        _who(snapshot, inner, replay=replay),
         _asking(snapshot, users_wanted),
         _rate(snapshot, inner, height, words_per_token),
         _each(snapshot, inner, words_per_token),
@@ -42,13 +43,15 @@ def presentation_lines(
     return lines[:height]
 
 
-def _who(snapshot: Snapshot, width: int) -> list[Line]:
+def _who(snapshot: Snapshot, width: int, *, replay: bool) -> list[Line]:
     badge: Line = [(" SIMULATED ", Ink.BADGE)] if snapshot.simulated else []
     title = plain(snapshot.profile_title or snapshot.profile_name, max(1, width - 14))
     lines = [spread([(title, Ink.STRONG)], badge, width)]
     news = news_of(snapshot)
     if news:
         lines += wrapped(news, width, Ink.WARNING)[:2]
+    elif replay:
+        lines.append([("a replay of a session that is over", Ink.DIM)])
     elif snapshot.server.phase is not Phase.READY:
         lines.append([(f"the server is {snapshot.server.phase.value}", Ink.WARNING)])
     elif cards_of(snapshot):

@@ -100,7 +100,8 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
         ("its count", _by_its_own_count(snapshot)),
         (
             "client",
-            f"{share.strip()} % of its ceiling, p99 lag {lag_ms.strip()} ms, {load.workers} workers",
+            f"{share.strip()} % of its ceiling, p99 lag {lag_ms.strip()} ms, "
+            f"{load.workers} worker{'' if load.workers == 1 else 's'}",
         ),
         ("stamps", f"taken by the {load.stamps}" if load.stamps else ""),
         ("GPU read", f"{formatting.milliseconds(snapshot.gpu_sample_s).strip()} ms a round"),

@@ -25,17 +25,16 @@ class TabLine(Canvas):
     def _line(self) -> tuple[Line, list[int]]:
         """Return the line and where each tab ends."""
         roomy = self.content_size.width >= 76
-        line: Line = [(" ", Ink.PLAIN)]
+        bare = sum(len(pane.NAME) + 5 for pane in self._panes) > self.content_size.width
+        line: Line = [] if bare else [(" ", Ink.PLAIN)]
         ends: list[int] = []
         for pane in self._panes:
             active = pane is self._active
             gap = "  " if roomy else " "
-            line.append(
-                (
-                    f"[{pane.KEY} {pane.NAME}]" if active else f" {pane.KEY} {pane.NAME} ",
-                    Ink.STRONG if active else Ink.DIM,
-                )
-            )
+            name = f"{pane.KEY} {pane.NAME}"
+            if bare and not active:  # a narrow line names the one, and shows the keys of all
+                name = pane.KEY
+            line.append((f"[{name}]" if active else f" {name} ", Ink.STRONG if active else Ink.DIM))
             line.append((gap[1:], Ink.PLAIN))
             ends.append(width_of(line))
         return line, ends

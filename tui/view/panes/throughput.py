@@ -13,6 +13,7 @@ from tui.view.panes.pane import Pane
 from tui.view.widgets.axes import SCALE_CELLS, named, round_top, ruled, scaled, time_line
 from tui.view.widgets.history import history
 from tui.view.widgets.lines import Ink, Line, pack
+from tui.view.widgets.time_window import WINDOW_S, TimeWindow
 
 Value = Callable[[SeriesPoint], float | None]
 
@@ -33,8 +34,9 @@ class ThroughputPane(Pane):
         rows = height - 2
         if rows < 2 or width < 24:
             return lines
-        window_s = 2 * (width - SCALE_CELLS)
-        points = by_second(snapshot, window_s)
+        newest_ns = max(snapshot.at_ns, snapshot.series[-1].at_ns if snapshot.series else 0)
+        window = TimeWindow.until(newest_ns, width - SCALE_CELLS)
+        points = window.by_dot(snapshot.series, round(NS_PER_S * snapshot.time_scale))
         user_rows = 0 if rows < 6 else 1 if rows < 16 else 2
         each_rows = (rows - user_rows) // 3 if rows - user_rows >= 6 else 0
         total_rows = rows - user_rows - each_rows
@@ -45,27 +47,7 @@ class ThroughputPane(Pane):
         if user_rows:
             users = _graph(points, lambda point: float(point.users_active), width, user_rows, Ink.STEER)
             lines += named(users, "users")
-        return [lines[0], *ruled(lines[1:], snapshot.deaths_ns, end_of(snapshot)), time_line(width, window_s)]
-
-
-def end_of(snapshot: Snapshot) -> int:
-    """Return the second at which a chart's window ends."""
-    newest_ns = max(snapshot.at_ns, snapshot.series[-1].at_ns if snapshot.series else 0)
-    return newest_ns // NS_PER_S // 2 * 2 + 1
-
-
-def by_second(snapshot: Snapshot, window_s: int) -> list[SeriesPoint | None]:
-    """Return one point for each of the last `window_s` seconds, None where there is none.
-
-    The window's end stands on an even second: what was drawn keeps its place for two seconds, then moves by one cell.
-    """
-    end = end_of(snapshot)
-    found: list[SeriesPoint | None] = [None] * window_s
-    for point in snapshot.series:
-        place = window_s - 1 - (end - point.at_ns // NS_PER_S)
-        if 0 <= place < window_s:
-            found[place] = point
-    return found
+        return [lines[0], *ruled(lines[1:], snapshot.deaths_ns, window), time_line(width, WINDOW_S)]
 
 
 def _figures(snapshot: Snapshot, width: int) -> Line:

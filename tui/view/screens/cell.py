@@ -12,7 +12,7 @@ from textual.widgets import Footer, Static
 
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line, safe_text
-from tui.metrics.cell import CellResult
+from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.snapshot import RequestRow, Snapshot
 from tui.view import formatting
 from tui.view.panes.cell_story import server_story
@@ -66,7 +66,7 @@ class CellScreen(RoomyScreen):
         users, prompt_tokens = self.place
         title = Content.assemble(
             ("vramp", "bold $accent"),
-            (f"   {formatting.users_in_words(users)} × {formatting.count(prompt_tokens)} prompt tokens", "bold"),
+            (f"   {users_in_words(users)} × {formatting.count(prompt_tokens)} prompt tokens", "bold"),
             (f"   {safe_line(snapshot.grid.mode, limit=12)}", "$text-muted"),
             ("   SIMULATED" if snapshot.simulated else "", "bold $warning"),
         )

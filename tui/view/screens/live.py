@@ -59,6 +59,9 @@ class LiveScreen(Screen[None]):
     HELP = HELP
     BINDINGS: ClassVar[list[BindingType]] = [*STEER, *LOOK, *TO_PANES]
     LOOKS_ONLY = "This view only looks: steering is off (--read-only)."
+    KEY_LINE = KEY_LINE
+    """What the lowest line names."""
+    IS_REPLAY = False
     AUTO_FOCUS = ""
     """Keys belong to the screen: the active pane is a mark, not a focus."""
 
@@ -105,7 +108,7 @@ class LiveScreen(Screen[None]):
             yield from self.panes
         yield Canvas(id="whole")
         yield UsersField()
-        yield KeyLine(KEY_LINE, hidden=self.keys_without_use)
+        yield KeyLine(self.KEY_LINE, hidden=self.keys_without_use)
 
     @property
     def keys_without_use(self) -> frozenset[str | None]:
@@ -149,6 +152,7 @@ class LiveScreen(Screen[None]):
                 whole.size.height,
                 users_wanted=self.wanted_users,
                 words_per_token=self.words_per_token,
+                replay=self.IS_REPLAY,
             )
             whole.paint(lines)
         else:
@@ -163,6 +167,7 @@ class LiveScreen(Screen[None]):
             prompt_tokens=self._prompt[0] if self._prompt else None,
             held=self.held,
             read_only=self.read_only,
+            replay=self.IS_REPLAY,
         )
 
     def _forget_confirmed(self, snapshot: Snapshot) -> None:

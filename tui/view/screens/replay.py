@@ -15,6 +15,18 @@ from tui.view.formatting import hms
 from tui.view.screens.live import LiveScreen
 
 _BAR_CELLS = 40
+REPLAY_KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("replay.play",), "play"),
+    (("replay.step-back", "replay.step-on"), "step"),
+    (("replay.faster",), "faster"),
+    (("replay.begin", "replay.end"), "ends"),
+    (("help",), "help"),
+    (("leave",), "leave"),
+    (("live.maximise",), "maximise"),
+    (("live.stage",), "stage"),
+    (("theme",), "theme"),
+    (("live.copy",), "copy"),
+)
 
 
 class ReplayScreen(LiveScreen):
@@ -30,6 +42,8 @@ class ReplayScreen(LiveScreen):
         "space plays, f plays faster."
     )
     LOOKS_ONLY = "This session is over: nothing to steer. `vramp export` writes it as TOML and CSV."
+    IS_REPLAY = True
+    KEY_LINE = REPLAY_KEY_LINE
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "play", id="replay.play", tooltip="play, or stop"),
         Binding("left", "arrow(-1)", "back", show=False, id="replay.back", tooltip="a step back in time"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.link.protocol import MAX_USERS
+from tui.metrics.cell import users_in_words
 from tui.metrics.snapshot import Snapshot
-from tui.view.formatting import count, users_in_words
+from tui.profile.schema import MAX_USERS
+from tui.view.formatting import count
 from tui.view.screens.dialogs import Choice, Question
 
 MOST_TIMES_THE_GRID = 4

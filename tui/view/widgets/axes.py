@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from tui.core.clock import NS_PER_S
 from tui.view import formatting
 from tui.view.widgets.lines import Ink, Line
+from tui.view.widgets.time_window import TimeWindow
 
 _BLANK = " \u2800"
 SCALE_CELLS = 6
@@ -56,28 +56,26 @@ def scaled(rows: list[Line], top: float) -> list[Line]:
 
 
 def named(rows: list[Line], name: str) -> list[Line]:
-    """Return scaled rows with the chart's name over the first cells of the top one, unless something is drawn there."""
+    """Return scaled rows with the chart's name over the first cells of the top one, a curve there included."""
     if not rows:
         return rows
     chars = [(char, ink) for text, ink in rows[0] for char in text]
     end = SCALE_CELLS + len(name) + 2
-    if len(chars) < end or any(char.strip() for char, _ in chars[SCALE_CELLS:end]):
+    if len(chars) < end:
         return rows
     return [[*chars[:SCALE_CELLS], (f" {name} ", Ink.DIM), *chars[end:]], *rows[1:]]
 
 
-def ruled(rows: list[Line], at_ns: Iterable[int], end_s: int) -> list[Line]:
-    """Return scaled rows with a rule where a server died; what is drawn there stays. A cell is two seconds wide, the
-    right end of the last one is `end_s`."""
-    times_s = [int(one / NS_PER_S) for one in at_ns]
-    if not times_s:
+def ruled(rows: list[Line], at_ns: Iterable[int], window: TimeWindow) -> list[Line]:
+    """Return scaled rows of that window with a rule where a server died; what is drawn there stays."""
+    places = [SCALE_CELLS + dot // 2 for one in at_ns if (dot := window.dot_of(one)) is not None]
+    if not places:
         return rows
     lines: list[Line] = []
     for row in rows:
         chars = [(char, ink) for text, ink in row for char in text]
-        for time_s in times_s:
-            place = len(chars) - 1 - (end_s - time_s) // 2
-            if SCALE_CELLS <= place < len(chars) and chars[place][0] in _BLANK:
+        for place in places:
+            if place < len(chars) and chars[place][0] in _BLANK:
                 chars[place] = ("│", Ink.FAILURE)
         lines.append(list(chars))
     return lines
