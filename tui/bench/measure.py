@@ -171,7 +171,7 @@ def too_long(testbed: SystemUnderTest, cell: Cell, mode: Mode) -> CellResult | N
 
 _N = TypeVar("_N", int, float)
 
-_FATAL = frozenset({Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
+_FATAL = frozenset({Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
 
 
 async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: _Readings | None) -> None:

@@ -56,6 +56,7 @@ _GROWS = _OOM | {Outcome.ENGINE_DEAD}
 REQUEST_OUTCOMES = frozenset(
     {
         Outcome.OK,
+        Outcome.OOM_RUNTIME,
         Outcome.TOO_LONG,
         Outcome.TIMEOUT,
         Outcome.OVERLOADED,

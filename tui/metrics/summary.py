@@ -30,9 +30,9 @@ from tui.profile.schema import CostTable, Mode, SloTable
 SLO_SHARE = 0.99
 """A cell meets its SLO when this share of its finished requests does; failed ones do not."""
 _EVIDENCE_LIMIT = 500
-# One engine's death makes many kinds of failures, and a lost load worker spoils all; then what is most frequent. What
-# was cancelled did not fail.
-_GRAVEST = (Outcome.ENGINE_DEAD, Outcome.CLIENT_LIMIT)
+# Memory that gave out is what an engine dies of, one engine's death makes many kinds of failures, and a lost load
+# worker spoils all; then what is most frequent. What was cancelled did not fail.
+_GRAVEST = (Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.CLIENT_LIMIT)
 _UNDER_WAY = frozenset({Outcome.RUNNING, Outcome.CANCELLED})
 _OPEN_END_NS = 1 << 62
 

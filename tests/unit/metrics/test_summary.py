@@ -180,6 +180,13 @@ def test_the_engines_death_is_graver_than_what_is_more_frequent() -> None:
     assert cell.requests_failed == 4
 
 
+def test_memory_that_gave_out_is_what_the_engine_died_of() -> None:
+    dead = [failed(10, 11, Outcome.ENGINE_DEAD, "EngineCore encountered an issue", status=200) for _ in range(3)]
+    cell = burst([*TWO, *dead, failed(10, 11, Outcome.OOM_RUNTIME, "CUDA out of memory", status=500)])
+    assert cell.outcome is Outcome.OOM_RUNTIME
+    assert cell.evidence == "1 of 6 requests: HTTP 500, CUDA out of memory"
+
+
 def test_else_the_most_frequent_failure_names_the_cell() -> None:
     busy = [failed(10, 11, Outcome.OVERLOADED, "busy", status=503) for _ in range(2)]
     cell = burst([*TWO, failed(10, 12, Outcome.TIMEOUT, "300 s are over"), *busy])
