@@ -18,7 +18,7 @@ from tui.engines.parts import openai_requests
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
-from tui.engines.parts.dialect import Decoded, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import Dialect, Ending, StreamEvent, read_error
 from tui.engines.parts.prometheus import samples_of, total
 from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, tokens_in
 
@@ -51,7 +51,7 @@ class _Event(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-def decode(payload: bytes) -> Decoded:
+def decode(payload: bytes) -> StreamEvent:
     """Read one event of `/completion`. Raises ValueError for what is none."""
     try:
         event = _decode_event(payload)
@@ -61,9 +61,8 @@ def decode(payload: bytes) -> Decoded:
         text, code = read_error(payload)
         return StreamEvent(error=text, error_code=code, outcome=Outcome.ENGINE_DEAD if code == 500 else None)
     if not event.stop:
-        if event.content and event.tokens_predicted > 0:
-            return event.tokens_predicted
-        return StreamEvent(bears_tokens=None, output_tokens=event.tokens_predicted)
+        bears = True if event.content and event.tokens_predicted > 0 else None
+        return StreamEvent(bears_tokens=bears, output_tokens=event.tokens_predicted)
     tokens, settings = event.tokens_predicted, event.generation_settings
     if event.truncated and settings is not None and tokens < settings.n_predict:
         # It ends such an answer without a word.

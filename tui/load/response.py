@@ -14,6 +14,7 @@ from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.engines.parts.dialect import TOKEN, Count, Dialect, Ending, StreamEvent, read_error
 from tui.engines.parts.framing import Framing, FramingError, Sse
+from tui.load.template import Template, framed, is_text, texts
 from tui.metrics.record import CountedBy
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ class Response:
         "_asked",
         "_at_ns",
         "_between_chunks",
-        "_beyond",
         "_body",
         "_chunk_complete",
         "_content_type",
@@ -61,10 +61,13 @@ class Response:
         "_on_last_token",
         "_parser",
         "_perhaps_ns",
+        "_running",
         "_tally",
+        "_template",
         "_told",
         "_told_after",
         "_told_by_token",
+        "counted",
         "counted_by",
         "error",
         "keep_alive",
@@ -96,6 +99,7 @@ class Response:
         self._asked = output_tokens_asked
         self._dialect = dialect
         self._decode = dialect.decode
+        self._template = Template(dialect)
         self._exact = exact
         self._on_last_token = on_last_token
         self._on_end = on_end
@@ -107,8 +111,10 @@ class Response:
         self._at_ns = 0
         self.stamps_ns: list[int] = []
         """Arrival of each token-bearing event."""
-        self._beyond = 0
-        """Tokens beyond one per event."""
+        self.counted = 0
+        """Tokens so far: by the running usage where the server gives one, else one per event."""
+        self._running: StreamEvent | None = None
+        """The last event of all, where it was one whose counts are still to be taken."""
         self._perhaps_ns: int | None = None
         """Arrival of a closing event with an empty text, which bears a token if the final count says so."""
         self._told: int | None = None
@@ -148,11 +154,6 @@ class Response:
         self.location = b""
 
     @property
-    def counted(self) -> int:
-        """Return the tokens so far: by the running usage where the server gives one, else one per event."""
-        return len(self.stamps_ns) + self._beyond
-
-    @property
     def begun(self) -> bool:
         """Say whether any byte of it has arrived."""
         return self._header_bytes > 0
@@ -163,12 +164,62 @@ class Response:
         if self._between_chunks:
             # Nearly every read is one chunk of one event of one line: such a one leaves parser and splitter as they
             # are, so they need not see it. They would have to be fetched into a cache for each token of each stream.
-            size, _, event = data.partition(b"\r\ndata: ")
-            payload, _, end = event.partition(b"\n")
-            if end == b"\n\r\n" and _SIZES.get(size) == len(payload) + 8 and _CR not in payload:
-                self._on_event(payload)
-                return
+            size, _, event = data.partition(b"\r\n")
+            if _SIZES.get(size) == len(event) - 2:
+                template = self._template
+                head = template.head
+                if head is not None and event.startswith(head):
+                    text_at = template.text_at
+                    quote = event.find(b'"', text_at)
+                    told = template.tails.get(event[quote:])
+                    if told is not None:
+                        text = event[text_at:quote]
+                        if text in texts or is_text(text):
+                            # As `_on_token`, written out: a call would cost as much as all of it.
+                            counted = self.counted + 1
+                            count = told.output_tokens
+                            if count is not None:
+                                self._running = told
+                                if count > counted:
+                                    self._tally.add_more(at_ns, count - counted)
+                                    counted = count
+                            elif self._running is not None:
+                                self._take_running()
+                            self.stamps_ns.append(at_ns)
+                            self._tally.arrivals_ns.append(at_ns)
+                            self.counted = counted
+                            if counted >= self._next_mark:
+                                self._on_mark()
+                            return
+                payload, _, end = event.partition(b"\n")
+                if end == b"\n\r\n" and payload.startswith(b"data: ") and _CR not in payload:
+                    self._on_event(payload[6:])
+                    return
         self._parse(data)
+
+    def _on_token(self, told: StreamEvent) -> None:
+        """Take an event that bears tokens and says nothing else, but for the counts of a running usage."""
+        if told.output_tokens is None:
+            self._take_running()
+        self._stamp(self._at_ns)
+        if told.output_tokens is not None:
+            self._running = told
+            self._add_beyond(told.output_tokens - self.counted)
+        if self.counted >= self._next_mark:
+            self._on_mark()
+
+    def _stamp(self, at_ns: int) -> None:
+        self.stamps_ns.append(at_ns)
+        self._tally.arrivals_ns.append(at_ns)
+        self.counted += 1
+
+    def _take_running(self) -> None:
+        """Take the counts of an event behind which none has come, or one that told none."""
+        running, self._running = self._running, None
+        if running is not None:
+            self._told, self._told_after, self._told_by_token = running.output_tokens, len(self.stamps_ns), True
+            if running.prompt_tokens is not None:
+                self.prompt_tokens = running.prompt_tokens
 
     def _parse(self, data: bytes) -> None:
         parser = self._parser
@@ -288,6 +339,11 @@ class Response:
             self._judge_plain_body()
 
     def _on_event(self, payload: bytes) -> None:
+        template = self._template
+        if template.head is not None and (told := template.told_by(framed(payload))) is not None:
+            self._on_token(told)
+            return
+        self._take_running()
         decode = self._decode  # a callable in a slot is called faster by way of a local name
         try:
             event = decode(payload)
@@ -298,28 +354,13 @@ class Response:
             self._fail(Outcome.MALFORMED, f"an event that cannot be read ({error}): {quoted}")
             return
         if event is TOKEN:
-            at_ns = self._at_ns
-            stamps_ns = self.stamps_ns
-            stamps_ns.append(at_ns)
-            self._tally.arrivals_ns.append(at_ns)
-            if len(stamps_ns) >= self._next_mark:
-                self._on_mark()
-        elif type(event) is int:
-            at_ns = self._at_ns
-            stamps_ns = self.stamps_ns
-            stamps_ns.append(at_ns)
-            self._tally.arrivals_ns.append(at_ns)
-            self._told = event
-            self._told_after = events = len(stamps_ns)
-            self._told_by_token = True
-            if event > events + self._beyond:
-                self._add_beyond(event - events - self._beyond)
-            if event >= self._next_mark:
-                self._on_mark()
+            self._on_token(event)
         else:
-            self._on_rare_event(event)  # type: ignore[arg-type]
+            self._on_other_event(event)
+        if not self.over:
+            template.learn(payload, event)
 
-    def _on_rare_event(self, event: StreamEvent) -> None:
+    def _on_other_event(self, event: StreamEvent) -> None:
         if event.error is not None:
             self._on_error_event(event)
         else:
@@ -351,8 +392,7 @@ class Response:
                 bears = True
         if not bears:
             return False
-        self.stamps_ns.append(self._at_ns)
-        self._tally.arrivals_ns.append(self._at_ns)
+        self._stamp(self._at_ns)
         if event.tokens is not None:
             self._add_beyond(event.tokens - 1)
         elif count is not None:
@@ -372,7 +412,7 @@ class Response:
 
     def _add_beyond(self, tokens: int) -> None:
         if tokens > 0:
-            self._beyond += tokens
+            self.counted += tokens
             self._tally.add_more(self._at_ns, tokens)
 
     @property
@@ -391,6 +431,7 @@ class Response:
                 self._on_last_token()
 
     def _too_many(self, tokens: int) -> None:
+        self._take_running()
         self.output_tokens = tokens
         self.counted_by = CountedBy.EVENTS if self._told is None else CountedBy.USAGE
         self._fail(Outcome.MALFORMED, f"stopped after {tokens} tokens, though {self._asked} were asked for")
@@ -405,6 +446,7 @@ class Response:
                 self._on_end()
 
     def _judge_stream(self) -> None:
+        self._take_running()
         unfinished = self._framing.unfinished  # which may hand on a last event
         if self.over:
             return
@@ -447,8 +489,7 @@ class Response:
         """Set `output_tokens`, and give tokens a time that were told of at the end only."""
         more = 0 if final is None else final - self.counted
         if more > 0 and self._perhaps_ns is not None and self.stamps_ns:
-            self.stamps_ns.append(self._perhaps_ns)
-            self._tally.arrivals_ns.append(self._perhaps_ns)
+            self._stamp(self._perhaps_ns)
             more -= 1
         self._add_beyond(more)
         self.counted_by = CountedBy.EVENTS if final is None else CountedBy.USAGE
@@ -481,6 +522,8 @@ class Response:
         self._finish(outcome, error)
 
     def _finish(self, outcome: Outcome, error: str) -> None:
+        self._take_running()
+        self._template.close(len(self.stamps_ns))
         self.over = True
         self._between_chunks = False
         self.outcome = outcome

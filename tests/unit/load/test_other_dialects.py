@@ -10,7 +10,7 @@ import pytest
 from tests.unit.engines.test_framing import PART, frame
 from tests.unit.load.test_response import END, HEAD, chunk, event
 from tui.core.outcome import Outcome
-from tui.engines.parts.dialect import Count, Decoded, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import Count, Dialect, Ending, StreamEvent, read_error
 from tui.engines.parts.framing import AwsEventStream, JsonLines, Sse
 from tui.load.response import Response
 from tui.load.tally import Tally
@@ -20,7 +20,7 @@ NDJSON = HEAD.replace(b"text/event-stream; charset=utf-8", b"application/x-ndjso
 AMAZON = HEAD.replace(b"text/event-stream; charset=utf-8", b"application/vnd.amazon.eventstream")
 
 
-def decode_parts(payload: bytes) -> Decoded:
+def decode_parts(payload: bytes) -> StreamEvent:
     """As Triton's vLLM backend: each event has the number of its own tokens, and the body just ends."""
     found = json.loads(payload)
     if "error" in found:
@@ -28,7 +28,7 @@ def decode_parts(payload: bytes) -> Decoded:
     return StreamEvent(bears_tokens=found["n"] > 0, tokens=found["n"], finished=found.get("why", "None") != "None")
 
 
-def decode_texts(payload: bytes) -> Decoded:
+def decode_texts(payload: bytes) -> StreamEvent:
     """As Triton's TensorRT-LLM ensemble: a text in each event, and no count at all."""
     return StreamEvent(bears_tokens=bool(json.loads(payload)["text"]))
 

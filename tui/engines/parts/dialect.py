@@ -39,9 +39,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
     """What the error means where the event itself says so; else the dialect judges its words."""
 
 
-Decoded = StreamEvent | int
-"""A plain int n: the event bears tokens and says nothing else, and by the server's running count n have come so far."""
-Decode = Callable[[bytes], Decoded]
+Decode = Callable[[bytes], StreamEvent]
 """Takes the data of one event, without framing; raises ValueError for what is not of the dialect."""
 
 TOKEN = StreamEvent(bears_tokens=True)
@@ -123,6 +121,9 @@ class Dialect:
     end: str = "[DONE] or a finish reason"
     """What a stream that broke off lacks, in words."""
     count: Count = Count.USAGE
+    text_keys: tuple[bytes, ...] = ()
+    """How the text of an event of JSON begins, as in `"text":"`. Whoever names some says that `decode` asks of that
+    text only whether it is empty, and never looks at `id` and `created`: then most events need not be decoded."""
     outcome_of: OutcomeOf = outcome_of
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from tui.core.outcome import Outcome
 from tui.engines.parts import dialect
-from tui.engines.parts.dialect import NOTHING, TOKEN, Decoded, Dialect, StreamEvent, read_error
+from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, StreamEvent, read_error
 
 NAME = "tui.engines.parts.openai_stream:DIALECT"
 PERHAPS = StreamEvent(bears_tokens=None)
@@ -17,6 +17,7 @@ _DONE = StreamEvent(ends=True)
 _ABSENT = msgspec.Raw()
 # What stands in a delta that bears nothing: the key is absent, null, or an empty text or list.
 _EMPTY = (b"", b"null", b'""', b"[]")
+_TEXT_KEYS = (b'"text":"', b'"content":"', b'"reasoning":"', b'"reasoning_content":"')
 _DEAD_ENGINE = ("EngineCore", "EngineDead")
 """In vLLM's words, and many a server of this dialect is a vLLM behind a gateway."""
 
@@ -62,7 +63,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_error = msgspec.json.Decoder(_Error).decode
 
 
-def decode(payload: bytes) -> Decoded:
+def decode(payload: bytes) -> StreamEvent:
     """Read one event of an OpenAI-compatible stream.
 
     An empty text may stand for a token (special tokens, halves of UTF-8 characters), so the server's count has the
@@ -104,7 +105,7 @@ def outcome_of(status: int | None, text: str) -> Outcome:
     return dialect.outcome_of(status, text)
 
 
-DIALECT = Dialect(decode, outcome_of=outcome_of)
+DIALECT = Dialect(decode, outcome_of=outcome_of, text_keys=_TEXT_KEYS)
 
 
 def _no_chunk(payload: bytes, error: Exception) -> StreamEvent:
