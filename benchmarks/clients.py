@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+import zipfile
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +15,12 @@ from pathlib import Path
 from ground import HERE, compiled
 
 INSTALL_TIMEOUT_S = 600
+NEAR_NS = 20_000_000
+VLLM_RS = "0.33.0"
 _VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
+Sends = dict[int, list[int]]
+"""Serial of a request -> [its arrival at the server, then each event's send], ns."""
 Gaps = Iterator[tuple[int, list[int]]]
 """(serial of a request, its token gaps in us)."""
 
@@ -41,26 +48,52 @@ class Client:
     version: Callable[[], str]
     command: Callable[[int, Load, Path], list[str]]
     """Of (port, load, folder for what it writes)."""
-    gaps: Callable[[Path], Gaps] | None
+    gaps: Callable[[Path, Sends], Gaps] | None
     """None = it keeps no time per token."""
     env: Callable[[Load, Path], dict[str, str]] = field(default=lambda load, folder: {})
     note: str = ""
+    shape: str = "usage"
+    """Of the server's events, as `paced_server.c` names it."""
 
 
-def _lines(folder: Path) -> Gaps:
+def _lines(folder: Path, sent: Sends) -> Gaps:
     with (folder / "gaps.jsonl").open() as file:
         for line in file:
             serial, gaps = json.loads(line)
             yield serial, gaps
 
 
-def _aiperf_lines(folder: Path) -> Gaps:
+def _aiperf_lines(folder: Path, sent: Sends) -> Gaps:
     with (folder / "aiperf" / "profile_export.jsonl").open() as file:
         for line in file:
             metrics = json.loads(line)["metrics"]
             if "inter_chunk_latency" in metrics:
                 gaps_ms = metrics["inter_chunk_latency"]["value"]
                 yield int(metrics["usage_prompt_tokens"]["value"]), [round(gap * 1000) for gap in gaps_ms]
+
+
+def _vllm_rs_result(folder: Path, sent: Sends) -> Gaps:
+    """It keeps no word of the server's with a request: each is laid beside that of the server's, among those that came
+    within some milliseconds of its start, whose gaps are nearest."""
+    result = json.loads((folder / "vllm-rs.json").read_text())
+    starts_ns = [round(start_s * 1e9) for start_s in result["start_times"]]
+    serials = sorted(sent, key=lambda serial: sent[serial][0])
+    arrivals_ns = [sent[serial][0] for serial in serials]
+    shift_ns = arrivals_ns[0] - min(starts_ns)  # of its own clock
+    for start_ns, gaps_s in zip(starts_ns, result["itls"], strict=True):
+        gaps_us = [round(gap_s * 1e6) for gap_s in gaps_s]
+        near = serials[
+            bisect_left(arrivals_ns, start_ns + shift_ns - NEAR_NS) : bisect_left(
+                arrivals_ns, start_ns + shift_ns + NEAR_NS
+            )
+        ]
+        alike = [serial for serial in near if len(sent[serial]) == len(gaps_us) + 2]
+        if alike:
+            yield min(alike, key=lambda serial: _distance(gaps_us, sent[serial])), gaps_us
+
+
+def _distance(gaps_us: list[int], sent_ns: list[int]) -> int:
+    return sum(abs(gap * 1000 - (sent_ns[n + 2] - sent_ns[n + 1])) for n, gap in enumerate(gaps_us))
 
 
 def _driver(name: str) -> str:
@@ -75,7 +108,7 @@ def _plain(load: Load) -> list[str]:
     return [str(load.users), str(load.tokens), str(load.seconds)]
 
 
-def vramp(workers: int = 1) -> Client:
+def vramp(workers: int = 1, shape: str = "usage") -> Client:
     def version() -> str:
         return subprocess.run(
             [sys.executable, "-c", _VERSION, "vramp"], check=True, capture_output=True, text=True
@@ -85,7 +118,8 @@ def vramp(workers: int = 1) -> Client:
         out = str(folder / "gaps.jsonl")
         return [sys.executable, _driver("vramp_engine.py"), _url(port), *_plain(load), out, str(workers)]
 
-    return Client("vramp", version, command, _lines)
+    note = "" if shape == "usage" else "events without a usage"
+    return Client("vramp", version, command, _lines, note=note, shape=shape)
 
 
 def c_client(build: Path) -> Client:
@@ -103,6 +137,41 @@ def vllm_bench(python: Path) -> Client:
         return [str(python), _driver("vllm_bench.py"), _url(port), *_plain(load), str(folder / "gaps.jsonl")]
 
     return Client("vllm bench serve", version, command, _lines, note="its request function")
+
+
+def vllm_rs(program: Path, tokenizer: Path) -> Client:
+    """vLLM's own client in Rust."""
+
+    def command(port: int, load: Load, folder: Path) -> list[str]:
+        rounds = math.ceil(load.seconds * load.per_second / load.tokens) + 1
+        return [
+            *(str(program), "bench", "serve", "--backend", "openai", "--base-url", _url(port), "--model", "m"),
+            *("--tokenizer", str(tokenizer), "--dataset-name", "random", "--random-input-len", "16"),
+            *("--random-output-len", str(load.tokens), "--num-prompts", str(rounds * load.users)),
+            *("--max-concurrency", str(load.users), "--prompt-token-ids", "--ignore-eos", "--disable-tqdm"),
+            *("--save-result", "--save-detailed", "--result-dir", str(folder), "--result-filename", "vllm-rs.json"),
+        ]
+
+    return Client("vllm-rs bench serve", lambda: VLLM_RS, command, _vllm_rs_result)
+
+
+def vllm_rs_program() -> Path:
+    """Return the program out of vLLM's wheel, fetched where there is none. Raises RuntimeError."""
+    folder = HERE / ".venv-vllm-rs"
+    program = folder / "vllm-rs"
+    if not program.exists():
+        print(f"fetching the wheel of vllm {VLLM_RS} into {folder} ...", flush=True)
+        folder.mkdir(exist_ok=True)
+        what = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), f"vllm=={VLLM_RS}"]
+        _pip(sys.executable, what, f"vllm {VLLM_RS}")
+        (wheel,) = folder.glob("vllm-*.whl")
+        fresh = program.with_suffix(".part")
+        with zipfile.ZipFile(wheel) as archive:
+            fresh.write_bytes(archive.read("vllm/vllm-rs"))
+        fresh.chmod(0o755)
+        fresh.rename(program)
+        wheel.unlink()
+    return program
 
 
 def locust(python: Path) -> Client:
@@ -160,19 +229,18 @@ def environment(name: str, packages: list[str]) -> Path:
     if ready.exists():
         return python
     print(f"installing {name} into {folder} ...", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    _pip(str(python), ["install", "--quiet", *packages], name)
+    ready.touch()
+    return python
+
+
+def _pip(python: str, what: list[str], name: str) -> None:
+    command = [python, "-m", "pip", "--disable-pip-version-check", *what]
     try:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
-            check=True,
-            timeout=INSTALL_TIMEOUT_S,
-            capture_output=True,
-            text=True,
-        )
+        subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"{name} could not be installed within {INSTALL_TIMEOUT_S} s") from None
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or "").strip().splitlines()
         raise RuntimeError(f"{name} could not be installed: {lines[-1] if lines else error}") from None
-    ready.touch()
-    return python

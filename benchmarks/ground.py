@@ -80,12 +80,15 @@ def ttft_excess_ms(record: RequestRecord, sent: list[int]) -> float:
 
 
 @contextmanager
-def paced_server(folder: Path, gap_us: int, mode: str, *, tls: bool = False) -> Iterator[tuple[int, Path]]:
+def paced_server(
+    folder: Path, gap_us: int, mode: str, *, shape: str = "usage", tls: bool = False
+) -> Iterator[tuple[int, Path]]:
     """Run the C server; its log is complete when the block has ended. `tls` needs OpenSSL and its headers."""
     log = folder / "sends.log"
     program = compiled("paced_server", folder, *(["-DTLS", "-lssl"] if tls else []))
     certificate = [_certificate(folder)] if tls else []
-    process = subprocess.Popen([program, "0", log, str(gap_us), mode, *certificate], stdout=subprocess.PIPE, text=True)
+    command = [program, "0", log, str(gap_us), mode, shape, *certificate]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline()), log

@@ -24,6 +24,7 @@ from ground import compiled, gap_errors_ms, paced_server, quantiles, sends, ttft
 
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
+from tui.engines.parts import openai_stream
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.metrics.record import RequestRecord
@@ -80,7 +81,7 @@ class Run:
             body_head=b'{"model":"m","max_tokens":%d,"stream":true,"prompt":' % settings.tokens,
             body_tail=b"}",
             prompt_kind=TOKEN_IDS,
-            dialect="openai",
+            dialect=openai_stream.NAME,
             prompt_tokens=settings.prompt_tokens,
             prompt_tokens_overhead=0,
             output_tokens=settings.tokens,

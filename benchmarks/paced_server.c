@@ -1,13 +1,16 @@
 /* A paced completions server that writes down when it sent what: the truth that load clients are held against.
  *
- * paced_server PORT LOG GAP_US MODE [PEM]
+ * paced_server PORT LOG GAP_US MODE SHAPE [PEM]
  *   MODE own:   each stream on its own schedule, from its request on
  *        step:  all streams get their token back to back at each multiple of GAP_US, as a batching engine does
  *        flood: everything at once, as fast as the sockets take it
+ *   SHAPE usage: what vLLM sends when it is asked for continuous_usage_stats: a usage in every event, and, as under load,
+ *                now and then an event of several tokens
+ *         plain: an event for each token, a usage at the end only
  * LOG "-": no log is kept. GET /health and /v1/models are answered, what else is no completion gets a 404.
- * Streams `max_tokens` events of vLLM's shape (about 260 bytes, one write each). The usage's prompt_tokens is a serial
+ * Streams `max_tokens` tokens in events of vLLM's shape (240 to 340 bytes, one write each). The last usage's prompt_tokens is a serial
  * number, so that a client's record can be laid beside the log. LOG, written at SIGTERM, holds records of 16 bytes:
- * uint32 serial, uint32 token (0 = the request had arrived), int64 CLOCK_MONOTONIC ns taken right before the write.
+ * uint32 serial, uint32 event (0 = the request had arrived), int64 CLOCK_MONOTONIC ns taken right before the write.
  * PEM: key and certificate, where it was compiled with -DTLS -lssl: it then speaks TLS and nothing else.
  * One thread, epoll, a timerfd and a heap of due times.
  */
@@ -38,7 +41,7 @@ struct record { uint32_t serial, token; int64_t at_ns; };
 struct conn {
     char *in;
     size_t in_len, need;
-    uint32_t serial, tokens, sent;
+    uint32_t serial, tokens, sent, events;
     int64_t due_ns;
     int heap_at; /* -1 = not due */
     char *out;
@@ -56,8 +59,15 @@ static uint32_t serials;
 static int64_t gap_ns;
 static int epoll_fd, timer_fd, mode_step, mode_flood, no_log;
 static volatile sig_atomic_t stop;
-static char token_event[512];
-static int token_event_len;
+static int with_usage;
+/* Each twelfth event of a stream bears so many tokens; of 16 streams of vLLM 0.32 every twelfth bore several. */
+#define PACKED_EVERY 12
+#define PACKED 3
+#define PROMPT_TOKENS 16
+static const char HEAD_OF_TOKEN[] =
+    "data: {\"id\":\"cmpl-%016x\",\"object\":\"text_completion\",\"created\":1795197172,\"model\":\"tiny\",\"choices\":[{\"index\":0,"
+    "\"text\":\"%s\",\"logprobs\":null,\"finish_reason\":%s,\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]";
+static const char USAGE[] = ",\"usage\":{\"prompt_tokens\":%u,\"total_tokens\":%u,\"completion_tokens\":%u}";
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -156,21 +166,42 @@ static int flush(int fd) {
     }
     return 1;
 }
+static int send_chunk(int fd, char *chunk, int at, int len) {
+    char size[8];
+    int digits = snprintf(size, sizeof size, "%x\r\n", len);
+    memcpy(chunk + at - digits, size, digits);
+    memcpy(chunk + at + len, "\r\n", 2);
+    return send_all(fd, chunk + at - digits, digits + len + 2);
+}
 static int end_stream(int fd) {
     struct conn *c = conns[fd];
-    char event[512], out[700];
-    int n = snprintf(event, sizeof event,
-                     "data: {\"id\":\"cmpl-0\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[],"
-                     "\"usage\":{\"prompt_tokens\":%u,\"total_tokens\":%u,\"completion_tokens\":%u}}\n\n",
-                     c->serial, c->serial + c->tokens, c->tokens);
-    int m = snprintf(out, sizeof out, "%x\r\n%s\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n", n, event);
-    return send_all(fd, out, m);
+    char chunk[700];
+    int at = 8, n = at;
+    n += snprintf(chunk + n, sizeof chunk - n, "data: {\"id\":\"cmpl-%016x\",\"object\":\"text_completion\",\"created\":1795197172,"
+                  "\"model\":\"tiny\",\"choices\":[]", c->serial);
+    n += snprintf(chunk + n, sizeof chunk - n, USAGE, c->serial, c->serial + c->tokens, c->tokens);
+    n += snprintf(chunk + n, sizeof chunk - n, ",\"system_fingerprint\":\"vllm-0.32.0-e5a00e20\"}\n\n");
+    return send_chunk(fd, chunk, at, n - at) && send_all(fd, "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n", 24);
 }
-/* Sends the next token of a stream; returns 0 when the connection is lost. */
-static int send_token(int fd) {
+/* Sends the next event of a stream; returns 0 when the connection is lost. */
+static int send_event(int fd) {
     struct conn *c = conns[fd];
-    note(c->serial, ++c->sent, now_ns());
-    if (!send_all(fd, token_event, token_event_len)) return 0;
+    char chunk[700], text[64] = " quaquaber";
+    uint32_t more = with_usage && c->events % PACKED_EVERY == PACKED_EVERY - 1 ? PACKED : 1;
+    if (more > c->tokens - c->sent) more = c->tokens - c->sent;
+    for (uint32_t word = 1; word < more; word++) strcat(text, " quaquaber");
+    c->sent += more;
+    int at = 8, n = at;
+    n += snprintf(chunk + n, sizeof chunk - n, HEAD_OF_TOKEN, c->serial, text, c->sent < c->tokens ? "null" : "\"length\"");
+    if (with_usage) n += snprintf(chunk + n, sizeof chunk - n, USAGE, PROMPT_TOKENS, PROMPT_TOKENS + c->sent, c->sent);
+    n += snprintf(chunk + n, sizeof chunk - n, "}\n\n");
+    note(c->serial, ++c->events, now_ns());
+    return send_chunk(fd, chunk, at, n - at);
+}
+/* The same when it is due, with the end of the stream behind the last. */
+static int send_due(int fd) {
+    struct conn *c = conns[fd];
+    if (!send_event(fd)) return 0;
     if (c->sent < c->tokens) {
         c->due_ns += gap_ns;
         push(fd);
@@ -198,16 +229,14 @@ static int begin_stream(int fd) {
     int64_t at_ns = now_ns();
     c->serial = ++serials;
     c->tokens = asked ? atoi(asked + 13) : 100;
-    c->sent = 0;
+    c->sent = c->events = 0;
     note(c->serial, 0, at_ns);
     memmove(c->in, c->in + c->need, c->in_len -= c->need);
     c->need = 0;
     if (!send_all(fd, head, sizeof head - 1)) return 0;
     if (mode_flood) {
-        while (c->sent < c->tokens) {
-            note(c->serial, ++c->sent, now_ns());
-            if (!send_all(fd, token_event, token_event_len)) return 0;
-        }
+        while (c->sent < c->tokens)
+            if (!send_event(fd)) return 0;
         return end_stream(fd);
     }
     c->due_ns = mode_step ? (at_ns / gap_ns + 1) * gap_ns : at_ns + gap_ns;
@@ -233,17 +262,18 @@ static void on_stop(int signal_) { (void)signal_; stop = 1; }
 
 int main(int argc, char **argv) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a benchmark that was killed leaves no server */
-    if (argc < 5) return 2;
+    if (argc < 6) return 2;
 #ifdef TLS
     ssl_context = SSL_CTX_new(TLS_server_method());
     SSL_CTX_set_mode(ssl_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (argc != 6 || SSL_CTX_use_certificate_file(ssl_context, argv[5], SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_use_PrivateKey_file(ssl_context, argv[5], SSL_FILETYPE_PEM) != 1) return 2;
+    if (argc != 7 || SSL_CTX_use_certificate_file(ssl_context, argv[6], SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ssl_context, argv[6], SSL_FILETYPE_PEM) != 1) return 2;
 #endif
     gap_ns = atoll(argv[3]) * 1000;
     no_log = !strcmp(argv[2], "-");
     mode_step = !strcmp(argv[4], "step");
     mode_flood = !strcmp(argv[4], "flood");
+    with_usage = !strcmp(argv[5], "usage");
     struct rlimit r;
     getrlimit(RLIMIT_NOFILE, &r);
     r.rlim_cur = r.rlim_max;
@@ -252,12 +282,6 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_stop};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    char event[400];
-    int n = snprintf(event, sizeof event,
-                     "data: {\"id\":\"cmpl-baefbf4a7ddaaafa\",\"object\":\"text_completion\",\"created\":1795197172,\"model\":"
-                     "\"tiny\",\"choices\":[{\"index\":0,\"text\":\" quaquaber\",\"logprobs\":null,\"finish_reason\":null,"
-                     "\"stop_reason\":null,\"prompt_token_ids\":null,\"token_ids\":null}]}\n\n");
-    token_event_len = snprintf(token_event, sizeof token_event, "%x\r\n%s\r\n", n, event);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -313,7 +337,7 @@ int main(int argc, char **argv) {
         while (heap_len && conns[heap[0]]->due_ns <= now) {
             int fd = heap[0];
             drop(fd);
-            if (!send_token(fd)) finish(fd);
+            if (!send_due(fd)) finish(fd);
         }
     }
     if (no_log) return 0;

@@ -74,7 +74,7 @@ def window_of(sent: dict[int, list[int]], users: int) -> tuple[int, int]:
 def gap_errors_ms(client: Client, folder: Path, sent: dict[int, list[int]]) -> list[float]:
     assert client.gaps is not None
     errors = []
-    for serial, gaps_us in client.gaps(folder):
+    for serial, gaps_us in client.gaps(folder, sent):
         truth = sent.get(serial, [])[1:]
         if len(gaps_us) != len(truth) - 1:
             continue  # another count of events than were sent: nothing to lay side by side
@@ -86,7 +86,7 @@ def measure(client: Client, load: Load, build: Path) -> Result:
     """Run one client once. Raises RuntimeError when it fails."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with paced_server(build, round(1e6 / load.per_second), "own") as (port, log):
+        with paced_server(build, round(1e6 / load.per_second), "own", shape=client.shape) as (port, log):
             command = client.command(port, load, folder)
             cost: Cost = asyncio.run(
                 run_watched(command, folder / "client.log", load.seconds + TIMEOUT_S, client.env(load, folder))
@@ -190,7 +190,7 @@ def tables(chosen: dict[str, tuple[Client, int]], results: Results) -> list[str]
         others = [
             (client.name, theirs)
             for key, (client, _) in chosen.items()
-            if key != "vramp" and (theirs := _middle(results[key].get(load), "us_per_event"))
+            if key not in ("vramp", "plain") and (theirs := _middle(results[key].get(load), "us_per_event"))
         ]
         if mine and others:
             ratios = ", ".join(f"{mine / theirs:.2f} of {name}" for name, theirs in others)
@@ -244,16 +244,26 @@ def choose(options: argparse.Namespace, build: Path) -> tuple[dict[str, tuple[Cl
     wanted = options.clients.split(",")
     chosen: dict[str, tuple[Client, int]] = {}
     missing = []
+    tokenizer = build / "tokenizer"
+    subprocess.run([sys.executable, str(HERE / "drivers" / "tiny_tokenizer.py"), str(tokenizer)], check=True)
     if "vramp" in wanted:
         chosen["vramp"] = (clients.vramp(), options.repeats)
+    if "plain" in wanted:
+        chosen["plain"] = (clients.vramp(shape="plain"), options.peer_repeats)
     if "c" in wanted:
         chosen["c"] = (clients.c_client(build), options.repeats)
+    if "vllm-rs" in wanted:
+        try:
+            program = options.vllm_rs or clients.vllm_rs_program()
+            chosen["vllm-rs"] = (clients.vllm_rs(program, tokenizer), options.repeats)
+        except (RuntimeError, OSError) as error:
+            missing.append(f"vllm-rs: not measured: {error}")
     peers = {
         "vllm": (options.vllm_python, ["vllm"], clients.vllm_bench),
         "locust": (None, ["locust"], clients.locust),
         # It imports torch and jinja2, which it does not ask for.
         "guidellm": (None, ["guidellm", "torch", "jinja2"], clients.guidellm),
-        "aiperf": (None, ["aiperf"], lambda python: clients.aiperf(python, _tokenizer(python, build))),
+        "aiperf": (None, ["aiperf"], lambda python: clients.aiperf(python, tokenizer)),
     }
     for key in wanted:
         if key not in peers:
@@ -266,18 +276,13 @@ def choose(options: argparse.Namespace, build: Path) -> tuple[dict[str, tuple[Cl
     return chosen, missing
 
 
-def _tokenizer(python: Path, build: Path) -> Path:
-    folder = build / "tokenizer"
-    subprocess.run([str(python), str(HERE / "drivers" / "tiny_tokenizer.py"), str(folder)], check=True)
-    return folder
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="runs of vramp and the C client at each load")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of vramp, vllm-rs and the C client at each load")
     parser.add_argument("--peer-repeats", type=int, default=1)
-    parser.add_argument("--clients", default="vramp,c,vllm,locust,guidellm,aiperf")
+    parser.add_argument("--clients", default="vramp,vllm-rs,c,plain,vllm,locust,guidellm,aiperf")
     parser.add_argument("--vllm-python", type=Path, help="the Python of a vLLM that is installed already")
+    parser.add_argument("--vllm-rs", type=Path, help="vLLM's own client in Rust, where it is there already")
     parser.add_argument("--nice", type=int, default=0, help="for server and clients alike; below 0 needs root")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()

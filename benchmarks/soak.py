@@ -107,7 +107,7 @@ def main() -> int:
         folder = Path(name)
         own_folders(folder)
         server = subprocess.Popen(
-            [compiled("paced_server", folder), "0", "-", str(GAP_US), "own"], stdout=subprocess.PIPE, text=True
+            [compiled("paced_server", folder), "0", "-", str(GAP_US), "own", "usage"], stdout=subprocess.PIPE, text=True
         )
         try:
             assert server.stdout is not None

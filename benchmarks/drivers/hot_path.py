@@ -11,6 +11,7 @@ import asyncio
 import struct
 import sys
 import time
+from itertools import cycle
 
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
@@ -22,12 +23,19 @@ from tui.load.wire import Begin, Configure, LoadTarget, PromptSource
 from tui.load.worker_context import WorkerContext
 
 TOKENS = 100
+# Each twelfth event bears so many tokens, as paced_server.c has it.
+PACKED_EVERY, PACKED = 12, 3
+PROMPT_TOKENS = 16
+STREAMS = 16
+ID_AND_MORE = b'"id":"cmpl-%016x","object":"text_completion","created":1795197172,"model":"tiny"'
 TOKEN = (
-    b'data: {"id":"cmpl-baefbf4a7ddaaafa","object":"text_completion","created":1795197172,"model":"tiny","choices":'
-    b'[{"index":0,"text":" quaquaber","logprobs":null,"finish_reason":null,"stop_reason":null,"prompt_token_ids":null,'
-    b'"token_ids":null}]}\n\n'
+    b'data: {%b,"choices":[{"index":0,"text":"%b","logprobs":null,"finish_reason":%b,"stop_reason":null,'
+    b'"prompt_token_ids":null,"token_ids":null}],"usage":{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d}}\n\n'
 )
-USAGE = b'data: {"id":"0","choices":[],"usage":{"prompt_tokens":16,"total_tokens":116,"completion_tokens":100}}\n\n'
+USAGE = (
+    b'data: {%b,"choices":[],"usage":{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d},'
+    b'"system_fingerprint":"vllm-0.32.0-e5a00e20"}\n\n'
+)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 SHAPE = RequestShape(
     path="/v1/completions",
@@ -44,6 +52,20 @@ SHAPE = RequestShape(
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def stream(serial: int) -> list[bytes]:
+    """Return what is read of one answer, read by read: its events, and its end."""
+    name = ID_AND_MORE % serial
+    sent, reads = 0, []
+    while sent < TOKENS:
+        more = min(TOKENS - sent, PACKED if len(reads) % PACKED_EVERY == PACKED_EVERY - 1 else 1)
+        sent += more
+        finish = b"null" if sent < TOKENS else b'"length"'
+        counts = PROMPT_TOKENS, PROMPT_TOKENS + sent, sent
+        reads.append(chunk(TOKEN % (name, b" quaquaber" * more, finish, *counts)))
+    end = chunk(USAGE % (name, PROMPT_TOKENS, PROMPT_TOKENS + TOKENS, TOKENS))
+    return [*reads, end + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
 
 
 class Fed(TcpConnection):
@@ -73,27 +95,27 @@ def main(events: int) -> None:
     requester = Requester(context, 1, lambda record, retry_after_s: None)
     connection = Fed(loop, context, requester)
     requester._connection = connection
-    token, end = chunk(TOKEN), chunk(USAGE) + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+    streams = [stream(serial) for serial in range(1, STREAMS + 1)]
     begun = time.perf_counter()
-    for number in range(events):
-        place = number % TOKENS
-        if place == 0:
-            requester.ask(0)
-            connection.data = HEAD
-            connection._on_readable()
-        connection.data = token
+    read = 0
+    for sent in cycle(streams):
+        if read >= events:
+            break
+        requester.ask(0)
+        connection.data = HEAD
         connection._on_readable()
-        if place == TOKENS - 1:
-            connection.data = end
+        for data in sent:
+            connection.data = data
             connection._on_readable()
-            context.clock.take_lags()
-            record = context.records.pop()
-            assert record.events == TOKENS and record.output_tokens == TOKENS, record
+        read += len(sent) - 1
+        context.clock.take_lags()
+        record = context.records.pop()
+        assert record.events == len(sent) - 1 and record.output_tokens == TOKENS, record
     took_s = time.perf_counter() - begun
     context.readers.close()
     context.clock.close()
     loop.close()
-    print(f"{took_s / max(1, events) * 1e6:.2f} us/event")
+    print(f"{took_s / max(1, read) * 1e6:.2f} us/event")
 
 
 if __name__ == "__main__":

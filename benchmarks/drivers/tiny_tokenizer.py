@@ -1,6 +1,9 @@
 """Makes a tokenizer of bytes in a folder, for peers that insist on one: nothing is fetched.
 
-PYTHON-OF-AIPERF drivers/tiny_tokenizer.py FOLDER
+    python drivers/tiny_tokenizer.py FOLDER
+
+The file's format is that of Hugging Face's tokenizers; its 256 letters are those of the ByteLevel pre-tokenizer: each
+printable byte is its own, the others are the first characters from U+0100 on.
 """
 
 from __future__ import annotations
@@ -9,13 +12,38 @@ import json
 import sys
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+PRINTABLE = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)}
 
-folder = Path(sys.argv[1])
-folder.mkdir(parents=True, exist_ok=True)
-alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-tokenizer = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(alphabet)}, merges=[]))
-tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-tokenizer.decoder = decoders.ByteLevel()
-tokenizer.save(str(folder / "tokenizer.json"))
-(folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+
+def main(folder: Path) -> None:
+    others = (chr(0x100 + number) for number in range(256))
+    letters = [chr(byte) if byte in PRINTABLE else next(others) for byte in range(256)]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    tokenizer = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": byte_level,
+        "post_processor": None,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "vocab": {letter: number for number, letter in enumerate(sorted(letters))},
+            "merges": [],
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

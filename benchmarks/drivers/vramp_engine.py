@@ -16,6 +16,7 @@ import uvloop
 
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
+from tui.engines.parts import openai_stream
 from tui.load.pool import LoadPool, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.metrics.record import RequestRecord
@@ -37,7 +38,7 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max
         body_head=b'{"model":"m","max_tokens":%d,"stream":true,"prompt":' % tokens,
         body_tail=b"}",
         prompt_kind=TOKEN_IDS,
-        dialect="openai",
+        dialect=openai_stream.NAME,
         prompt_tokens=16,
         prompt_tokens_overhead=0,
         output_tokens=tokens,

@@ -1,4 +1,4 @@
-"""A small completions server that streams at a given pace and writes down what happened to it.
+"""A small completions server that streams vLLM's bytes at a given pace and writes down what happened to it.
 
 Only for tests of the load: no model, no queue; asyncio, one process (the test's own).
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 
@@ -28,12 +29,12 @@ class Seen:
 
 @dataclass
 class PacedServer:
-    """Streams `max_tokens` tokens, one each `gap_s`."""
+    """Streams `max_tokens` tokens, an event each `gap_s`."""
 
     gap_s: float = 0.0
-    pack: int = 1
-    """Tokens per event."""
-    continuous_usage: bool = False
+    pack: int | None = None
+    """Tokens per event; None = one, and three in each twelfth, as vLLM does under load."""
+    continuous_usage: bool = True
     requests: list[Seen] = field(default_factory=list)
     in_flight: int = 0
     in_flight_max: int = 0
@@ -103,21 +104,32 @@ class PacedServer:
     async def _stream(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         asked = seen.body["max_tokens"]
         prompt = seen.body["prompt"]
-        usage = {"prompt_tokens": len(prompt if isinstance(prompt, list) else prompt.split())}
+        prompt_tokens = len(prompt if isinstance(prompt, list) else prompt.split())
+        start = {"id": f"cmpl-{len(self.requests):016x}", "object": "text_completion", "created": 1795197172}
+        start["model"] = "tiny"
+
+        def usage(tokens: int) -> dict[str, dict[str, int]]:
+            total = prompt_tokens + tokens
+            return {"usage": {"prompt_tokens": prompt_tokens, "total_tokens": total, "completion_tokens": tokens}}
+
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n")
         writer.write(b"transfer-encoding: chunked\r\n\r\n")
-        for first in range(0, asked, self.pack):
-            await asyncio.sleep(self.gap_s)
-            sent = min(first + self.pack, asked)
-            event: dict[str, Any] = {"choices": [{"index": 0, "text": "", "finish_reason": None}]}
+        sent = 0
+        for number in count(1):
             if sent == asked:
-                event["choices"][0]["finish_reason"] = "length"
-            if self.continuous_usage:
-                event["usage"] = usage | {"completion_tokens": sent, "total_tokens": 0}
+                break
+            await asyncio.sleep(self.gap_s)
+            more = min(self.pack or (1 if number % 12 else 3), asked - sent)
+            sent += more
+            choice = {"index": 0, "text": " token" * more, "logprobs": None, "finish_reason": None, "stop_reason": None}
+            choice |= {"prompt_token_ids": None, "token_ids": None}
+            if sent == asked:
+                choice["finish_reason"] = "length"
             if writer.is_closing():
                 raise ConnectionResetError
-            _write_event(writer, json.dumps(event))
-        _write_event(writer, json.dumps({"choices": [], "usage": usage | {"completion_tokens": asked}}))
+            _write_event(writer, _json(start | {"choices": [choice]} | (usage(sent) if self.continuous_usage else {})))
+        fingerprint = {"system_fingerprint": "vllm-0.32.0-e5a00e20"}
+        _write_event(writer, _json(start | {"choices": []} | usage(asked) | fingerprint))
         # The request is over for the server before the client can know, so that concurrency is never counted double.
         self.in_flight -= 1
         try:
@@ -126,6 +138,10 @@ class PacedServer:
             await writer.drain()
         finally:
             self.in_flight += 1
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _write_event(writer: asyncio.StreamWriter, data: str) -> None:

@@ -19,24 +19,43 @@ _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
 )
+# What vLLM sends when it is asked for a usage in every event; one of so many bears several tokens, as under load.
+_PACKED_EVERY, _PACKED = 12, 3
+_START = b'data: {"id":"cmpl-%%016x","object":"text_completion","created":1795197172,"model":"echo","choices":['
 _TOKEN = (
-    b'data: {"id":"cmpl-baefbf4a7ddaaafa","object":"text_completion","created":1795197172,"model":"echo","choices":'
-    b'[{"index":0,"text":" echo","logprobs":null,"finish_reason":null,"stop_reason":null,"prompt_token_ids":null,'
-    b'"token_ids":null}]}\n\n'
+    _START + b'{"index":0,"text":"%b","logprobs":null,"finish_reason":%b,"stop_reason":null,"prompt_token_ids":null,'
+    b'"token_ids":null}],%b}\n\n'
 )
+_END = _START + b'],%b,"system_fingerprint":"vllm-0.32.0-e5a00e20"}\n\n'
+_USAGE = b'"usage":{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d}'
+_ID_BYTES = 16 - len("%016x")
+"""By how much an id is longer than what stands for it."""
 
 
 def _chunk(body: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(body), body)
+    return b"%x\r\n%b\r\n" % (len(body) + _ID_BYTES, body)
+
+
+def _writes(tokens: int) -> list[bytes]:
+    """Return what is written of one answer, event by event; each wants to be told the id, a number."""
+    events: list[bytes] = []
+    sent = 0
+    while sent < tokens:
+        more = min(tokens - sent, _PACKED if len(events) % _PACKED_EVERY == _PACKED_EVERY - 1 else 1)
+        sent += more
+        finish = b"null" if sent < tokens else b'"length"'
+        usage = _USAGE % (PROMPT_TOKENS, PROMPT_TOKENS + sent, sent)
+        events.append(_chunk(_TOKEN % (b" echo" * more, finish, usage)))
+    events[-1] += _chunk(_END % usage) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+    return events
 
 
 class EchoServer:
-    """Sends one token to every stream each `gap_s`, one write each, as a batching engine does."""
+    """Sends an event to every stream each `gap_s`, one write each, as a batching engine does."""
 
     def __init__(self, gap_s: float) -> None:
         self._gap_s = gap_s
-        self._tokens = 0
-        self._end = b""
+        self._writes: list[bytes] = []
         self._server: asyncio.Server | None = None
         self._rounds: asyncio.TimerHandle | None = None
         self._connections: set[_Stream] = set()
@@ -61,13 +80,7 @@ class EchoServer:
 
     def shape(self, tokens: int) -> RequestShape:
         """Return the shape of requests for so many tokens; from now on every request gets as many."""
-        usage = b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d}' % (
-            PROMPT_TOKENS,
-            PROMPT_TOKENS + tokens,
-            tokens,
-        )
-        end = _chunk(b'data: {"id":"cmpl-0","choices":[],"usage":%b}\n\n' % usage) + _chunk(b"data: [DONE]\n\n")
-        self._tokens, self._end = tokens, end + b"0\r\n\r\n"
+        self._writes = _writes(tokens)
         return RequestShape(
             path="/v1/completions",
             headers=[("Content-Type", "application/json"), ("Accept", "text/event-stream")],
@@ -81,9 +94,8 @@ class EchoServer:
         )
 
     def _round(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
-        token = _chunk(_TOKEN)
         for stream in list(self._connections):
-            stream.step(token, self._tokens, self._end)
+            stream.step(self._writes)
         next_s = max(due_s + self._gap_s, loop.time())
         self._rounds = loop.call_at(next_s, self._round, loop, next_s)
 
@@ -96,7 +108,7 @@ class _Stream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._request = bytearray()
         self._sent: int | None = None
-        """Tokens of the answer so far; None = nobody asks."""
+        """Events of the answer so far; None = nobody asks."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it that somebody connected."""
@@ -121,16 +133,14 @@ class _Stream(asyncio.Protocol):
         if len(self._request) > MAX_REQUEST_BYTES:
             self.close()
 
-    def step(self, token: bytes, tokens: int, end: bytes) -> None:
-        """Send the next token, and the end behind the last one."""
+    def step(self, writes: list[bytes]) -> None:
+        """Send the next event, the last with the end behind it."""
         if self._sent is None or self._transport is None:
             return
-        self._sent += 1
-        if self._sent < tokens:
-            self._transport.write(token)
-        else:
-            self._sent = None
-            self._transport.write(token + end)
+        write = writes[self._sent]
+        self._sent = self._sent + 1 if self._sent + 1 < len(writes) else None
+        count = write.count(b"%")
+        self._transport.write(write % ((id(self),) * count))
 
     def close(self) -> None:
         """Close at once."""
