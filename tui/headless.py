@@ -268,13 +268,13 @@ class _Narration:
         self._bar = ProgressLine(silent=quiet)
         self._told = 0
         self._phase: Phase | None = None
-        self._heard_ns = 0
+        self._heard: set[tuple[int, str]] = set()
 
     def show(self, snapshot: Snapshot) -> None:
         """Tell how far it is, and what became of the session file; errors even when quiet."""
         for event in snapshot.log:
-            if event.at_ns > self._heard_ns and event.source in _NARRATED:
-                self._heard_ns = event.at_ns
+            if event.source in _NARRATED and (event.at_ns, event.text) not in self._heard:
+                self._heard.add((event.at_ns, event.text))
                 if event.source == "session":
                     self.say(event.text, always=event.level == "error")
                 elif event.level != "info":

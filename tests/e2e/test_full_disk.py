@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.conftest import World
 from tests.e2e.profiles import write_simulated
 from tests.e2e.small_disks import small_disk
+from tests.fakes.terminal import Terminal
 
 CELLS = {(users, 30): "ok" for users in range(1, 9)}
 
@@ -74,3 +75,28 @@ def test_a_session_file_that_is_removed_in_mid_run_is_made_anew(world: World) ->
     assert done.returncode == 0, done.stderr
     exported = tomllib.loads((world.root / "out" / "session.toml").read_text())
     assert {(c["users"], c["prompt_tokens"]): c["outcome"] for c in exported["cells"]} == CELLS
+
+
+def test_why_a_server_died_is_told_though_its_log_has_no_room(world: World) -> None:
+    profile = write_simulated(world.root, users="[1, 4]", prompt_tokens="[300]")
+    with small_disk(world.root / "data", 60):
+        done = world.run("run", str(profile), "--json", "--unkept", "go-on")
+        assert done.returncode == 0, done.stderr
+        assert outcomes(done.stdout) == {(1, 300): "ok", (4, 300): "oom-runtime"}
+        assert "CUDA out of memory" in done.stdout
+        world.wait_until_empty()
+
+
+def test_the_app_exports_elsewhere_what_cannot_be_kept_and_says_so_on_leaving(world: World) -> None:
+    with small_disk(world.root / "data", 60):
+        with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as app:
+            app.wait_for("READY", 60)
+            app.wait_for("not being kept", 60)
+            app.send("x")
+            app.wait_until(lambda _: any(world.root.glob("*-demo-*/gpus.csv")), "an export in the working folder", 60)
+            app.send("q")
+            app.wait_for("NOT kept")
+            app.send("s")
+            assert app.wait_exit(60) == 0
+            assert "not being kept" in app.text
+        world.wait_until_empty()

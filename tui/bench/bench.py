@@ -12,7 +12,9 @@ import asyncio
 import logging
 import os
 import signal
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from tui.bench.scheduler import Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
-from tui.core.errors import LaunchError
+from tui.core.errors import LaunchError, UsageError
 from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
 from tui.core.tasks import background, reason_of
@@ -165,13 +167,22 @@ class Bench:
 
     def _export(self, folder: Path | None) -> Path:
         session_file = Path(self._spec.session_file)
-        folder = folder or session_file.with_name(export_folder(session_file))
+        name = export_folder(session_file)
         self.writer.flush()
         if not self.writer.failure:
+            folder = folder or session_file.with_name(name)
             export_session(session_file, folder)
-        else:
-            with SessionReader(session_file, self.writer.in_memory()) as reader:
-                export_open_session(reader, folder)
+            return folder
+        # Where the session cannot be kept its export cannot either.
+        *others, last = [folder] if folder else [Path.cwd() / name, Path(tempfile.gettempdir()) / name]
+        for place in others:
+            with suppress(UsageError):
+                return self._export_from_memory(place)
+        return self._export_from_memory(last)
+
+    def _export_from_memory(self, folder: Path) -> Path:
+        with SessionReader(self.writer.path, self.writer.in_memory()) as reader:
+            export_open_session(reader, folder)
         return folder
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from heapq import merge
 
 from tui.bench.grid import Grid
 from tui.core.outcome import Outcome
@@ -27,6 +28,7 @@ from tui.metrics.snapshot import (
 )
 from tui.metrics.window import LiveWindow
 
+NEWS_LINES = 100
 # More than can have requests under way at once.
 _TAGS = 100
 # More than fit into a chart.
@@ -54,7 +56,10 @@ class SnapshotBuilder:
     points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
     requests: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
     failed: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
-    log: deque[Event] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    server_log: deque[tuple[int, Event]] = field(default_factory=lambda: deque(maxlen=LOG_LINES - NEWS_LINES))
+    """Apart from what the bench itself has to say: a server that writes without end must not push that out."""
+    news: deque[tuple[int, Event]] = field(default_factory=lambda: deque(maxlen=NEWS_LINES))
+    _events: int = 0
     gpus: list[GpuReading] = field(default_factory=list)
     gpu_sample_s: float | None = None
     users_wanted: int = 0
@@ -86,7 +91,8 @@ class SnapshotBuilder:
 
     def add_event(self, event: Event) -> None:
         """Take a line for the log."""
-        self.log.append(event)
+        self._events += 1
+        (self.server_log if event.source == "server" else self.news).append((self._events, event))
 
     def tick(
         self, at_ns: int, progress: LoadProgress | None, metrics: ServerMetrics | None, prompt_tokens: int
@@ -155,7 +161,7 @@ class SnapshotBuilder:
             sweep=sweep,
             requests=list(self.requests),
             requests_failed=list(self.failed),
-            log=list(self.log),
+            log=[event for _, event in merge(self.server_log, self.news)],
             notice=notice,
             unkept=unkept,
         )

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from tui.core.errors import UsageError
 
+LOG_ROOM_BYTES = 16 * 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -93,11 +94,14 @@ def write_new_file(path: Path, content: bytes) -> None:
 def log_file(path: Path) -> Path:
     """Return `path` as a file that programs can append to; where it cannot be, one in memory, for as long as we live.
 
-    Raises OSError where neither can be had.
+    Nor is it on a disk that is all but full: what a server says last tells why it died. Raises OSError where neither
+    can be had.
     """
     try:
         path.touch(mode=0o600)
         with path.open("ab"):
+            room = os.statvfs(path)
+        if room.f_bavail * room.f_frsize >= LOG_ROOM_BYTES:
             return path
     except OSError:
         if not hasattr(os, "memfd_create"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tui.core.files import write_new_file
 from tui.core.nearest import did_you_mean
 from tui.core.paths import user_profiles_dir
 from tui.core.safe_text import safe_line, safe_text
+from tui.core.toml_text import TomlError, parse_toml
 from tui.profile.loader import load_profile
 from tui.profile.schema import Profile
 
@@ -162,8 +162,8 @@ def copy_profile_as(entry: ProfileEntry, name: str) -> Path:
     head, table, rest = text.partition("\n[")
     renamed = _NAME_LINE.sub(lambda found: f'{found[1]}"{name}"', head, count=1) + table + rest
     try:
-        fits = tomllib.loads(renamed).get("name") == name
-    except tomllib.TOMLDecodeError:
+        fits = parse_toml(renamed).get("name") == name
+    except TomlError:
         fits = False
     if not fits:
         raise UsageError(f"{entry.path}: its key `name` was not found; copy the file by hand")

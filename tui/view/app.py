@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -14,7 +14,8 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
-from tui.core.errors import ExitCode, UsageError, VrampError
+from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
+from tui.core.printing import complain, narrate
 from tui.core.safe_text import safe_line
 from tui.link.protocol import Command, Export, Linger, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
@@ -80,6 +81,8 @@ class VrampApp(Chrome):
         self._benches = benches
         self._picker_actions = PickerActions(self, benches, self.launch)
         self.farewell = ""
+        self.fault: Exception | None = None
+        """An error of ours that ended the app."""
         """A line for the normal screen."""
         self._start = start
         self._bridge: Bridge | None = None
@@ -305,7 +308,10 @@ class VrampApp(Chrome):
             self._say_where(goes_on=not run.replay)
             self.exit(ExitCode.OK)
         elif bridge.latest is not None and bridge.latest.server.phase in _LIVE_PHASES:
-            self._leave_question = leave_question(session_id=bridge.latest.session_id, from_picker=self._has_picker)
+            latest = bridge.latest
+            self._leave_question = leave_question(
+                session_id=latest.session_id, from_picker=self._has_picker, unkept=bool(latest.unkept)
+            )
             self.push_screen(self._leave_question, self._leave_answered)
         else:
             self._end_run(self._leave)
@@ -401,8 +407,18 @@ class VrampApp(Chrome):
             self.farewell = ""
         elif goes_on:
             self.farewell = f"session {session} goes on; come back by: vramp attach {session}"
+        elif snapshot.unkept:
+            self.farewell = f"session {session}: {safe_line(snapshot.unkept)}"
         else:
             self.farewell = f"session {session} is kept in {file}; export it by: vramp export {session}"
+
+    def _fatal_error(self) -> None:
+        """Leave the picture of an error of ours out: Textual's shows the values of all variables, and so perhaps a key.
+
+        `run_app` says it in a sentence.
+        """
+        self.fault = self._exception
+        self._close_messages_no_wait()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Detach only from what goes on."""
@@ -424,7 +440,11 @@ def run_app(*, start: StartWish, theme: str | None = None, ascii_only: bool | No
     app = VrampApp(start, LocalBenches(refresh_hz=settings.refresh_hz), settings=settings)
     result = app.run()
     if app.farewell:
-        sys.stderr.write(f"{app.farewell}\n")
+        narrate(app.farewell)
+    if app.fault is not None:
+        if os.environ.get("VRAMP_TRACEBACK"):
+            raise app.fault
+        complain(f"{in_a_sentence(app.fault)} (VRAMP_TRACEBACK=1 shows where)")
     if result is not None:
         return int(result)
     return int(app.return_code or ExitCode.OK)

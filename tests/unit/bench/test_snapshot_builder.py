@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from tests.unit.bench.records import record
+from tui.bench.grid import Grid
 from tui.bench.snapshot_builder import SnapshotBuilder
+from tui.metrics.reading import Event
+from tui.metrics.snapshot import LOG_LINES, LoadStatus, Phase, ServerStatus, SweepStatus
 from tui.metrics.window import LiveWindow
 
 
@@ -21,3 +24,25 @@ def test_what_is_remembered_of_tags_does_not_grow_with_the_run() -> None:
     for tag in range(1_000):
         shown.begin_tag(tag)
     assert len(shown.users_by_tag) == 100 and 999 in shown.users_by_tag
+
+
+def test_a_server_that_writes_without_end_pushes_nothing_else_out_of_the_log() -> None:
+    shown = SnapshotBuilder(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
+    shown.add_event(Event(at_ns=1, source="session", text="the session is not being kept", level="error"))
+    for number in range(10_000):
+        shown.add_event(Event(at_ns=2 + number, source="server", text=f"line {number}"))
+    shown.add_event(Event(at_ns=5, source="sweep", text="done"))
+    status = ServerStatus(phase=Phase.READY)
+    log = shown.snapshot(
+        0,
+        server=status,
+        load=LoadStatus(),
+        grid=Grid("burst", [1], [1], 1),
+        current=None,
+        queueing=[],
+        sweep=SweepStatus(),
+        gpu_note="",
+        notice="",
+    ).log
+    assert len(log) <= LOG_LINES
+    assert (log[0].text, log[1].text[:4], log[-1].text) == ("the session is not being kept", "line", "done")

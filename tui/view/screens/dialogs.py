@@ -132,14 +132,15 @@ class Form(ModalScreen[list[str] | None]):
         self.dismiss(None)
 
 
-def leave_question(*, session_id: str, from_picker: bool) -> Question:
-    """Return what `q` asks while a run is live."""
+def leave_question(*, session_id: str, from_picker: bool, unkept: bool = False) -> Question:
+    """Return what `q` asks while a run is live; `unkept`: its session file does not hold everything."""
+    kept = "it is NOT kept: export it first (x)" if unkept else "what was measured is kept"
     choices = [
         Choice("detach", "d", "leave it running", "the bench goes on; vramp attach comes back to it"),
-        Choice("stop", "s", "stop all and leave", "the load, then the server; what was measured is kept"),
+        Choice("stop", "s", "stop all and leave", f"the load, then the server; {kept}"),
     ]
     if from_picker:
-        choices.append(Choice("pick", "p", "stop all and pick another profile", "what was measured is kept"))
+        choices.append(Choice("pick", "p", "stop all and pick another profile", kept))
     return Question("leave", f"Session {session_id} is live.", choices)
 
 
