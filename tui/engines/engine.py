@@ -69,8 +69,12 @@ class Launch(ABC):
         """Return how to start the server of `profile` on `port`."""
 
     def environment(self, server: ServerTable) -> dict[str, str]:
-        """Return what is added to the environment of the server."""
-        return dict(server.env)
+        """Return what is added to the environment of the server: the chosen GPUs, and the profile's own variables."""
+        if not server.gpus:
+            return dict(server.env)
+        # By NVML's order; CUDA's own default is the fastest card first.
+        gpus = ",".join(str(gpu) for gpu in server.gpus)
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpus} | server.env
 
     def read_log_line(self, line: str) -> LogFact | None:
         """Return what a line of the server's log tells, or None."""

@@ -203,13 +203,6 @@ class LlamaCppLaunch(Launch):
             base_url=base_url(server.host, port, tls="ssl-cert-file" in args),
         )
 
-    def environment(self, server: ServerTable) -> dict[str, str]:
-        """Return the chosen GPUs, in the order of NVML, and the profile's own variables."""
-        if not server.gpus:
-            return dict(server.env)
-        gpus = ",".join(str(gpu) for gpu in server.gpus)
-        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpus} | server.env
-
     def read_log_line(self, line: str) -> LogFact | None:
         """Return what a line of the log tells, or None."""
         if "load_model: loading model" in line:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # One line per request would be most of the log during a ramp. `disable-uvicorn-access-log = false` in the profile's
 # args leaves the flag out for a vLLM that is too old to know it.
 ACCESS_LOG_FLAG = "disable-uvicorn-access-log"
-# The order of NVML's indexes; CUDA's own default is the fastest card first.
-_PCI_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 _PARALLEL_ARGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
 _USUAL_UTILIZATION = 0.9
 # Where vLLM's processes have their sockets, and the file by which they find each other: it never removes either.
@@ -76,10 +74,7 @@ class VllmLaunch(Launch):
 
     def environment(self, server: ServerTable) -> dict[str, str]:
         """Return no usage reports, the chosen GPUs, the profile's own variables."""
-        env = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-        if server.gpus:
-            env |= _PCI_ORDER | {"CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in server.gpus)}
-        return env | server.env
+        return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"} | super().environment(server)
 
     def read_log_line(self, line: str) -> LogFact | None:
         """Return what a line of the log tells, or None."""
