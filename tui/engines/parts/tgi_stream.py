@@ -10,7 +10,7 @@ import msgspec
 
 from tui.core.outcome import Outcome
 from tui.engines.parts import dialect, openai_stream
-from tui.engines.parts.dialect import NOTHING, TOKEN, Decoded, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error
 
 _ABSENT = msgspec.Raw()
 _OF_TYPE = {
@@ -38,7 +38,7 @@ class _Event(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-def decode(payload: bytes) -> Decoded:
+def decode(payload: bytes) -> StreamEvent:
     """Read one event of `/generate_stream`. Raises ValueError for what is none."""
     try:
         event = _decode_event(payload)
