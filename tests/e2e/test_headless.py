@@ -166,3 +166,12 @@ def test_the_help_comes_without_the_heavy_libraries(world: World) -> None:
 
         done = subprocess.run([sys.executable, "-c", code, option], capture_output=True, text=True, env=world.env)
         assert done.returncode == 0 and done.stdout.endswith("[]\n"), done.stdout + done.stderr
+
+
+def test_a_launch_that_failed_is_a_failed_session_in_the_lists(world: World) -> None:
+    profile = write_simulated(world.root, users="[1]", prompt_tokens="[30]", more='fail = "kv-too-small"')
+    done = world.run("run", str(profile), "--quiet")
+    assert done.returncode == 3
+    assert "failed: oom-kv" in world.run("sessions", "list").stdout
+    (listed,) = json.loads(world.run("sessions", "list", "--json").stdout)
+    assert listed["failure"] == "oom-kv"

@@ -34,6 +34,7 @@ from tui.core.errors import LaunchError, UsageError
 from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
 from tui.core.tasks import background, reason_of
+from tui.engines.base import ServerMetrics
 from tui.engines.command_line import command_line
 from tui.link.protocol import BenchSpec, Command, Reply, Results
 from tui.link.server import FRONT_END, LINK_TASK, LinkServer
@@ -50,6 +51,7 @@ from tui.session.store import SessionWriter
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+SCRAPE_TIMEOUT_S = 0.5
 # A bench that nobody ever looked at has lost the front end that started it.
 FIRST_FRONT_END_S = 30.0
 GIVE_UP_TASK = "give-up"
@@ -281,15 +283,32 @@ class Bench:
             await self.scheduler.set_users(self.scheduler.users)
 
     async def _tick(self) -> None:
-        while True:
-            if self.testbed.ready:
-                await self.testbed.scrape()
-            point = self.snapshot_builder.tick(
-                self.clock.now_ns(), self.testbed.progress, self.testbed.metrics, self.scheduler.prompt_tokens
-            )
-            self.writer.add_series(point)
-            self._check_attended()
-            await asyncio.sleep(TICK_S)
+        scraping: asyncio.Task[ServerMetrics | None] | None = None
+        try:
+            while True:
+                if self.testbed.ready:
+                    scraping = scraping or background(self.testbed.scrape(), name="scrape")
+                    # A server that hangs must not hold the seconds up.
+                    await asyncio.wait({scraping}, timeout=SCRAPE_TIMEOUT_S)
+                metrics = None
+                if scraping is not None and scraping.done():
+                    metrics, scraping = scraping.result(), None
+                self._close_second(metrics)
+                self._check_attended()
+                await asyncio.sleep(TICK_S)
+        finally:
+            if scraping is not None:
+                scraping.cancel()
+                await asyncio.gather(scraping, return_exceptions=True)
+
+    def _close_second(self, metrics: ServerMetrics | None) -> None:
+        """Add a point to the series; there is none while there is no server to be measured."""
+        at_ns = self.clock.now_ns()
+        if self.testbed.ready:
+            progress, prompt_tokens = self.testbed.progress, self.scheduler.prompt_tokens
+            self.writer.add_series(self.snapshot_builder.tick(at_ns, progress, metrics, prompt_tokens))
+        else:
+            self.snapshot_builder.skip(at_ns)
 
     # -- the snapshot -------------------------------------------------------------------------------------------------
 
@@ -329,6 +348,15 @@ class Bench:
             preemptions_total=metrics.preemptions_total,
         )
 
+    @property
+    def _measures(self) -> bool:
+        """Say whether there is a server that answers."""
+        return self.testbed.ready and self.testbed.silent_s is None and not self._closed
+
+    def _delivered_concurrency(self) -> float | None:
+        now_ns = self.clock.now_ns()
+        return self.snapshot_builder.window.delivered_concurrency(now_ns) if self._measures else None
+
     def _load_status(self) -> LoadStatus:
         progress, scheduler = self.testbed.progress, self.scheduler
         return LoadStatus(
@@ -339,9 +367,9 @@ class Bench:
             output_tokens=self.profile.load.output_tokens,
             users_before=scheduler.users_before if self.testbed.ready else 0,
             activity=scheduler.activity,
-            delivered_concurrency=self.snapshot_builder.window.delivered_concurrency(self.clock.now_ns()),
+            delivered_concurrency=self._delivered_concurrency(),
             settling=scheduler.settling,
-            steady_for_s=scheduler.standing_for_s(),
+            steady_for_s=scheduler.standing_for_s() if self._measures else None,
             client_ceiling_share=self.testbed.gauge.share,
             client_lag_p99_s=progress.lag_p99_s if progress else None,
             client_users_max=self.testbed.gauge.users_max,

@@ -111,6 +111,10 @@ class SnapshotBuilder:
         self.series.append(point)
         return point
 
+    def skip(self, at_ns: int) -> None:
+        """Close a second in which nothing was measured: it has no point, and what came in it counts in none."""
+        self.window.begin_anew(at_ns)
+
     def snapshot(
         self,
         at_ns: int,

@@ -173,6 +173,11 @@ class LiveWindow:
         self._metrics = metrics
         return point
 
+    def begin_anew(self, at_ns: int) -> None:
+        """Let the next point of the series count from now on: there was nothing to measure until now."""
+        self._before, self._before_ns = _Totals(self._now.tokens, self._now.ok, self._now.failed), at_ns
+        self._metrics = None
+
     def delivered_concurrency(self, at_ns: int) -> float | None:
         """Return the mean number of requests under way in the last ten seconds, as seen once a second."""
         seen = [in_flight for second in self._recent(at_ns) for in_flight in second.in_flight]

@@ -18,6 +18,8 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "unreadable"
     """running, ended, killed, unreadable."""
     ended_how: str = ""
+    failure: str = ""
+    """The class of the failure by which its server was lost before any cell was ok; empty = it was not."""
     simulated: bool | None = None
     cells_measured: int = 0
     cells_ok: int = 0
@@ -27,6 +29,13 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     best_tokens_per_s_total: float | None = None
     problem: str = ""
     """Why the file cannot be read."""
+
+    @property
+    def state_in_words(self) -> str:
+        """The state, and what is known of its cause."""
+        if self.failure:
+            return f"failed: {self.failure}" + (" (still open)" if self.state == "running" else "")
+        return f"{self.state}: {self.ended_how}" if self.ended_how else self.state
 
     @property
     def best(self) -> str:

@@ -14,6 +14,7 @@ from tui.core.outcome import Outcome
 from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
+from tui.metrics.snapshot import Phase, ServerStatus
 from tui.session.database import SUFFIX
 from tui.session.lock import SessionLock, is_live
 from tui.session.reader import SessionReader, SessionState, latest_cells
@@ -73,6 +74,7 @@ def summary(path: Path) -> SessionSummary:
         with SessionReader(path) as reader:
             cells = [cell for cell in latest_cells(reader.cells(), None) if cell.outcome is not Outcome.IMPLIED]
             best = best_cell(cells)
+            cells_ok = sum(cell.outcome is Outcome.OK for cell in cells)
             return SessionSummary(
                 session_id=safe_line(path.stem),
                 file=str(path),
@@ -82,13 +84,21 @@ def summary(path: Path) -> SessionSummary:
                 ended_how=safe_line(reader.ended.how, limit=80) if reader.ended else "",
                 simulated=reader.meta.simulated,
                 cells_measured=len(cells),
-                cells_ok=sum(cell.outcome is Outcome.OK for cell in cells),
+                cells_ok=cells_ok,
+                failure="" if cells_ok else _failure_of(reader.server),
                 best_users=best.users if best else None,
                 best_prompt_tokens=best.prompt_tokens if best else None,
                 best_tokens_per_s_total=best.tokens_per_s_total if best else None,
             )
     except SessionError as error:
         return SessionSummary(session_id=safe_line(path.stem), file=str(path), problem=safe_line(str(error)))
+
+
+def _failure_of(server: ServerStatus | None) -> str:
+    """Return the class of the failure that a server was left with; empty when it was not."""
+    if server is None or server.phase is not Phase.FAILED or server.failure is None:
+        return ""
+    return safe_line(server.failure.failure, limit=40)
 
 
 def best_cell(cells: Sequence[CellResult]) -> CellResult | None:
@@ -116,7 +126,7 @@ def as_table() -> str:
             one.session_id,
             one.profile,
             one.started_at,
-            one.problem or (f"{one.state}: {one.ended_how}" if one.ended_how else one.state),
+            one.problem or one.state_in_words,
             f"{one.cells_ok} ok of {one.cells_measured}",
             one.best or "–",
             "SIMULATED" if one.simulated else "",

@@ -70,7 +70,7 @@ def _in_a_line(session: SessionSummary) -> str:
     cells = f"{session.cells_ok} of {session.cells_measured} cells ok" if session.cells_measured else "no cells"
     best = f"best {session.best}" if session.best else ""
     simulated = "SIMULATED" if session.simulated else ""
-    state = session.state if session.state != "ended" else ""
+    state = session.state_in_words if session.failure else session.state if session.state != "ended" else ""
     return "  ".join(part for part in (when, state, cells, best, simulated) if part)
 
 

@@ -236,3 +236,40 @@ async def test_an_export_lies_beside_the_session_or_where_it_is_wanted(
     assert (tmp_path / "s" / "session.toml").is_file() and (tmp_path / "elsewhere" / "cells.csv").is_file()
     one.bench.end("enough")
     await one.ended()
+
+
+async def test_nothing_goes_on_while_there_is_no_server_to_measure(
+    made: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.bench.bench.TICK_S", 0.01)
+    one = made()
+    await one.ready.wait()
+    await until(lambda: len(one.bench.snapshot().series) >= 3)
+    one.bench.scheduler.standing_since_ns = one.bench.clock.start_ns
+    assert one.bench.snapshot().load.steady_for_s is not None
+    one.bed.silent_s = 5.0
+    silent = one.bench.snapshot().load
+    assert silent.steady_for_s is None and silent.delivered_concurrency is None
+    one.bed.silent_s = None
+    one.bed.failure = None  # it died
+    await asyncio.sleep(0.05)
+    points = len(one.bench.snapshot().series)
+    await asyncio.sleep(0.2)
+    assert len(one.bench.snapshot().series) == points
+    gone = one.bench.snapshot().load
+    assert gone.steady_for_s is None and gone.delivered_concurrency is None
+    one.bench.end("over")
+    await one.ended()
+
+
+async def test_a_server_that_does_not_tell_its_figures_does_not_hold_the_seconds_up(
+    made: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.bench.bench.TICK_S", 0.01)
+    monkeypatch.setattr("tui.bench.bench.SCRAPE_TIMEOUT_S", 0.01)
+    bed = Bed()
+    monkeypatch.setattr(bed, "scrape", asyncio.Event().wait)
+    one = made(bed)
+    await until(lambda: len(one.bench.snapshot().series) >= 3)
+    one.bench.end("over")
+    await one.ended()
