@@ -88,7 +88,7 @@ async def test_a_dead_server_leaves_a_mark_and_its_users_come_back_when_asked_fo
         await seen(link, lambda snapshot: snapshot.server.phase is Phase.RELAUNCHING)
         await seen(link, lambda snapshot: snapshot.server.phase is Phase.READY)
     back = await seen(link, lambda snapshot: snapshot.load.users_before == 3)
-    assert len(back.deaths_ns) == 2 and back.load.users_wanted == 0
+    assert len(back.deaths) == 2 and back.load.users_wanted == 0
     await do(link, RestoreUsers())
     await seen(link, lambda snapshot: snapshot.load.in_flight == 3)
     await do(link, StopBench())

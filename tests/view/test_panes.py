@@ -13,6 +13,7 @@ from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.view import wire_app
 from tests.view.live_app import LiveApp
+from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
@@ -21,6 +22,7 @@ from tui.metrics.snapshot import (
     LoadStatus,
     Phase,
     RequestRow,
+    ServerDeath,
     ServerStatus,
     Snapshot,
     SweepStatus,
@@ -28,10 +30,13 @@ from tui.metrics.snapshot import (
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.grid import GridPane
 from tui.view.panes.header import ViewState, header_lines
+from tui.view.panes.latency import LatencyPane
 from tui.view.panes.log import LogPane
+from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.requests import RequestsPane
 from tui.view.panes.server import ServerPane
+from tui.view.panes.throughput import ThroughputPane
 from tui.view.panes.vram import VramPane
 from tui.view.plotting import plotext_backend
 from tui.view.plotting.spec import ChartSpec
@@ -344,3 +349,33 @@ async def test_a_narrow_tab_line_shows_the_keys_of_all_panes() -> None:
         tabs = app.picture().splitlines()[2]
         assert "[7 server]" in tabs
         assert all(pane.KEY in tabs for pane in PANES)
+
+
+def dead_server() -> Snapshot:
+    """Return a snapshot whose server died of memory a second ago, with what its requests said of it."""
+    base = snapshots.mid_ramp()
+    at_ns = base.at_ns - NS_PER_S
+    lost = RequestRow(request_id=1, at_ns=at_ns, outcome=Outcome.ENGINE_DEAD, users=64, prompt_tokens=31, times=60)
+    refused = msgspec.structs.replace(
+        lost, request_id=2, outcome=Outcome.DISCONNECTED, error="connection refused", times=3
+    )
+    other = msgspec.structs.replace(lost, at_ns=0, outcome=Outcome.HTTP_ERROR, error="HTTP 500", times=2)
+    death = ServerDeath(at_ns=at_ns, outcome=Outcome.OOM_RUNTIME, cause="CUDA out of memory")
+    return msgspec.structs.replace(base, deaths=[death], requests_failed=[refused, lost, other])
+
+
+def test_what_a_death_has_ended_is_one_row_with_its_cause_first() -> None:
+    lines = ["".join(text for text, _ in line) for line in RequestsPane().lines(dead_server(), 100, 20)]
+    assert lines[1].startswith("63 × engine-dead after: CUDA out of memory")
+    assert lines[2].startswith("2 × http-error: HTTP 500")
+    assert "refused" not in "".join(lines)
+
+
+@pytest.mark.parametrize("kind", [ThroughputPane, LatencyPane])
+def test_charts_bear_a_rule_where_a_server_died(kind: type[Pane]) -> None:
+    def rules(snapshot: Snapshot) -> int:
+        return sum(text == "│" and ink is Ink.FAILURE for line in kind().lines(snapshot, 80, 20) for text, ink in line)
+
+    dead = dead_server()
+    assert rules(dead) > 0
+    assert rules(msgspec.structs.replace(dead, deaths=[])) == 0

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from heapq import merge
 
+import msgspec
+
 from tui.bench.grid import Grid
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
@@ -22,6 +24,7 @@ from tui.metrics.snapshot import (
     LatencyPoint,
     LoadStatus,
     RequestRow,
+    ServerDeath,
     ServerStatus,
     Snapshot,
     SweepStatus,
@@ -52,7 +55,7 @@ class SnapshotBuilder:
     command_line: str
     window: LiveWindow
     series: deque[SeriesPoint] = field(default_factory=lambda: deque(maxlen=SERIES_POINTS))
-    deaths_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_DEATHS))
+    deaths: deque[ServerDeath] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
     requests: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
     failed: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
@@ -82,8 +85,14 @@ class SnapshotBuilder:
             row = request_row(record, self.users_by_tag.get(record.tag, self.users_wanted))
             self.requests.appendleft(row)
             if not record.ok:
-                self.failed.appendleft(row)
+                self._add_failed(row)
             self.points.append(latency_point(record))
+
+    def _add_failed(self, row: RequestRow) -> None:
+        """Keep a failed request; one that failed as the one before is counted with it."""
+        if self.failed and _way_of(self.failed[0]) == _way_of(row):
+            row = msgspec.structs.replace(row, times=self.failed.popleft().times + 1)
+        self.failed.appendleft(row)
 
     def add_progress(self, progress: LoadProgress) -> None:
         """Take what a load worker reported."""
@@ -147,7 +156,7 @@ class SnapshotBuilder:
             load=load,
             figures=self.window.figures(at_ns),
             series=list(self.series),
-            deaths_ns=list(self.deaths_ns),
+            deaths=list(self.deaths),
             points=list(self.points),
             gpus=self.gpus,
             gpu_note=gpu_note,
@@ -169,3 +178,7 @@ class SnapshotBuilder:
             notice=notice,
             unkept=unkept,
         )
+
+
+def _way_of(row: RequestRow) -> tuple[object, ...]:
+    return row.outcome, row.error, row.users, row.prompt_tokens

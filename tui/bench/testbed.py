@@ -17,6 +17,7 @@ from tui.bench import silence
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
+from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
@@ -35,7 +36,7 @@ from tui.load.wire import LoadProgress, LoadTarget
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
-from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.catalogue import reference_table
 from tui.profile.schema import Profile
@@ -252,7 +253,9 @@ class Testbed:
 
     async def _watch(self, failure: asyncio.Future[FailureReport]) -> None:
         report = await self.supervisor.wait_died()
-        self.snapshot_builder.deaths_ns.append(self.clock.now_ns())
+        self.snapshot_builder.deaths.append(
+            ServerDeath(at_ns=self.clock.now_ns(), outcome=outcome_of(report), cause=evidence_of(report))
+        )
         self.writer.set_server(self.status)
         if not failure.done():
             failure.set_result(report)

@@ -149,6 +149,16 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     e2e_s: float | None = None
     tokens_per_s: float | None = None
     error: str = ""
+    times: int = 1
+    """So many requests in a row ended in the very same way; the figures are the latest one's."""
+
+
+class ServerDeath(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a server that had been ready."""
+
+    at_ns: int
+    outcome: Outcome
+    cause: str
 
 
 class GridStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,8 +220,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     load: LoadStatus = LoadStatus()
     figures: Figures = Figures()
     series: list[SeriesPoint] = []
-    deaths_ns: list[int] = []
-    """When servers died, the latest ones."""
+    deaths: list[ServerDeath] = []
+    """Of servers that had been ready, the latest ones, oldest first."""
     points: list[LatencyPoint] = []
     gpus: list[GpuReading] = []
     gpu_note: str = ""

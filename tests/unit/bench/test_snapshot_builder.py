@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tests.unit.bench.records import record
 from tui.bench.grid import Grid
 from tui.bench.snapshot_builder import SnapshotBuilder
+from tui.core.outcome import Outcome
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import LOG_LINES, LoadStatus, Phase, ServerStatus, SweepStatus
 from tui.metrics.window import LiveWindow
@@ -46,3 +49,15 @@ def test_a_server_that_writes_without_end_pushes_nothing_else_out_of_the_log() -
     ).log
     assert len(log) <= LOG_LINES
     assert (log[0].text, log[1].text[:4], log[-1].text) == ("the session is not being kept", "line", "done")
+
+
+def test_requests_that_fail_alike_in_a_row_are_counted_as_one() -> None:
+    made = SnapshotBuilder(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
+    died = msgspec.structs.replace(record(outcome=Outcome.ENGINE_DEAD), error="the engine is gone")
+    made.add_records([died] * 63)
+    made.add_records([record(outcome=Outcome.HTTP_ERROR), died])
+    assert [(row.times, row.outcome) for row in made.failed] == [
+        (1, Outcome.ENGINE_DEAD),
+        (1, Outcome.HTTP_ERROR),
+        (63, Outcome.ENGINE_DEAD),
+    ]

@@ -99,7 +99,7 @@ def _charts(snapshot: Snapshot, width: int, height: int) -> list[Line]:
     if lower:
         below = chart.draw(lambda point: point.ttft_s, lambda one: one.ttft_p50_s, lambda one: one.ttft_p99_s, lower)
         lines = [*named(lines, "E2E"), *named(below, "TTFT")]
-    lines = ruled(lines, snapshot.deaths_ns, chart.window)
+    lines = ruled(lines, (death.at_ns for death in snapshot.deaths), chart.window)
     return [*lines, _with_failures(time_line(width, WINDOW_S), chart)]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
+
+from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
-from tui.metrics.snapshot import RequestRow, Snapshot
+from tui.metrics.snapshot import RequestRow, ServerDeath, Snapshot
 from tui.view import formatting
 from tui.view.panes.pane import Pane
 from tui.view.widgets.lines import Ink, Line, Span, cut, plain, spread, width_of
@@ -23,8 +26,15 @@ _COLUMNS = [
 ]
 
 
+AFTER = "after: "
+_WELL = (Outcome.OK, Outcome.CANCELLED)
+_LOST = (Outcome.ENGINE_DEAD, Outcome.DISCONNECTED, Outcome.HTTP_ERROR)
+_BEFORE_SEEN_S, _AFTER_SEEN_S = 20, 10
+"""A death is seen some seconds after the requests that it ends, which are asked again until it is."""
+
+
 class RequestsPane(Pane):
-    """A third of the room at most for failures, the rest for the latest; arrows scroll the latest."""
+    """A third of the room at least for failures, the rest for the latest that went well; arrows scroll those."""
 
     KEY: ClassVar[str] = "5"
     NAME: ClassVar[str] = "requests"
@@ -37,9 +47,8 @@ class RequestsPane(Pane):
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the table."""
-        failed = snapshot.requests_failed[: max(1, (height - 1) // 3)]
-        known = {request.request_id for request in failed}
-        latest = [request for request in snapshot.requests if request.request_id not in known]
+        latest = [request for request in snapshot.requests if request.outcome in _WELL]
+        failed = folded(snapshot)[: max(1, (height - 1) // 3, height - 1 - len(latest))]
         self._skipped = min(self._skipped, max(0, len(latest) - 1))
         rows = [*failed, *latest[self._skipped :]][: max(0, height - 1)]
         if not rows:
@@ -55,6 +64,34 @@ class RequestsPane(Pane):
         self.redraw()
 
 
+def folded(snapshot: Snapshot) -> list[RequestRow]:
+    """Return the failed requests, latest first: those that failed alike as one row, and all that a server's death has
+    ended as one, with its cause."""
+    rows: list[RequestRow] = []
+    of_death: int | None = None
+    for request in snapshot.requests_failed:
+        death = next((one for one in reversed(snapshot.deaths) if _is_of(request, one)), None)
+        if death is None:
+            rows.append(request)
+        elif rows and of_death == death.at_ns:
+            rows[-1] = msgspec.structs.replace(rows[-1], times=rows[-1].times + request.times)
+        else:
+            error = f"{AFTER}{death.cause}"
+            rows.append(msgspec.structs.replace(request, outcome=Outcome.ENGINE_DEAD, error=error, ttft_s=None))
+        of_death = death.at_ns if death is not None else None
+    return rows
+
+
+def _is_of(request: RequestRow, death: ServerDeath) -> bool:
+    before_ns, after_ns = _BEFORE_SEEN_S * NS_PER_S, _AFTER_SEEN_S * NS_PER_S
+    return request.outcome in _LOST and death.at_ns - before_ns <= request.at_ns <= death.at_ns + after_ns
+
+
+def _in_words(request: RequestRow) -> str:
+    link = " " if request.error.startswith(AFTER) else ": "
+    return plain(f"{request.outcome.value}{link if request.error else ''}{request.error}")
+
+
 def _totals(snapshot: Snapshot) -> Line:
     """Return both totals; in the title they would repaint the whole pane at every refresh."""
     figures = snapshot.figures
@@ -67,7 +104,9 @@ def _totals(snapshot: Snapshot) -> Line:
 
 
 def _request_line(request: RequestRow, width: int) -> Line:
-    ok = request.outcome in (Outcome.OK, Outcome.CANCELLED)
+    ok = request.outcome in _WELL
+    if request.times > 1:
+        return cut([(f"{request.times} × ", Ink.STRONG), (_in_words(request), Ink.FAILURE)], width)
     if request.ttft_s is None and request.error:
         head = row(_COLUMNS[:4], _head(request, Ink.DIM, Ink.FAILURE), width)
         return cut([*head, (plain(request.error, max(1, width - width_of(head))), Ink.FAILURE)], width)

@@ -47,7 +47,9 @@ class ThroughputPane(Pane):
         if user_rows:
             users = _graph(points, lambda point: float(point.users_active), width, user_rows, Ink.STEER)
             lines += named(users, "users")
-        return [lines[0], *ruled(lines[1:], snapshot.deaths_ns, window), time_line(width, WINDOW_S)]
+        figures, *graphs = lines
+        graphs = ruled(graphs, (death.at_ns for death in snapshot.deaths), window)
+        return [figures, *graphs, time_line(width, WINDOW_S)]
 
 
 def _figures(snapshot: Snapshot, width: int) -> Line:
