@@ -435,7 +435,8 @@ class Scheduler:
     def _is_void(self, result: CellResult, lost_before: int) -> bool:
         """Say whether a load worker died while the cell was measured: it is open again, and measured once more."""
         mode, cell = Mode(result.mode), (result.users, result.prompt_tokens)
-        if self._workers_lost() == lost_before or result.outcome is not Outcome.CLIENT_LIMIT:
+        # Even one that had nothing under way may have left requests unsent.
+        if self._workers_lost() == lost_before or result.outcome.grows_with_load:
             return False
         self._voids[mode, cell] += 1
         if self._voids[mode, cell] > VOIDS_PER_CELL:
