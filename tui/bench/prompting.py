@@ -51,8 +51,7 @@ async def _words(supervisor: Supervisor, endpoint: Endpoint) -> Prompts:
 
     async def count(text: str) -> int | None:
         asked = [{"role": "user", "content": text}] if endpoint is Endpoint.CHAT else text
-        tokens = await supervisor.tokenize(asked)
-        return None if tokens is None else len(tokens)
+        return await supervisor.count(asked)
 
     if await count("the") is not None:
         for word in tried:

@@ -108,6 +108,8 @@ class Engine(ABC):
     """As profiles write it."""
     title: str = ""
     """As people write it; "" = the name."""
+    endpoints: tuple[str, ...] = ("completions", "chat")
+    """Which of the two ways to ask it has."""
     questions: Questions = Questions()
     """What can be asked of a server besides requests."""
     launch: Launch | None = None

@@ -456,7 +456,8 @@ class Response:
             self._ended
             or self._finished
             or self._dialect.ending is Ending.END_OF_BODY
-            or (final is not None and not self._told_by_token)
+            # A sum of what the events said by themselves does not tell that there are no more.
+            or (final is not None and not self._told_by_token and self._dialect.count is Count.USAGE)
         )
         if self.outcome is not None:  # an error event came before
             self._finish(self.outcome, self.error)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
+import msgspec
 
 from tui.core.address import ServerAddress
 from tui.core.errors import LaunchError
@@ -96,20 +97,31 @@ class ServerClient:
             where = f"{self.proxy_variable}: " if self.proxy_variable else ""
             raise LaunchError(f"{where}{_reason(error)}") from None
 
-    async def fetch(self, path: str, question: Mapping[str, object] | None = None) -> ServerResponse:
-        """GET `path`, or POST `question` to it as JSON. Raises NoAnswer, also for an answer of more than 8 MB."""
-        return await self._ask("GET" if question is None else "POST", path, json=question)
+    async def fetch(
+        self, path: str, question: Mapping[str, object] | None = None, *, port_offset: int = 0
+    ) -> ServerResponse:
+        """GET `path`, or POST `question` to it as JSON. Raises NoAnswer, also for an answer of more than 8 MB.
+
+        `port_offset`: it is asked on the port so many above the server's, which knows no base path.
+        """
+        return await self._ask("GET" if question is None else "POST", path, port_offset=port_offset, json=question)
 
     async def try_post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> ServerResponse:
         """POST `body` to `path`, and leave before the answer to one that is taken. Raises NoAnswer."""
         return await self._ask("POST", path, leave=True, headers=list(headers), content=body)
 
-    async def _ask(self, method: str, path: str, *, leave: bool = False, **what: Any) -> ServerResponse:
+    async def _ask(
+        self, method: str, path: str, *, leave: bool = False, port_offset: int = 0, **what: Any
+    ) -> ServerResponse:
         content = bytearray()
+        where = self.address.target(path)
+        if port_offset:
+            beside = msgspec.structs.replace(self.address, port=self.address.port + port_offset)
+            where = beside.origin + path
         try:
             async with (
                 asyncio.timeout(WHOLE_TIMEOUT_S),
-                self._client.stream(method, self.address.target(path), **what) as response,
+                self._client.stream(method, where, **what) as response,
             ):
                 if leave and response.is_success:
                     return ServerResponse(response.status_code, b"")

@@ -44,7 +44,7 @@ async def ask(client: ServerClient, questions: Questions) -> Probe:
     metrics = await answer_to(client, questions.metrics())
     if metrics is None or metrics.running is None:
         missing.append("no /metrics of its own: no queue, KV cache or server-side latency")
-    if await answer_to(client, questions.tokenize(models[0] if models else "", "a")) is None:
+    if await answer_to(client, questions.count(models[0] if models else "", "a")) is None:
         missing.append("no /tokenize: prompt sizes are checked by usage only")
     return Probe(
         version=safe_line(version or "", limit=NAME_CHARS),
@@ -61,7 +61,7 @@ async def answer_to(client: ServerClient, question: Question[T] | None) -> T | N
     if question is None:
         return None
     try:
-        response = await client.fetch(question.path, question.body)
+        response = await client.fetch(question.path, question.body, port_offset=question.port_offset)
     except NoAnswer:
         return None
     return question.read(response.status, response.content)
@@ -70,6 +70,11 @@ async def answer_to(client: ServerClient, question: Question[T] | None) -> T | N
 async def tokens_of(client: ServerClient, questions: Questions, model: str, content: Content) -> list[int] | None:
     """Return the token ids of a text, or of messages under the chat template; None where the server cannot say."""
     return await answer_to(client, questions.tokenize(model, content))
+
+
+async def count_of(client: ServerClient, questions: Questions, model: str, content: Content) -> int | None:
+    """Return how many tokens a text has, or messages under the chat template; None where the server cannot say."""
+    return await answer_to(client, questions.count(model, content))
 
 
 async def first_answer(client: ServerClient, questions: Questions) -> ServerResponse:

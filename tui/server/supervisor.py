@@ -25,7 +25,7 @@ from tui.engines.parts.auth import Auth
 from tui.engines.parts.questions import Content
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
-from tui.profile.schema import AttachTable, Profile, ServerTable
+from tui.profile.schema import AttachTable, Endpoint, Profile, ServerTable
 from tui.server import probe, readiness
 from tui.server.client import NoAnswer, ServerClient, ServerResponse
 from tui.server.known_flags import FlagCheck
@@ -139,6 +139,7 @@ class Supervisor:
         began = time.monotonic()
         checking = background(self._check_flags(), name="check-flags")
         try:
+            self._expect_endpoint(self._profile.load.endpoint)
             if self._profile.attach is not None:
                 await self._attach(self._profile.attach)
             else:
@@ -165,6 +166,12 @@ class Supervisor:
         self._say(f"{verb} {what}, model {self.model}")
         for text in (*self._notes, *self._probe.missing):
             self._say(text, level="warning")
+
+    def _expect_endpoint(self, endpoint: Endpoint) -> None:
+        if endpoint not in self._engine.endpoints:
+            there = " and ".join(f'"{each}"' for each in self._engine.endpoints)
+            summary = f'{self._engine.title} takes no requests of endpoint = "{endpoint}"'
+            raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", f"Set endpoint = {there} in [load]."))
 
     async def _start(self, server: ServerTable) -> None:
         for attempt in range(1, PORT_TRIES + 1):
@@ -412,6 +419,12 @@ class Supervisor:
         if self._client is None:
             return None
         return await probe.tokens_of(self._client, self._engine.questions, self.model, text_or_messages)
+
+    async def count(self, text_or_messages: Content) -> int | None:
+        """Return how many tokens a prompt has, by the server; None where it cannot say."""
+        if self._client is None:
+            return None
+        return await probe.count_of(self._client, self._engine.questions, self.model, text_or_messages)
 
     async def try_request(self, shape: RequestShape, body: bytes) -> ServerResponse:
         """Send a request as the load would, and return how it is taken. Raises NoAnswer.

@@ -156,8 +156,9 @@ def test_a_good_answer_that_breaks_off_is_no_success_until_it_was_complete(name:
                 assert complete_at is None, at
 
 
-@pytest.mark.parametrize("name", names())
-@pytest.mark.parametrize("endpoint", list(Endpoint))
+@pytest.mark.parametrize(
+    ("name", "endpoint"), [(name, Endpoint(each)) for name in names() for each in engine_for(name).endpoints]
+)
 def test_a_request_can_be_made(name: str, endpoint: Endpoint) -> None:
     shape = shape_of(name, endpoint=endpoint, body={"x-more": 1})
     prompt = b"[5,6]" if shape.prompt_kind == "token-ids" else b'"hi"'
@@ -195,6 +196,7 @@ def test_nonsense_is_no_answer_to_a_question(name: str) -> None:
             questions.metrics(),
         ),
         *(questions.tokenize("m", [{"role": "user", "content": "a"}]), questions.limits("m")),
+        *(questions.count("m", "a"), questions.count("m", [{"role": "user", "content": "a"}])),
     ]
     for question in asked:
         if question is None:

@@ -30,6 +30,8 @@ class Question(Generic[T]):
     """Takes status and body; None = that is no answer. Raises nothing."""
     body: Mapping[str, object] | None = None
     """What is posted as JSON; None = it is a GET."""
+    port_offset: int = 0
+    """It is asked on the port so many above that of the requests."""
 
 
 class Questions:
@@ -50,6 +52,19 @@ class Questions:
     def tokenize(self, model: str, content: Content) -> Question[list[int]] | None:
         """Ask for the token ids of a text, or of messages under the chat template."""
         return None
+
+    def count(self, model: str, content: Content) -> Question[int] | None:
+        """Ask how many tokens a prompt of this text, or of these messages, has; by default its ids are counted."""
+        asked = self.tokenize(model, content)
+        if asked is None:
+            return None
+        read = asked.read
+
+        def length_in(status: int, content: bytes) -> int | None:
+            ids = read(status, content)
+            return None if ids is None else len(ids)
+
+        return Question(asked.path, length_in, asked.body, asked.port_offset)
 
     def metrics(self) -> Question[ServerMetrics] | None:
         """Ask for the server's own figures."""
