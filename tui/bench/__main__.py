@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class _SafeFormatter(logging.Formatter):
-    """What goes into the log goes through the door for text from outside: tracebacks quote what they failed on."""
+    """What goes into the log is cleaned as text from outside is: tracebacks quote what they failed on."""
 
     def format(self, record: logging.LogRecord) -> str:
         return safe_text(super().format(record))

@@ -8,14 +8,14 @@ from typing import Protocol
 
 import msgspec
 
-from tui.bench.measure import too_long
+from tui.bench.measure import why_too_long
 from tui.bench.scheduler import Scheduler
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.errors import VrampError
 from tui.core.tasks import reason_of, report_fault
 from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
-from tui.profile.schema import MAX_USERS, Mode
+from tui.profile.schema import MAX_USERS
 
 STOPPED = "stopped by the operator"
 
@@ -128,9 +128,8 @@ class CommandExecutor:
         scheduler = self._session.scheduler
         await scheduler.set_users(min(max(users, 0), MAX_USERS), cut=cut)
         # Such users are stopped at once: the operator must see why, not only the log.
-        cell = (users, scheduler.prompt_tokens)
-        impossible = too_long(self._session.testbed, cell, Mode.STEADY) if users > 0 else None
-        return impossible.evidence if impossible is not None else None
+        why = why_too_long(self._session.testbed, scheduler.prompt_tokens) if users > 0 else ""
+        return why or None
 
     def _need_server(self) -> None:
         if not self._session.testbed.ready:

@@ -152,21 +152,13 @@ async def measure_standing(
     return await _result(testbed, cell, mode, by, summary, started_ns, readings, died)
 
 
-def too_long(testbed: SystemUnderTest, cell: Cell, mode: Mode) -> CellResult | None:
-    """Return the result of a cell that cannot fit, by arithmetic: vLLM would silently answer with fewer tokens."""
+def why_too_long(testbed: SystemUnderTest, prompt_tokens: int) -> str:
+    """Return why such prompts cannot fit, by arithmetic; "" where they may: vLLM would silently answer with fewer."""
     limit = testbed.status.max_model_len
     output_tokens = testbed.profile.load.output_tokens
-    if limit is None or cell[1] + output_tokens <= limit:
-        return None
-    return CellResult(
-        users=cell[0],
-        prompt_tokens=cell[1],
-        output_tokens=output_tokens,
-        mode=mode,
-        outcome=Outcome.TOO_LONG,
-        evidence=f"{cell[1]} prompt + {output_tokens} output tokens exceed the server's limit of {limit}",
-        simulated=testbed.simulated,
-    )
+    if limit is None or prompt_tokens + output_tokens <= limit:
+        return ""
+    return f"{prompt_tokens} prompt + {output_tokens} output tokens exceed the server's limit of {limit}"
 
 
 _N = TypeVar("_N", int, float)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 import msgspec
 
 from tui.bench.grid import Cell, Grid
-from tui.bench.measure import DiedUnsettled, measure_burst, measure_standing, too_long
+from tui.bench.measure import DiedUnsettled, measure_burst, measure_standing, why_too_long
 from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
@@ -84,11 +84,7 @@ class Scheduler:
 
     def refuse_too_long(self, prompt_tokens: int) -> str:
         """Return why the users there are cannot ask prompts of this size, and note it in the grid; empty = they can."""
-        impossible = too_long(self._testbed, (self.users, prompt_tokens), Mode.STEADY) if self.users else None
-        if impossible is None:
-            return ""
-        self._keep(impossible)
-        return impossible.evidence
+        return self._keep_too_long((self.users, prompt_tokens), Mode.STEADY) if self.users else ""
 
     def next_prompt_tokens(self, step: int) -> int:
         """Return the next (1) or previous (-1) prompt size of the grid; the last stays the last."""
@@ -215,9 +211,7 @@ class Scheduler:
             self._under_way = None
             await self._testbed.pool.set_users(0, cut=cut)
             return
-        impossible = too_long(self._testbed, cell, Mode.STEADY)
-        if impossible is not None:
-            self._keep(impossible)
+        if self._keep_too_long(cell, Mode.STEADY):
             await self._stop_users()
             return
         while await self._stand(cell, Mode.STEADY, "operator", cut=cut):
@@ -238,8 +232,7 @@ class Scheduler:
         await self._stop_users()
         for cell in grid.open_cells():
             # Said before anything else: what cannot fit is not implied by what ran out of memory.
-            if (impossible := too_long(self._testbed, cell, mode)) is not None:
-                self._keep(impossible)
+            self._keep_too_long(cell, mode)
         while cells := grid.open_cells():
             cell = cells[0]
             if not self._testbed.ready:
@@ -428,6 +421,14 @@ class Scheduler:
         self._cell_progress = None
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
             self._tell(result)
+
+    def _keep_too_long(self, cell: Cell, mode: Mode) -> str:
+        """Keep the result of a cell that cannot fit; return why it cannot, or ""."""
+        why = why_too_long(self._testbed, cell[1])
+        if why:
+            grid = self.grids[mode]
+            self._keep(grid.without_figures(cell, Outcome.TOO_LONG, why, simulated=self._testbed.simulated))
+        return why
 
     def _workers_lost(self) -> int:
         return self._testbed.pool.workers_lost if self._testbed.pool is not None else 0

@@ -75,7 +75,7 @@ async def try_request(
         name, value, done = change
         trial.cut_down = trial.cut_down | {name} if name not in trial.cut_down and value else trial.cut_down - {name}
         trial.changes[name] = value
-        trial.notes.append(f"{done}, since the server refuses it (HTTP {response.status}: {said})")
+        trial.notes.append(f"{done} (HTTP {response.status}: {said})")
     return trial
 
 
@@ -94,12 +94,12 @@ def _change_for(refusal: bytes, sent: Mapping[str, Any], settled: set[str]) -> t
     if named in within:
         outer = within[named]
         rest = {name: value for name, value in sent[outer].items() if name != named}
-        return outer, rest or False, f"{outer}.{named} is left out"
+        return outer, rest or False, f"{outer}.{named} is left out, since the server refuses it"
     if named == _LIMIT:
         other = _OTHER_LIMITS.search(text)
         new = other[1] if other else _USUAL_OTHER_LIMIT
-        return named, {"as": new}, f"{new} is asked for in place of {named}"
-    return named, False, f"{named} is left out"
+        return named, {"as": new}, f"{new} is asked for in place of {named}, which the server refuses"
+    return named, False, f"{named} is left out, since the server refuses it"
 
 
 def _named(refusal: bytes, text: str) -> Iterator[str]:

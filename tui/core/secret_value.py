@@ -1,4 +1,4 @@
-"""The one door for secrets: the values of environment variables that profiles name. They are never in a message."""
+"""The one place where secrets are read: values of environment variables that profiles name, never in a message."""
 
 from __future__ import annotations
 

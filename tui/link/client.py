@@ -11,9 +11,9 @@ from typing import Self
 import msgspec
 
 from tui.core.errors import BenchLost
+from tui.core.frames import pack_frame, read_frame
 from tui.core.tasks import reason_of
-from tui.link.framing import pack_frame, read_frame
-from tui.link.protocol import FAREWELL, Command, Downward, Hello, Reply, Request
+from tui.link.protocol import FAREWELL, MAX_FRAME_BYTES, Command, Downward, Hello, Reply, Request
 from tui.metrics.snapshot import Snapshot
 
 # A bench that hung up and lives on, as one does that is stopping, is not waited for longer than this.
@@ -128,7 +128,7 @@ class BenchLink:
     async def _listen(self) -> None:
         decoder = msgspec.msgpack.Decoder(Downward)
         try:
-            while (body := await read_frame(self._reader)) is not None:
+            while (body := await read_frame(self._reader, MAX_FRAME_BYTES)) is not None:
                 message = decoder.decode(body)
                 if isinstance(message, Reply) and message.number == FAREWELL:
                     self.why_gone = message.message

@@ -12,9 +12,19 @@ from pathlib import Path
 
 import msgspec
 
+from tui.core.frames import pack_frame, read_frame
 from tui.core.tasks import background, report_fault
-from tui.link.framing import pack_frame, read_frame
-from tui.link.protocol import FAREWELL, PROTOCOL_VERSION, Command, Hello, Linger, Reply, Request, SnapshotFrame
+from tui.link.protocol import (
+    FAREWELL,
+    MAX_FRAME_BYTES,
+    PROTOCOL_VERSION,
+    Command,
+    Hello,
+    Linger,
+    Reply,
+    Request,
+    SnapshotFrame,
+)
 from tui.metrics.snapshot import Snapshot
 
 MAX_REFRESH_HZ = 10.0
@@ -125,7 +135,7 @@ class LinkServer:
     async def _serve(self, front_end: _FrontEnd, reader: asyncio.StreamReader) -> None:
         decoder = msgspec.msgpack.Decoder(Request)
         FRONT_END.set(_who(front_end.writer))
-        while (body := await read_frame(reader)) is not None:
+        while (body := await read_frame(reader, MAX_FRAME_BYTES)) is not None:
             try:
                 request = decoder.decode(body)
             except (ValueError, msgspec.MsgspecError):

@@ -1,4 +1,4 @@
-"""What a pool and its workers say to each other: frames of a 4-byte big-endian length and a msgpack body.
+"""What a pool and its workers say to each other: frames (core/frames) with a msgpack body.
 
 Down go commands, each a struct with a tag; up go `Report`s, ten a second and at once when something is over.
 """
@@ -6,10 +6,10 @@ Down go commands, each a struct with a tag; up go `Report`s, ten a second and at
 from __future__ import annotations
 
 import asyncio
-import struct
 
 import msgspec
 
+from tui.core import frames
 from tui.core.address import ServerAddress
 from tui.engines.base import RequestShape
 from tui.engines.parts.auth import Auth
@@ -18,7 +18,6 @@ from tui.metrics.record import RequestRecord
 REPORT_PERIOD_S = 0.2
 BUCKET_NS = 100_000_000
 MAX_FRAME_BYTES = 256 * 1024 * 1024
-_LENGTH = struct.Struct(">I")
 
 
 class LoadTarget(msgspec.Struct, frozen=True):
@@ -177,19 +176,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def pack(message: Command | Report) -> bytes:
     """Return `message` as a frame."""
-    body = msgspec.msgpack.encode(message)
-    return _LENGTH.pack(len(body)) + body
+    return frames.pack_frame(msgspec.msgpack.encode(message))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
-    """Return the body of the next frame, or None at the end (a frame cut short counts as the end)."""
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if length > MAX_FRAME_BYTES:
-            raise ValueError(f"a frame of {length} bytes; at most {MAX_FRAME_BYTES} are expected")
-        return await reader.readexactly(length)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
+    """Return the body of the next frame, or None at the end. Raises ValueError for one that is too large."""
+    return await frames.read_frame(reader, MAX_FRAME_BYTES)
 
 
 decode_command = msgspec.msgpack.Decoder(Command).decode

@@ -9,8 +9,8 @@ import pytest
 
 from tests.fakes.snapshots import mid_ramp
 from tui.core.errors import BenchLost
+from tui.core.frames import pack_frame
 from tui.link.client import BenchLink, is_listening
-from tui.link.framing import pack_frame
 from tui.link.protocol import MAX_FRAME_BYTES, ChangeUsers, Command, Hello, Linger, Reply, SetUsers
 from tui.link.server import LinkServer
 
