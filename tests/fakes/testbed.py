@@ -16,7 +16,7 @@ from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import GpuReading
-from tui.metrics.record import RequestRecord, gaps_between
+from tui.metrics.record import CountedBy, RequestRecord, gaps_between
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Arrivals, LoadTable, Profile, ServerTable
@@ -102,6 +102,7 @@ class FakePool:
             prompt_tokens_usage=self._testbed.prompt_tokens,
             output_tokens=self._testbed.output_tokens,
             events=3,
+            counted_by=self._testbed.counted_by,
             **msgspec.structs.asdict(gaps_between(stamps)),
             outcome=outcome,
             error="" if outcome is Outcome.OK else "EngineCore encountered an issue",
@@ -151,6 +152,8 @@ class FakeTestbed:
         self.said: list[str] = []
         self.output_forced: bool | None = True
         self.output_tokens = 3
+        self.counted_by = CountedBy.USAGE
+        self.told_per_event: float | None = None
         self.tag = 0
         self.prompt_tokens = 0
         self._summaries: list[CellSummary] = []
@@ -189,6 +192,9 @@ class FakeTestbed:
     async def scrape(self) -> ServerMetrics | None:
         self.metrics = self.scraped()
         return self.metrics
+
+    async def tokens_per_event(self) -> float | None:
+        return self.told_per_event
 
     def announce_sweep(self, cells: Sequence[Cell]) -> None:
         self.announced = list(cells)

@@ -20,6 +20,7 @@ from tui.engines.base import ServerMetrics
 from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import devices
+from tui.metrics.record import CountedBy
 from tui.metrics.snapshot import FailureReport
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Mode
@@ -285,6 +286,8 @@ async def _result(
         why := client_limit(readings.cpu_shares, readings.lags_p99_s, result.itl_p50_s)
     ):
         changes |= {"outcome": Outcome.CLIENT_LIMIT, "evidence": why}
+    if died is None and CountedBy.EVENTS in result.counted_by:
+        changes["tokens_per_event"] = await testbed.tokens_per_event()
     result = msgspec.structs.replace(result, **changes)
     return msgspec.structs.replace(result, caveats="; ".join(caveats_of(result)))
 

@@ -113,6 +113,9 @@ class SystemUnderTest(Protocol):
     async def scrape(self) -> ServerMetrics | None:
         """Read the server's own figures now."""
 
+    async def tokens_per_event(self) -> float | None:
+        """Return how many tokens an event bears by the server's tokenizer; None where that cannot be known."""
+
     def announce_sweep(self, cells: Sequence[Cell]) -> None:
         """Say what room measuring these cells will take, and whether it is there."""
 

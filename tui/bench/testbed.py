@@ -21,6 +21,7 @@ from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
+from tui.bench.token_count import tokens_per_event
 from tui.bench.trial import Trial, try_request
 from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import now_ns
@@ -90,6 +91,8 @@ class Testbed:
         """Whether requests make the server give exactly as many tokens as they ask for."""
         self._trial = Trial()
         """What the server refuses of our requests."""
+        self._per_event: list[float | None] = []
+        """Tokens in an event, once they were asked for."""
         self._can_be_asked = False
         """The load on the present server has been made ready."""
         self._summaries: list[CellSummary] = []
@@ -341,6 +344,21 @@ class Testbed:
         self._silence.ask(self.snapshot_builder.users_wanted, prompt_tokens)
         await self.pool.configure(shape, self.prompts.source, self._tag)
         return self._tag
+
+    async def tokens_per_event(self) -> float | None:
+        """Return how many tokens an event bears by the server's tokenizer; None where that cannot be known.
+
+        It is learned once, by an answer of its own, so nothing may be measured at the time.
+        """
+        if not self._per_event:
+            self._per_event.append(await self._sample_tokens_per_event())
+        return self._per_event[0]
+
+    async def _sample_tokens_per_event(self) -> float | None:
+        load, prompts = self.profile.load, self.prompts
+        assert prompts is not None
+        shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes})
+        return await tokens_per_event(shape, prompts.source, self.supervisor.whole_answer, self.supervisor.tokenize)
 
     def collect(self, summary: CellSummary) -> None:
         """Add every record to a summary from now on, until `release`."""

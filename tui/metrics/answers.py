@@ -14,6 +14,8 @@ from tui.metrics.record import CountedBy, RequestRecord
 IN_ONE_READ_NS = NS_PER_MS
 # Fewer come in one event of a busy server now and then.
 FEWEST_TOKENS = 4
+# A tokenizer may cut a text otherwise here and there than the model made it.
+AS_ONE = 0.05
 BUFFERED_SHARE = 0.5
 """From this share of a cell's answers on, what holds them back is not chance."""
 
@@ -64,7 +66,19 @@ def caveats_of(cell: CellResult) -> list[str]:
         forced = "" if cell.output_forced else ": the server was not made to give so many"
         found.append(f"answers have {length} tokens, {asked} were asked for{forced}")
     if CountedBy.EVENTS in cell.counted_by:
-        found.append("the server told no count: tokens are counted by events, one in each")
+        found.append(f"the server told no count: tokens are counted by events, {_tokens_in_each(cell)}")
     if cell.requests_in_one_read > BUFFERED_SHARE * cell.requests_ok:
         found.append("each answer came in one read, as through a gateway that buffers: TTFT and TPOT are its own")
     return found
+
+
+def _tokens_in_each(cell: CellResult) -> str:
+    found = cell.tokens_per_event
+    if found is None:
+        return "one in each"
+    if abs(found - 1) <= AS_ONE:
+        return "one in each, which its tokenizer confirms by one answer"
+    return (
+        f"one in each, though by its tokenizer an event of one answer bears {found:.2f}:"
+        f" true tokens/s are about {found:.2f} times those told, and TPOT is 1/{found:.2f} of it"
+    )

@@ -61,6 +61,9 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the requests made the server give exactly `output_tokens`."""
     counted_by: str = ""
     """Who counted the output tokens: usage (the server), events (nobody, one is taken to be in each), or both."""
+    tokens_per_event: float | None = None
+    """Where tokens are counted by events: how many one bears by the server's tokenizer, in one answer after a cell.
+    No figure is changed by it."""
     requests_in_one_read: int = 0
     """Answers of several tokens that came all at once, as through a gateway that buffers streams."""
     caveats: str = ""

@@ -110,6 +110,10 @@ class ServerClient:
         """POST `body` to `path`, and leave before the answer to one that is taken. Raises NoAnswer."""
         return await self._ask("POST", path, leave=True, headers=list(headers), content=body)
 
+    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> ServerResponse:
+        """POST `body` to `path`, and wait for the whole answer, a stream's included. Raises NoAnswer."""
+        return await self._ask("POST", path, headers=list(headers), content=body, timeout=WHOLE_TIMEOUT_S)
+
     async def _ask(
         self, method: str, path: str, *, leave: bool = False, port_offset: int = 0, **what: Any
     ) -> ServerResponse:

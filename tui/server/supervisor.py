@@ -444,6 +444,16 @@ class Supervisor:
         return response
 
     async def _try_here(self, shape: RequestShape, body: bytes) -> ServerResponse:
+        client, headers = self._as_the_load_asks(shape, body)
+        return await client.try_post(shape.path, headers, body)
+
+    async def whole_answer(self, shape: RequestShape, body: bytes) -> ServerResponse:
+        """Send a request as the load would, and return its answer as a whole. Raises NoAnswer."""
+        client, headers = self._as_the_load_asks(shape, body)
+        return await client.post(shape.path, headers, body)
+
+    def _as_the_load_asks(self, shape: RequestShape, body: bytes) -> tuple[ServerClient, list[tuple[str, str]]]:
+        """Return whom to ask, with which headers."""
         if self._client is None or self.address is None:
             raise NoAnswer("there is no server")
         headers = list(shape.headers)
@@ -453,7 +463,7 @@ class Supervisor:
                 headers += sign(self.auth.settings, "POST", url, headers, body)
         except UsageError as error:
             raise NoAnswer(str(error)) from None
-        return await self._client.try_post(shape.path, headers, body)
+        return self._client, headers
 
     async def simulated_gpus(self) -> bytes | None:
         """Return what a simulated server says of its virtual GPUs, as JSON; None where there are none."""

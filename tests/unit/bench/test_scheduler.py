@@ -13,6 +13,7 @@ from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
+from tui.metrics.record import CountedBy
 from tui.metrics.snapshot import FailureReport
 from tui.profile.schema import Mode
 
@@ -73,6 +74,22 @@ async def test_a_cell_says_how_its_answers_were() -> None:
     (cell,) = testbed.kept
     assert (cell.outcome, cell.output_tokens_mean, cell.output_forced) == (Outcome.OK, 2, False)
     assert cell.caveats == "answers have 2 tokens, 3 were asked for: the server was not made to give so many"
+
+
+async def test_where_nobody_counts_the_tokenizer_has_a_word() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[100])
+    testbed.counted_by, testbed.told_per_event = CountedBy.EVENTS, 2.5
+    await swept(testbed)
+    (cell,) = testbed.kept
+    assert (cell.counted_by, cell.tokens_per_event) == ("events", 2.5)
+    assert "an event of one answer bears 2.50" in cell.caveats
+
+
+async def test_where_the_server_counts_no_tokenizer_is_asked() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[100])
+    testbed.told_per_event = 2.5
+    await swept(testbed)
+    assert (testbed.kept[0].tokens_per_event, testbed.kept[0].caveats) == (None, "")
 
 
 async def test_gauges_read_before_and_after_a_burst_are_not_of_it() -> None:

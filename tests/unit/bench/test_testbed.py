@@ -14,7 +14,9 @@ import pytest
 from tests.unit.bench.records import record
 from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
+from tui.bench.prompting import Prompts
 from tui.engines.base import LogFact
+from tui.load.wire import PromptSource
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import Phase, ServerStatus
@@ -102,6 +104,21 @@ def test_gaps_are_counted_by_all_but_kept_only_when_asked_for(monkeypatch: pytes
     assert (kept[0].gaps_histogram, kept[0].itl_max_s) == (sent.gaps_histogram, 2.0)
     assert seen == [sent]
     assert summary.has_answers
+
+
+async def test_what_an_event_bears_is_asked_once_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[float | None] = [None, 2.0]
+
+    async def sample(*_: object) -> float | None:
+        return found.pop(0)
+
+    testbed = Bench(monkeypatch, server=ServerTable(model="m")).testbed
+    monkeypatch.setattr(testbed, "_shape", lambda *_: None)
+    monkeypatch.setattr(testbed_module, "tokens_per_event", sample)
+    testbed.prompts = Prompts(PromptSource(kind="text", words=["a"]))
+    testbed.supervisor = cast(Any, SimpleNamespace(whole_answer=None, tokenize=None))
+    assert [await testbed.tokens_per_event() for _ in range(3)] == [None] * 3
+    assert found == [2.0]
 
 
 async def test_a_server_is_not_launched_into_vram_that_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:

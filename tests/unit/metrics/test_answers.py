@@ -57,6 +57,24 @@ def test_who_counted_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("per_event", "said"),
+    [
+        (1.0, "one in each, which its tokenizer confirms by one answer"),
+        (1.04, "one in each, which its tokenizer confirms by one answer"),
+        (
+            3.5,
+            "one in each, though by its tokenizer an event of one answer bears 3.50: true tokens/s are about 3.50 times"
+            " those told, and TPOT is 1/3.50 of it",
+        ),
+    ],
+)
+def test_what_the_tokenizer_says_of_the_events_is_told(per_event: float, said: str) -> None:
+    by_events = msgspec.structs.replace(answered(0, TIMES_S), counted_by=CountedBy.EVENTS)
+    cell = msgspec.structs.replace(cell_of([by_events]), tokens_per_event=per_event)
+    assert caveats_of(cell) == [f"the server told no count: tokens are counted by events, {said}"]
+
+
+@pytest.mark.parametrize(
     ("times_s", "in_one_read"),
     [
         ([0.5, 0.5, 0.5, 0.5], True),

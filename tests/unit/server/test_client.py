@@ -200,3 +200,10 @@ async def test_a_request_that_is_refused_is_read_to_its_end() -> None:
     async with aclosing(mocked(httpx.Response(422, content=b"no"))) as client:
         response = await client.try_post("/v1/completions", [], b"{}")
     assert (response.status, response.content) == (422, b"no")
+
+
+async def test_an_answer_is_waited_for_to_its_end() -> None:
+    body = b"data: 1\n\n" + b"data: 2\n\n"
+    async with aclosing(mocked(httpx.Response(200, content=body))) as client:
+        response = await client.post("/v1/completions", [("X-Own", "1")], b"{}")
+    assert (response.status, response.content) == (200, body)

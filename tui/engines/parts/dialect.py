@@ -125,6 +125,9 @@ class Dialect:
     """How the text of an event of JSON begins, as in `"text":"`. Whoever names some says that `decode` asks of that
     text only whether it is empty, and never looks at `id` and `created`: then most events need not be decoded."""
     outcome_of: OutcomeOf = outcome_of
+    text_of: Callable[[bytes], str] | None = None
+    """Returns the text of one event, that a tokenizer may count what the server does not; None = it always counts.
+    Raises ValueError as `decode` does. Never called while anything is measured."""
 
 
 def dialect_named(name: str) -> Dialect:

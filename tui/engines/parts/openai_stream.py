@@ -105,7 +105,21 @@ def outcome_of(status: int | None, text: str) -> Outcome:
     return dialect.outcome_of(status, text)
 
 
-DIALECT = Dialect(decode, outcome_of=outcome_of, text_keys=_TEXT_KEYS)
+def text_of(payload: bytes) -> str:
+    """Return the text of one event, the model's reasoning included; "" for one without. Raises ValueError."""
+    try:
+        choices = _decode_chunk(payload).choices
+        if not choices:
+            return ""
+        delta = choices[0].delta or _Delta()
+        parts = [bytes(part) for part in (delta.reasoning, delta.reasoning_content, delta.content)]
+        texts = [choices[0].text or "", *(_decode_text(part) for part in parts if part[:1] == b'"')]
+        return "".join(texts)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+
+
+DIALECT = Dialect(decode, outcome_of=outcome_of, text_keys=_TEXT_KEYS, text_of=text_of)
 
 
 def _no_chunk(payload: bytes, error: Exception) -> StreamEvent:
