@@ -33,7 +33,7 @@ from tui.core.clock import utc_now
 from tui.core.errors import LaunchError, UsageError
 from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
-from tui.core.tasks import background, reason_of
+from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import ServerMetrics
 from tui.engines.command_line import command_line
 from tui.link.protocol import BenchSpec, Command, Reply, Results
@@ -130,8 +130,7 @@ class Bench:
             self._end_by(reason_of(error))
             raise
         finally:
-            ticking.cancel()
-            await asyncio.gather(ticking, return_exceptions=True)
+            await end_task(ticking)
             await self.close(self.how_it_ended)
             await self._link.close(self._why_cut_short)
 
@@ -248,8 +247,7 @@ class Bench:
 
     async def _stop_launching(self) -> None:
         if self._launching is not None:
-            self._launching.cancel()
-            await asyncio.gather(self._launching, return_exceptions=True)
+            await end_task(self._launching)
 
     def launch(self) -> None:
         """Launch the server, then begin what the session is to begin with; returns at once."""
@@ -298,8 +296,7 @@ class Bench:
                 await asyncio.sleep(TICK_S)
         finally:
             if scraping is not None:
-                scraping.cancel()
-                await asyncio.gather(scraping, return_exceptions=True)
+                await end_task(scraping)
 
     def _close_second(self, metrics: ServerMetrics | None) -> None:
         """Add a point to the series; there is none while there is no server to be measured."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tui.core.clock import now_ns
-from tui.core.tasks import background
+from tui.core.tasks import background, end_task
 from tui.gpu.nvml import NvmlBackend
 from tui.gpu.sampler import GpuSampler
 from tui.gpu.simulated import readings
@@ -60,8 +60,7 @@ class _Simulated:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_task(self._task)
             self._task = None
 
     async def _poll(self) -> None:

@@ -16,6 +16,7 @@ from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.core.tasks import end_task
 from tui.engines.base import ServerMetrics
 from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
@@ -184,8 +185,7 @@ async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readin
                 return
     finally:
         if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_task(task)
 
 
 async def _stand(

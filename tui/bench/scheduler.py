@@ -18,7 +18,7 @@ from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.errors import LaunchError, VrampError
 from tui.core.outcome import Outcome
-from tui.core.tasks import background, reason_of
+from tui.core.tasks import background, end_task, reason_of
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
@@ -122,14 +122,12 @@ class Scheduler:
         """End whatever is under way, a relaunch too; the server and the load may be gone already."""
         await self._end_activity()
         if self._relaunching is not None:
-            self._relaunching.cancel()
-            await asyncio.gather(self._relaunching, return_exceptions=True)
+            await end_task(self._relaunching)
             self._relaunching = None
 
     async def _end_activity(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_task(self._task)
             self._task = None
         self._drop_running()
 
@@ -287,8 +285,7 @@ class Scheduler:
             if task is None:
                 asking.close()
             else:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await end_task(task)
             await self._stop_users()
         return msgspec.structs.replace(result, requests_dropped=dropped)
 

@@ -28,7 +28,7 @@ from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.safe_text import safe_text
-from tui.core.tasks import background
+from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_for
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
@@ -199,8 +199,7 @@ class Testbed:
         """Cut the load first (vLLM's stop waits for open streams), then stop the server's whole tree."""
         for task in (self._watching, self._minding):
             if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await end_task(task)
         self._watching = self._minding = None
         self._silence_told = False
         if self.pool is not None:
@@ -229,8 +228,7 @@ class Testbed:
     async def _stop_measuring_client(self) -> None:
         """The load comes first: if the client is not measured by now, the next session will do it."""
         if self._measuring_client is not None:
-            self._measuring_client.cancel()
-            await asyncio.gather(self._measuring_client, return_exceptions=True)
+            await end_task(self._measuring_client)
 
     async def _start_pool(self) -> None:
         attach = self.profile.attach

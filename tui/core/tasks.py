@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from tui.core.errors import in_a_sentence
 from tui.core.safe_text import safe_line
 
 _T = TypeVar("_T")
+_ending: WeakSet[asyncio.Task[Any]] = WeakSet()
 _REASON_CHARS = 300
 
 
@@ -22,6 +24,20 @@ def background(work: Coroutine[Any, Any, _T], *, name: str) -> asyncio.Task[_T]:
     task = asyncio.get_running_loop().create_task(work, name=name)
     task.add_done_callback(_tell)
     return task
+
+
+async def end_task(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end, however it ends.
+
+    It is cancelled once, whoever wants it to end, and not again where the waiting is cancelled: a second cancellation
+    would interrupt what the first has begun, such as the end of a process.
+    """
+    if not task.done() and task not in _ending:
+        _ending.add(task)
+        task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # told already, or none of the caller's business
 
 
 def report_fault(loop: asyncio.AbstractEventLoop, name: str, error: BaseException) -> None:

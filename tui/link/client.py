@@ -12,7 +12,7 @@ import msgspec
 
 from tui.core.errors import BenchLost
 from tui.core.frames import pack_frame, read_frame
-from tui.core.tasks import reason_of
+from tui.core.tasks import end_task, reason_of
 from tui.link.protocol import FAREWELL, MAX_FRAME_BYTES, Command, Downward, Hello, Reply, Request
 from tui.metrics.snapshot import Snapshot
 
@@ -114,8 +114,7 @@ class BenchLink:
     async def close(self) -> None:
         """Hang up; what the bench does then is the bench's to know. A killed one's socket is taken away."""
         gone = self._gone
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
+        await end_task(self._listening)
         self._writer.close()
         try:
             await self._writer.wait_closed()

@@ -18,7 +18,7 @@ import msgspec
 
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import UsageError, VrampError
-from tui.core.tasks import background
+from tui.core.tasks import background, end_task
 from tui.engines.base import RequestShape
 from tui.engines.parts.dialect import dialect_named
 from tui.load.arrivals import planned_offsets_ns
@@ -104,8 +104,7 @@ class LoadPool:
         """End all workers at once and wait until they are gone."""
         self._stopping = True
         if self._growing is not None:
-            self._growing.cancel()
-            await asyncio.gather(self._growing, return_exceptions=True)
+            await end_task(self._growing)
         await asyncio.gather(*(handle.stop() for handle in self._handles))
         self._handles.clear()
         if self._assignment is not None:

@@ -73,7 +73,12 @@ class ServerProcess:
                 ours.close()
                 raise
         ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            await asyncio.shield(watcher.wait())
+            raise
         process = cls(watcher, reader, mark)
         process._writer = writer
         wish = {

@@ -17,7 +17,7 @@ from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, UsageError
 from tui.core.safe_text import safe_line
 from tui.core.secret_value import secret_of
-from tui.core.tasks import background, reason_of
+from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics
 from tui.engines.catalogue import engine_for, launch_for
 from tui.engines.command_line import show_plan
@@ -155,8 +155,7 @@ class Supervisor:
             await self.give_up(error)
             raise LaunchError(reason_of(error)) from error
         finally:
-            checking.cancel()  # a server that started knows all its flags
-            await asyncio.gather(checking, return_exceptions=True)
+            await end_task(checking)  # a server that started knows all its flags
         self._died = asyncio.get_running_loop().create_future()
         self._phase = Phase.READY
         watch = self._watch_attached() if self._profile.attach else self._watch_launched()
@@ -375,8 +374,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+            await end_task(self._watching)
             self._watching = None
         if self._launched is not None:
             server = self._profile.server

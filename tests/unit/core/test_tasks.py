@@ -17,7 +17,7 @@ import pytest
 
 import tui
 from tui.core.errors import UsageError
-from tui.core.tasks import background, reason_of, report_fault
+from tui.core.tasks import background, end_task, reason_of, report_fault
 from tui.link.protocol import BenchSpec
 
 
@@ -51,6 +51,32 @@ async def test_an_end_and_a_cancellation_are_no_faults() -> None:
     await asyncio.gather(waiting, return_exceptions=True)
     await asyncio.sleep(0)
     assert heard.contexts.empty()
+
+
+async def test_a_task_is_cancelled_once_and_ends_what_it_has_begun_to_end() -> None:
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def with_a_process() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(100)
+        finally:
+            await may_end.wait()
+            ended.set()
+
+    task = background(with_a_process(), name="measuring")
+    await begun.wait()
+    impatient = asyncio.create_task(end_task(task))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+    patient = asyncio.create_task(end_task(task))
+    await asyncio.sleep(0)
+    assert not task.done()
+    may_end.set()
+    await asyncio.wait_for(patient, 10)
+    assert ended.is_set() and task.cancelled()
+    await end_task(task)
 
 
 async def test_a_thread_tells_the_loop() -> None:
