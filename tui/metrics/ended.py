@@ -95,4 +95,6 @@ class EndedRequests:
 
 def _failure_in_words(record: RequestRecord) -> str:
     status = f"HTTP {record.http_status}" if record.http_status is not None else ""
+    if status and record.error.startswith(status):
+        return record.error
     return ", ".join(part for part in (status, record.error) if part) or str(record.outcome)

@@ -10,7 +10,7 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.refused import why_nothing_was_asked
 
-NOT_FOUND = "4 of 4 requests: HTTP 404, HTTP 404: no route /v1/completions"
+NOT_FOUND = "4 of 4 requests: HTTP 404: no route /v1/completions"
 
 
 def cell(outcome: Outcome, evidence: str = "", **more: Any) -> CellResult:
@@ -62,7 +62,7 @@ def test_what_is_the_servers_own_is_of_use(cells: list[CellResult]) -> None:
 def test_a_cell_that_was_refused_as_wrong_is_told_with_what_may_help(
     status: int, text: str, endpoint: str, hint: str
 ) -> None:
-    evidence = f"4 of 4 requests: HTTP {status}, HTTP {status}: {text}"
+    evidence = f"4 of 4 requests: HTTP {status}: {text}"
     why = why_nothing_was_asked([OK, cell(Outcome.HTTP_ERROR, evidence)], endpoint)
     assert why.startswith(f"1 cell could not be measured, since the server refuses what is asked: {evidence}")
     assert hint in why if hint else why.endswith(evidence)

@@ -246,3 +246,18 @@ def test_windows_side_by_side_share_all_tokens(answers: list[tuple[float, float,
 def test_a_result_survives_the_wire() -> None:
     cell = burst(TWO)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(cell), type=CellResult) == cell
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        (404, "HTTP 404: Not Found", "HTTP 404: Not Found"),
+        (200, "the engine is dead", "HTTP 200, the engine is dead"),
+        (None, "connection refused", "connection refused"),
+        (None, "", "http-error"),
+        (500, "", "HTTP 500"),
+    ],
+)
+def test_the_evidence_says_the_status_once(status: int | None, error: str, said: str) -> None:
+    cell = burst([failed(0, 1, Outcome.HTTP_ERROR, error, status)])
+    assert cell.evidence == f"1 of 1 requests: {said}"
