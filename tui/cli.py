@@ -361,12 +361,15 @@ def show_profile(name: str) -> None:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 def check_profiles(files: tuple[str, ...]) -> int:
     """Tell every mistake of every FILE."""
+    from tui.engines.catalogue import mistakes_in
     from tui.profile.catalogue import find
 
     wrong = 0
     for name in files:
         try:
-            problems = find(name).problems
+            entry = find(name)
+            own = mistakes_in(entry.profile) if entry.profile is not None else []
+            problems = entry.problems + [f"{entry.path}: {mistake}" for mistake in own]
         except UsageError as error:  # no such profile: the others are looked at all the same
             problems = [str(error)]
         wrong += bool(problems)
@@ -388,9 +391,10 @@ def new_profile(name: str) -> None:
 @click.option("--name", help="Default: the name of the file.")
 def import_profile(config: Path, name: str | None) -> None:
     """Make a profile of a FILE as `vllm serve --config` reads it (YAML)."""
+    from tui.engines.catalogue import mistakes_in
     from tui.profile.imported_config import import_config
 
-    tell(safe_line(str(import_config(config, name))))
+    tell(safe_line(str(import_config(config, name, mistakes_in))))
 
 
 @cli.command()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tui.core.errors import UsageError, VrampError
 from tui.core.secrets import hide_in_document, hide_in_words
-from tui.engines.catalogue import launch_for
+from tui.engines.catalogue import launch_for, mistakes_in
 from tui.engines.engine import Launch
 from tui.engines.parts.weights import weights_bytes
 from tui.gpu.nvml import describe
@@ -73,7 +73,7 @@ class Preflight:
 
     state: str
     """In a word or three: ready, simulated, attach, needs 4 GPUs, vllm not found, no API key, no
-    adapter, port 8000 taken, too little VRAM."""
+    adapter, mistakes, port 8000 taken, too little VRAM."""
     needs: tuple[Need, ...] = ()
     argv: tuple[str, ...] = ()
     """The command as it will be run; empty for a server that runs already."""
@@ -116,6 +116,7 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
     """Return what launching `profile` here comes to. Never raises."""
     machine = machine or look_at_machine()
     estimate_s, estimate_by = estimate(profile)
+    needs: tuple[Need, ...]
     if profile.attach is not None:
         return _of_attached(profile.attach, estimate_s, estimate_by)
     assert profile.server is not None
@@ -125,7 +126,9 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
     except UsageError as error:
         lacking = Need(f"an adapter for {profile.engine}", False, str(error))
         return Preflight("no adapter", (lacking,), estimate_s=estimate_s, estimate_by=estimate_by)
-    needs: tuple[Need, ...]
+    if wrong := mistakes_in(profile):
+        needs = tuple(Need("a profile that can be launched", False, mistake) for mistake in wrong)
+        return Preflight("mistakes", needs, estimate_s=estimate_s, estimate_by=estimate_by)
     if profile.simulated:
         state, needs = SIMULATED, (Need("a simulated server", True, "part of this program"),)
     else:

@@ -9,6 +9,7 @@ from tui.core.errors import UsageError
 from tui.core.safe_text import safe_line
 from tui.engines.engine import Engine, Launch
 from tui.profile.engine_names import installed_engines
+from tui.profile.schema import Profile
 
 
 @cache
@@ -34,6 +35,14 @@ def launch_for(name: str) -> Launch:
     if launch is None:
         raise UsageError(f'engine = "{name}" is attached to, not launched; use a table [attach]')
     return launch
+
+
+def mistakes_in(profile: Profile) -> list[str]:
+    """Return what the serving system of a profile finds wrong in it, one line each; a system that fails says so."""
+    try:
+        return [safe_line(line, limit=400) for line in engine_for(profile.engine).mistakes(profile)]
+    except UsageError as error:
+        return [str(error)]
 
 
 @cache

@@ -15,6 +15,7 @@ from tui.engines.base import PROCESS_UP, READY, Diagnosis, LaunchPlan, LogFact, 
 from tui.engines.parts.auth import Auth, SecretHeader
 from tui.engines.parts.diagnosis_rules import Rule, first_match
 from tui.engines.parts.questions import Question, Questions
+from tui.engines.parts.server_keys import places_of_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +117,8 @@ class Engine(ABC):
     """None = it is attached to only."""
     key_variable: str | None = None
     """The environment variable by which a server that vramp launches is told its API key, if it is."""
+    key_flags: frozenset[str] = frozenset({"api-key"})
+    """The flags that would give it another one, without dashes before them."""
 
     @abstractmethod
     def request_shape(self, wish: Wish) -> RequestShape:
@@ -125,6 +128,19 @@ class Engine(ABC):
     def ready(self) -> Question[bool] | None:
         """What says that a launched server takes requests; None = that it accepts connections."""
         return self.questions.alive()
+
+    def mistakes(self, profile: Profile) -> list[str]:
+        """Return what this system finds wrong in a profile, a line each: "PLACE: found X, expected Y".
+
+        By default a key that the server gets and our own requests would lack, be it "EMPTY".
+        """
+        if profile.server is None or self.key_variable is None:
+            return []
+        return [
+            f"{place}: found a key for requests, expected it in the environment variable {self.key_variable}, which"
+            f" {self.title or self.name} reads as vramp does"
+            for place in places_of_keys(profile.server, self.key_flags, self.key_variable)
+        ]
 
     def auth(self, profile: Profile) -> Auth:
         """Return what requests prove themselves by: a bearer's key, and the headers of the profile."""

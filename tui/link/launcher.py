@@ -15,12 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from tui.core.errors import SessionError, UsageError, VrampError
+from tui.core.errors import ProfileError, SessionError, UsageError, VrampError
 from tui.core.files import log_file
 from tui.core.known_secrets import learn
 from tui.core.paths import runtime_dirs, sessions_dir, socket_of
 from tui.core.safe_text import safe_line
 from tui.core.secrets import NOT_KEPT
+from tui.engines.catalogue import mistakes_in
 from tui.link.client import is_listening
 from tui.link.protocol import BenchSpec
 from tui.profile.schema import Profile
@@ -58,7 +59,9 @@ def spec_for(
     users_return: bool = False,
     time_scale: float = 1.0,
 ) -> BenchSpec:
-    """Return what a new session of `profile` is started with."""
+    """Return what a new session of `profile` is started with. Raises UsageError for one that cannot be launched so."""
+    if mistakes := mistakes_in(profile):
+        raise ProfileError([f"{profile.name}: {mistake}" for mistake in mistakes])
     if time_scale != 1.0 and not profile.simulated:
         raise UsageError(f"{profile.name}: a time scale needs a simulated server; this one is real")
     if profile.attach is not None and profile.attach.api_key_env:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tui.core.secrets import secrets_in_document
 from tui.profile.catalogue import write_profile
 from tui.profile.loader import parse_profile, read_text
 from tui.profile.mistakes import NOT_HERE
+from tui.profile.schema import Profile
 
 # Said by name, since [server] has keys of its own for them.
 _OWN_KEYS = {"model": "model", "model-tag": "model", "host": "host", "port": "port"}
@@ -55,16 +57,20 @@ def _nodes_in(node: yaml.Node, known: dict[int, int]) -> int:
     return count
 
 
-def import_config(path: Path, name: str | None = None) -> Path:
+Check = Callable[[Profile], list[str]]
+"""What is wrong in a profile besides its form, a line each."""
+
+
+def import_config(path: Path, name: str | None = None, check: Check | None = None) -> Path:
     """Write a profile of a config file into the user's own folder and return its path; by default, of the same name.
 
     Raises ProfileError for what is wrong with the file, UsageError for what is wrong with the name or the folder.
     """
     name = path.stem if name is None else name
-    return write_profile(name, profile_of_config(path, name))
+    return write_profile(name, profile_of_config(path, name, check))
 
 
-def profile_of_config(path: Path, name: str) -> str:
+def profile_of_config(path: Path, name: str, check: Check | None = None) -> str:
     """Return the TOML of a profile called `name` that launches what a config file describes.
 
     Raises ProfileError with all that is wrong with the file, secrets in it included: those belong in the environment.
@@ -99,7 +105,7 @@ def profile_of_config(path: Path, name: str) -> str:
     if problems:
         raise _refusal(path, problems)
     server |= {"args": args} | ({"extra_args": extra_args} if extra_args else {})
-    return _checked(path, {"name": name, "engine": "vllm", "server": server})
+    return _checked(path, {"name": name, "engine": "vllm", "server": server}, check)
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -141,13 +147,15 @@ def _secrets_within(key: str, value: object) -> list[str]:
     return [f"{safe_line(place, limit=80)}: {NOT_HERE}" for place in dict.fromkeys(places)]
 
 
-def _checked(path: Path, document: dict[str, Any]) -> str:
+def _checked(path: Path, document: dict[str, Any], check: Check | None) -> str:
     """Return the document as TOML once it has passed for a profile."""
     try:
         text = tomli_w.dumps(document)
     except TypeError as error:
         raise _refusal(path, [f"found a value that no flag can have ({safe_line(str(error), limit=80)})"]) from None
-    parse_profile(text, str(path))
+    profile = parse_profile(text, str(path))
+    if check is not None and (problems := check(profile)):
+        raise _refusal(path, problems)
     return text
 
 

@@ -15,7 +15,6 @@ from tui.core.secrets import mentions_secret, secrets_in_document, secrets_in_te
 from tui.profile.schema import Profile
 
 NOT_HERE = "found a secret, expected it in vramp's own environment"
-SERVER_KEY_VARIABLE = "VLLM_API_KEY"
 _VALUE_LIMIT = 60
 _KEYS_LIMIT = 240
 # `server.args` is a table of free keys: pydantic adds the tried type to the place of a mistake there.
@@ -75,33 +74,7 @@ def one_server_mistake(document: dict[str, Any]) -> list[str]:
 def secret_mistakes(document: dict[str, Any]) -> list[str]:
     """Return a line for each secret in a profile: it is kept in every session, so it must hold none."""
     places = dict.fromkeys(key_path(found.place) for found in secrets_in_document(document))
-    mistakes = [f"{place}: {NOT_HERE}, since a profile is kept in every session" for place in places]
-    return mistakes + [
-        f"{place}: found a key for requests, expected it in the environment variable {SERVER_KEY_VARIABLE}, which vLLM"
-        " reads as vramp does"
-        for place in map(key_path, _server_keys(document))
-    ]
-
-
-def _server_keys(document: dict[str, Any]) -> list[tuple[str | int, ...]]:
-    """Return where a profile gives its server a key by which vramp's own requests would be refused, be it "EMPTY"."""
-    server = document.get("server")
-    if not isinstance(server, dict) or document.get("engine") != "vllm":
-        return []
-    args, words, env = server.get("args"), server.get("extra_args"), server.get("env")
-    places: list[tuple[str | int, ...]] = []
-    if isinstance(args, dict):
-        places += [("server", "args", name) for name, value in args.items() if _is_key_flag(name) and value]
-    if isinstance(words, list):
-        flags = [word.split("=")[0] if isinstance(word, str) and word.startswith("--") else "" for word in words]
-        places += [("server", "extra_args", at) for at, flag in enumerate(flags) if _is_key_flag(flag)]
-    if isinstance(env, dict) and env.get(SERVER_KEY_VARIABLE):
-        places.append(("server", "env", SERVER_KEY_VARIABLE))
-    return places
-
-
-def _is_key_flag(name: str) -> bool:
-    return name.lstrip("-").replace("_", "-") == "api-key"
+    return [f"{place}: {NOT_HERE}, since a profile is kept in every session" for place in places]
 
 
 def key_path(place: tuple[str | int, ...]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tui.core.errors import ProfileError, UsageError
+from tui.engines.catalogue import mistakes_in
 from tui.engines.vllm.launch import VllmLaunch
 from tui.profile.imported_config import import_config, profile_of_config
 from tui.profile.loader import parse_profile
@@ -47,7 +48,7 @@ def refused(tmp_path: Path, content: str | bytes) -> list[str]:
     path = tmp_path / "c.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ProfileError) as caught:
-        profile_of_config(path, "c")
+        profile_of_config(path, "c", mistakes_in)
     return [problem.removeprefix(f"{path}: ") for problem in caught.value.problems]
 
 

@@ -180,22 +180,6 @@ def test_a_secret_is_refused_and_never_echoed(text: str) -> None:
     assert "hunter2" not in "".join(found)
 
 
-@pytest.mark.parametrize(
-    ("table", "place"),
-    [
-        ('[server.args]\napi-key = "EMPTY"\n', "server.args.api-key"),
-        ('[server.args]\napi_key = "EMPTY"\n', "server.args.api_key"),
-        ('extra_args = ["--api-key", "EMPTY"]\n', "server.extra_args[0]"),
-        ('extra_args = ["--api-key=EMPTY"]\n', "server.extra_args[0]"),
-        ('[server.env]\nVLLM_API_KEY = "EMPTY"\n', "server.env.VLLM_API_KEY"),
-    ],
-)
-def test_a_key_that_our_own_requests_would_lack_is_refused_by_its_variable(table: str, place: str) -> None:
-    (line,) = problems(GOOD + table)
-    assert line.startswith(f"f.toml: {place}: found a key for requests, expected it in the environment variable")
-    assert "VLLM_API_KEY" in line
-
-
 def test_flags_that_only_sound_like_secrets_pass() -> None:
     profile = parse_profile(
         GOOD
