@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tui.core.safe_text import safe_line
+from tui.engines.base import ServerMetrics
 from tui.engines.parts.questions import Content, Question, Questions
 from tui.server.client import NoAnswer, ServerClient, ServerResponse
 
@@ -42,8 +43,10 @@ async def ask(client: ServerClient, questions: Questions) -> Probe:
     if version is None:
         missing.append("no /version")
     metrics = await answer_to(client, questions.metrics())
-    if metrics is None or metrics.running is None:
+    if metrics is None or metrics == ServerMetrics():
         missing.append("no /metrics of its own: no queue, KV cache or server-side latency")
+    elif untold := _untold(metrics):
+        missing.append(f"its /metrics do not tell {untold}")
     if await answer_to(client, questions.count(models[0] if models else "", "a")) is None:
         missing.append("no /tokenize: prompt sizes are checked by usage only")
     return Probe(
@@ -54,6 +57,16 @@ async def ask(client: ServerClient, questions: Questions) -> Probe:
         status=listing.status if asked is not None else None,
         location=listing.location,
     )
+
+
+def _untold(metrics: ServerMetrics) -> str:
+    """Return, in words, which of the figures that are shown a server does not tell."""
+    shown = {
+        "how many requests run": metrics.running,
+        "how many wait": metrics.waiting,
+        "how full the KV cache is": metrics.kv_cache_usage,
+    }
+    return ", ".join(what for what, figure in shown.items() if figure is None)
 
 
 async def answer_to(client: ServerClient, question: Question[T] | None) -> T | None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -40,7 +42,9 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: int = 200
     type: str = "text/event-stream"
     dialect: str = ""
-    """None = that of the engine's completions."""
+    """Empty = that of the engine's first way to ask."""
+    amazon: bool = False
+    """Whether its events come within frames of Amazon's, as botocore writes them; "!NAME {...}" is an exception."""
     asked: int = 3
     exact: bool = False
     tokens: int | None = None
@@ -69,7 +73,7 @@ class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Corpus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     same_as: str = ""
-    """Another engine, whose answers these are."""
+    """Another engine, whose answers and logs these are besides its own."""
     answers: list[Answer] = []
     logs: list[Log] = []
 
@@ -77,7 +81,30 @@ class Corpus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def corpus_of(name: str) -> Corpus:
     corpus = msgspec.convert(tomllib.loads((CORPUS / f"{name}.toml").read_text()), Corpus)
-    return corpus_of(corpus.same_as) if corpus.same_as else corpus
+    if not corpus.same_as:
+        return corpus
+    other = corpus_of(corpus.same_as)
+    return Corpus(answers=[*other.answers, *corpus.answers], logs=corpus.logs or other.logs)
+
+
+def in_frames(event: bytes) -> list[bytes]:
+    """Return an event in two frames whose border is not its own, or an exception in one."""
+    if event.startswith(b"!"):
+        name, _, payload = event[1:].strip().partition(b" ")
+        return [frame(payload, {":message-type": "exception", ":exception-type": name.decode()})]
+    part = {":event-type": "PayloadPart", ":message-type": "event"}
+    return [frame(event[:21], part), frame(event[21:], part)]
+
+
+def frame(payload: bytes, headers: dict[str, str]) -> bytes:
+    block = b"".join(
+        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for name, value in headers.items()
+    )
+    head = struct.pack(">II", 16 + len(block) + len(payload), len(block))
+    head += struct.pack(">I", crc32(head))
+    whole = head + block + payload
+    return whole + struct.pack(">I", crc32(whole))
 
 
 def bytes_of(answer: Answer) -> bytes:
@@ -86,6 +113,10 @@ def bytes_of(answer: Answer) -> bytes:
     if answer.status != 200:
         return head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body
     events = re.findall(rb".*?\n\n|.+\Z", body, re.DOTALL)
+    if answer.type.endswith("ndjson"):
+        events = body.splitlines(keepends=True)
+    if answer.amazon:
+        events = [frame for event in events for frame in in_frames(event)]
     return (
         head.encode()
         + b"transfer-encoding: chunked\r\n\r\n"
@@ -95,7 +126,8 @@ def bytes_of(answer: Answer) -> bytes:
 
 
 def shape_of(name: str, **wish: Any):  # type: ignore[no-untyped-def]
-    values: dict[str, Any] = {"model": "m", "endpoint": Endpoint.COMPLETIONS, "prompt_tokens": 9, "output_tokens": 3}
+    endpoint = Endpoint(engine_for(name).endpoints[0])
+    values: dict[str, Any] = {"model": "m", "endpoint": endpoint, "prompt_tokens": 9, "output_tokens": 3}
     return engine_for(name).request_shape(Wish(**(values | wish)))
 
 

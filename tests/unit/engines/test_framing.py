@@ -197,7 +197,7 @@ def test_emit_can_be_changed_within_itself() -> None:
         (
             frame(b'{"Message":"timed out","ErrorCode":"ModelInvocationTimeExceeded"}', message_type="exception",
                   exception_type="ModelStreamError"),
-            "ModelStreamError: timed out",
+            "ModelStreamError: timed out (ModelInvocationTimeExceeded)",
         ),
         (frame(b"", message_type="error", error_code="Internal", error_message="no"), "Internal: no"),
         (frame(b"gone", message_type="exception", exception_type="X"), "X: gone"),

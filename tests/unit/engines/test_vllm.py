@@ -105,7 +105,7 @@ def test_shown_command_line_pastes_into_a_shell_and_hides_secrets() -> None:
 
 
 def test_engine_without_a_module_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match=r"tgy.*openai, simulated, .*vllm"):
+    with pytest.raises(UsageError, match=r"tgy.*openai, .*simulated, .*vllm"):
         engine_for("tgy")
     with pytest.raises(UsageError, match="attach"):
         launch_for("openai")

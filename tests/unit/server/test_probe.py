@@ -16,6 +16,7 @@ from tui.server import probe
 from tui.server.client import ServerClient
 
 Answers = dict[str, Any]
+TOLD = "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0\n"
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def test_server_that_tells_all() -> None:
     answers: Answers = {
         "/v1/models": {"data": [{"id": "tiny", "max_model_len": 4096}, {"id": "lora"}]},
         "/version": {"version": "0.32.0"},
-        "/metrics": httpx.Response(200, text="vllm:num_requests_running 0\n"),
+        "/metrics": httpx.Response(200, text=TOLD),
         "/tokenize": {"count": 2, "tokens": [5, 6]},
     }
     async with client_of(answers) as client:
@@ -43,6 +44,29 @@ async def test_server_that_tells_all() -> None:
         assert await probe.tokens_of(
             client, engine_for("vllm").questions, "tiny", [{"role": "user", "content": "x"}]
         ) == [5, 6]
+
+
+async def test_figures_that_its_metrics_lack_are_named() -> None:
+    metrics = httpx.Response(200, text="vllm:num_requests_waiting 3\n")
+    async with client_of({"/v1/models": {"data": [{"id": "m"}]}, "/metrics": metrics}) as client:
+        found = await probe.ask(client, engine_for("vllm").questions)
+    assert "its /metrics do not tell how many requests run, how full the KV cache is" in found.missing
+
+
+async def test_metrics_on_a_port_beside_the_requests_are_asked_there() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, text="vllm:prompt_tokens_total 7\n")
+
+    questions = engine_for("triton-vllm").questions
+    client = ServerClient(address_of("http://server:9000/base?v=1"), transport=httpx.MockTransport(answer))
+    async with aclosing(client):
+        metrics = await probe.answer_to(client, questions.metrics())
+        assert metrics is not None and metrics.prompt_tokens_total == 7
+        await probe.answer_to(client, questions.alive())
+    assert asked == ["http://server:9002/metrics", "http://server:9000/base/v2/health/ready?v=1"]
 
 
 async def test_server_that_lists_its_models_only() -> None:

@@ -153,7 +153,7 @@ def read_error(body: bytes) -> tuple[str, int | None]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace").strip(), None
     if isinstance(answer, dict):
-        found = answer.get("error") or answer.get("detail") or answer.get("message")
+        found = answer.get("error") or answer.get("detail") or answer.get("message") or answer.get("Message")
         code = answer.get("code")
         if isinstance(found, dict):
             code = found.get("code", code)

@@ -256,4 +256,7 @@ def _message_in(payload: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return payload.decode("utf-8", "replace")
     message: object = (found.get("Message") or found.get("message") or "") if isinstance(found, dict) else found
-    return message if isinstance(message, str) else payload.decode("utf-8", "replace")
+    code = found.get("ErrorCode") if isinstance(found, dict) else None
+    if not isinstance(message, str):
+        return payload.decode("utf-8", "replace")
+    return f"{message} ({code})" if isinstance(code, str) else message

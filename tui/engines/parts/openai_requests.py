@@ -18,14 +18,17 @@ RENAME = "as"
 def request_shape(
     wish: Wish, *, token_ids: bool, extra: Mapping[str, Any], stream_options: Mapping[str, bool], dialect: str = NAME
 ) -> RequestShape:
-    """Return a streaming request. `token_ids`: whether completions take a prompt as ids; chat never does."""
+    """Return a streaming request. `token_ids`: whether completions take a prompt as ids; chat never does.
+
+    `stream_options`: none are left out.
+    """
     chat = wish.endpoint == "chat"
     body = {
         "model": wish.model,
         "max_tokens": wish.output_tokens,
         "temperature": 0,
         "stream": True,
-        "stream_options": dict(stream_options),
+        **({"stream_options": dict(stream_options)} if stream_options else {}),
         **extra,
     }
     fields = changed(body, wish.body)

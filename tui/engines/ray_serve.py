@@ -1,0 +1,39 @@
+"""vLLM behind Ray Serve (`ray.serve.llm`), to attach to. Known by Ray 2.60 with vLLM 0.32.
+
+It answers as vLLM does, and refuses in words of its own. Its proxy is well whatever became of the engine
+(`/-/healthz`), so it is asked for its models. The figures of its engines are with the agent of each node, on a port of
+its own and seconds late: none are shown. How it is started is a program of the operator's, in which its port is
+written: it is not launched.
+https://docs.ray.io/en/latest/serve/llm/
+"""
+
+from __future__ import annotations
+
+from tui.engines.base import RequestShape, Wish
+from tui.engines.engine import Engine
+from tui.engines.parts import openai_requests
+from tui.engines.parts.questions import OpenAiQuestions, Question, healthy
+
+
+class RayServeQuestions(OpenAiQuestions):
+    """Its models."""
+
+    def alive(self) -> Question[bool] | None:
+        """Ask for the models, which only a replica that runs can tell."""
+        return Question("/v1/models", healthy)
+
+
+class RayServeEngine(Engine):
+    """An OpenAI app of Ray Serve."""
+
+    name = "ray-serve"
+    title = "Ray Serve with vLLM"
+    questions = RayServeQuestions()
+
+    def request_shape(self, wish: Wish) -> RequestShape:
+        """Return vLLM's request: ids where possible, exactly as many tokens, usage on every event."""
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        return openai_requests.request_shape(wish, token_ids=True, extra={"ignore_eos": True}, stream_options=options)
+
+
+ENGINE = RayServeEngine()

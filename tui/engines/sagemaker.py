@@ -1,0 +1,120 @@
+"""A SageMaker endpoint whose container is Text Generation Inference, to attach to; `pip install 'vramp[sagemaker]'`.
+
+`base_url` is that of the runtime, e.g. "https://runtime.sagemaker.eu-central-1.amazonaws.com", `model` the name of the
+endpoint.
+Each request is signed (SigV4) by botocore, with the credentials of the environment: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN. TGI's events come within frames of Amazon's, whose borders are not theirs. The
+runtime tells nothing of itself: no models, no metrics, no health.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointWithResponseStream.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from tui.core.errors import UsageError
+from tui.core.outcome import Outcome
+from tui.core.secret_value import secret_of
+from tui.engines.base import RequestShape, Wish
+from tui.engines.engine import Engine
+from tui.engines.parts import tgi_stream
+from tui.engines.parts.auth import Auth
+from tui.engines.parts.dialect import Dialect, Ending
+from tui.engines.parts.framing import AwsEventStream
+from tui.engines.tgi import native_shape
+
+if TYPE_CHECKING:
+    from tui.profile.schema import Profile
+
+_KEY_ID, _KEY, _SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+_REGION_OF_HOST = re.compile(r"//runtime(?:-fips)?\.sagemaker\.([a-z0-9-]{1,40})\.")
+# It stands in X-Amzn-SageMaker-Accept, which the runtime hands on to the container as Accept.
+_HEADERS = [("Content-Type", "application/json"), ("X-Amzn-SageMaker-Accept", "text/event-stream")]
+
+
+def sign(
+    settings: dict[str, str], method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes
+) -> list[tuple[str, str]]:
+    """Return the headers by which AWS knows who asks (Signature Version 4), for one finished request.
+
+    Raises UsageError without a region, without credentials, and without botocore.
+    """
+    try:
+        # Imported by the workers that sign, and by nobody else.
+        from botocore.auth import SigV4Auth  # noqa: PLC0415
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+        from botocore.credentials import Credentials  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            "requests are signed by botocore, which is not installed: pip install 'vramp[sagemaker]'"
+        ) from None
+    if not settings.get("region"):
+        raise UsageError("the region is not known: set AWS_REGION, or give the runtime's own address as base_url")
+    key_id, key = secret_of(_KEY_ID), secret_of(_KEY)
+    if key_id is None or key is None:
+        raise UsageError(f"{_KEY_ID} and {_KEY} are not set: aws configure export-credentials --format env")
+    request = AWSRequest(method=method, url=url, headers=dict(headers), data=body)
+    before = {name.lower() for name, _ in headers}
+    SigV4Auth(Credentials(key_id, key, secret_of(_SESSION)), "sagemaker", settings["region"]).add_auth(request)
+    return [(name, value) for name, value in request.headers.items() if name.lower() not in before]
+
+
+def outcome_of(status: int | None, text: str) -> Outcome:
+    """Return what an error means, in the words of the runtime and of the TGI behind it."""
+    found = tgi_stream.outcome_of(status, text)
+    if found is Outcome.HTTP_ERROR:
+        if "ThrottlingException" in text or "Rate exceeded" in text:
+            return Outcome.OVERLOADED
+        if "ModelInvocationTimeExceeded" in text:
+            return Outcome.TIMEOUT
+        if "ModelStreamError" in text or "InternalStreamFailure" in text:
+            return Outcome.DISCONNECTED
+    return found
+
+
+DIALECT = Dialect(
+    tgi_stream.decode,
+    framing=AwsEventStream,
+    media_types=(b"application/vnd.amazon.eventstream",),
+    ending=Ending.FINAL_EVENT,
+    end="TGI's last event",
+    outcome_of=outcome_of,
+)
+
+
+class SageMakerEngine(Engine):
+    """An endpoint of SageMaker."""
+
+    name = "sagemaker"
+    title = "SageMaker with TGI"
+    endpoints = ("completions",)
+
+    def auth(self, profile: Profile) -> Auth:
+        """Return that each request is signed, for the region of the address, or else of the environment."""
+        plain = super().auth(profile)
+        url = profile.attach.base_url if profile.attach is not None else ""
+        host = _REGION_OF_HOST.search(url)
+        region = host[1] if host else os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+        return Auth(
+            plain.secret_headers,
+            plain.headers,
+            signer=f"{__name__}:sign",
+            settings={"region": region},
+            signer_variables=[_KEY_ID, _KEY, *([_SESSION] if os.environ.get(_SESSION) else [])],
+        )
+
+    def request_shape(self, wish: Wish) -> RequestShape:
+        """Return a request for at most so many tokens, in TGI's own shape."""
+        return native_shape(
+            wish,
+            path=f"/endpoints/{quote(wish.model, safe='')}/invocations-response-stream",
+            headers=list(_HEADERS),
+            dialect=f"{__name__}:DIALECT",
+        )
+
+
+ENGINE = SageMakerEngine()
