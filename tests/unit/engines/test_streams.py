@@ -119,9 +119,10 @@ def test_what_is_no_dialect_is_a_value_error(name: str) -> None:
         dialect_named(name)
 
 
-def test_the_worker_imports_nothing_heavy() -> None:
+def test_the_worker_imports_nothing_heavy_and_nothing_of_profiles() -> None:
     heavy = ["pydantic", "httpx", "textual", "plotext", "starlette", "pynvml", "psutil", "click", "sqlite3"]
     heavy += ["prometheus_client", "yaml", "botocore"]
+    heavy += [f"tui.{name}" for name in ("profile", "server", "session", "gpu", "simulator", "link", "bench", "view")]
     modules = ["tui.load.worker", *(where.partition(":")[0] for where in installed_engines().values())]
     code = f"import sys, {', '.join(modules)}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
