@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The end of a cell; those of `REQUEST_OUTCOMES` are also the ends of single requests."""
+    """The end of a cell, or of a single request."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -52,19 +52,3 @@ class Outcome(StrEnum):
 
 _OOM = frozenset({Outcome.OOM_LAUNCH, Outcome.OOM_KV, Outcome.OOM_RUNTIME, Outcome.OOM_HOST})
 _GROWS = _OOM | {Outcome.ENGINE_DEAD}
-
-REQUEST_OUTCOMES = frozenset(
-    {
-        Outcome.OK,
-        Outcome.OOM_RUNTIME,
-        Outcome.TOO_LONG,
-        Outcome.TIMEOUT,
-        Outcome.OVERLOADED,
-        Outcome.ENGINE_DEAD,
-        Outcome.HTTP_ERROR,
-        Outcome.DISCONNECTED,
-        Outcome.MALFORMED,
-        Outcome.CLIENT_LIMIT,
-        Outcome.CANCELLED,
-    }
-)

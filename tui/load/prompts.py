@@ -60,11 +60,6 @@ class PromptMaker:
         return self._head + unique, self._tail
 
 
-def text_prompt(words: Sequence[str], tokens: int, seed: int = 0) -> str:
-    """Return a text as prompts of kind `text` hold it: `tokens` words with a space between."""
-    return " ".join(random.Random(seed).choices(words, k=tokens))
-
-
 def pack_token_ids(ids: Iterable[int]) -> bytes:
     """Return ids as `PromptSource.token_ids` holds them."""
     packed = array("I", ids)

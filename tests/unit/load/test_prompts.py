@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.fakes.load_worker import IDS, shape
 from tui.load.prompts import (
-    COMMON_WORDS,
     REPEATS,
     PromptMaker,
     one_token_words,
@@ -19,7 +18,6 @@ from tui.load.prompts import (
     probe_texts,
     safe_token_ids,
     sample_texts,
-    text_prompt,
     unpack_token_ids,
 )
 from tui.load.wire import PromptSource
@@ -97,8 +95,6 @@ def test_probes() -> None:
     once, many = probe_texts("word")
     assert once == "word"
     assert many.split(" ") == ["word"] * REPEATS
-    assert len(text_prompt(COMMON_WORDS, 50).split(" ")) == 50
-    assert text_prompt(COMMON_WORDS, 50, 1) != text_prompt(COMMON_WORDS, 50, 2)
 
 
 def test_a_new_size_of_prompts_spares_their_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
