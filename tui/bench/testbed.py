@@ -356,7 +356,7 @@ class Testbed:
         load, prompts = self.profile.load, self.prompts
         assert prompts is not None
         shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes})
-        return await tokens_per_event(shape, prompts.source, self.supervisor.whole_answer, self.supervisor.tokenize)
+        return await tokens_per_event(shape, prompts.source, self.supervisor.whole_answer, self.supervisor.count)
 
     def collect(self, summary: CellSummary) -> None:
         """Add every record to a summary from now on, until `release`."""

@@ -15,15 +15,16 @@ from tui.load.prompts import PromptMaker
 from tui.load.wire import PromptSource
 from tui.server.client import NoAnswer
 
-Tokenize = Callable[[str], Awaitable[list[int] | None]]
+Count = Callable[[str], Awaitable[int | None]]
+"""Returns how many tokens the server makes of a text; None where it cannot say."""
 # What stands for bytes that are no text: a tokenizer makes more of it than the model did.
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 
 
-async def tokens_per_event(shape: RequestShape, prompts: PromptSource, ask: Post, tokenize: Tokenize) -> float | None:
+async def tokens_per_event(shape: RequestShape, prompts: PromptSource, ask: Post, count: Count) -> float | None:
     """Return the tokens of one answer, by the server's tokenizer, per event that bears some; None if it cannot be."""
     dialect = dialect_named(shape.dialect)
-    if dialect.text_of is None or await tokenize("a") is None:
+    if dialect.text_of is None or await count("a") is None:
         return None
     try:
         response = await ask(shape, b"".join(PromptMaker(shape, prompts).make()))
@@ -33,10 +34,10 @@ async def tokens_per_event(shape: RequestShape, prompts: PromptSource, ask: Post
     if not events or not text or _NO_TEXT in text:
         return None
     # The difference is without what the server puts around each text.
-    once, twice = await tokenize(text), await tokenize(text + text)
-    if once is None or twice is None or len(twice) <= len(once):
+    once, twice = await count(text), await count(text + text)
+    if once is None or twice is None or twice <= once:
         return None
-    return (len(twice) - len(once)) / events
+    return (twice - once) / events
 
 
 def _read(dialect: Dialect, body: bytes) -> tuple[int, str]:

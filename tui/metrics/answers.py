@@ -60,16 +60,28 @@ def came_in_one_read(record: RequestRecord) -> bool:
 def caveats_of(cell: CellResult) -> list[str]:
     """Return what must be known to read the figures of a cell rightly, a sentence each; none where all is as asked."""
     found = []
-    mean, spread, asked = cell.output_tokens_mean, cell.output_tokens_std, cell.output_tokens
-    if mean is not None and (mean != asked or spread):
-        length = f"{mean:.1f} ± {spread:.1f}" if spread else f"{mean:g}"
+    if (length := _other_length(cell)) is not None:
         forced = "" if cell.output_forced else ": the server was not made to give so many"
-        found.append(f"answers have {length} tokens, {asked} were asked for{forced}")
+        found.append(f"answers have {length} tokens, {cell.output_tokens} were asked for{forced}")
     if CountedBy.EVENTS in cell.counted_by:
         found.append(f"the server told no count: tokens are counted by events, {_tokens_in_each(cell)}")
     if cell.requests_in_one_read > BUFFERED_SHARE * cell.requests_ok:
         found.append("each answer came in one read, as through a gateway that buffers: TTFT and TPOT are its own")
     return found
+
+
+def _other_length(cell: CellResult) -> str | None:
+    """Return how long the answers were, in words; None where they were as long as asked."""
+    mean, spread, asked = cell.output_tokens_mean, cell.output_tokens_std or 0.0, cell.output_tokens
+    if mean is None or (mean == asked and not spread):
+        return None
+    packed = cell.tokens_per_event
+    if packed is None or abs(packed - 1) <= AS_ONE:
+        return f"{mean:.1f} ± {spread:.1f}" if spread else f"{mean:g}"
+    mean, spread = mean * packed, spread * packed
+    if abs(mean - asked) <= AS_ONE * asked and spread <= AS_ONE * asked:
+        return None
+    return f"about {mean:.1f} ± {spread:.1f}"
 
 
 def _tokens_in_each(cell: CellResult) -> str:

@@ -116,7 +116,7 @@ async def test_what_an_event_bears_is_asked_once_a_session(monkeypatch: pytest.M
     monkeypatch.setattr(testbed, "_shape", lambda *_: None)
     monkeypatch.setattr(testbed_module, "tokens_per_event", sample)
     testbed.prompts = Prompts(PromptSource(kind="text", words=["a"]))
-    testbed.supervisor = cast(Any, SimpleNamespace(whole_answer=None, tokenize=None))
+    testbed.supervisor = cast(Any, SimpleNamespace(whole_answer=None, count=None))
     assert [await testbed.tokens_per_event() for _ in range(3)] == [None] * 3
     assert found == [2.0]
 

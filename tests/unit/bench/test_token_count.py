@@ -15,7 +15,7 @@ from tui.load.wire import PromptSource
 from tui.profile.schema import Endpoint
 from tui.server.client import NoAnswer, ServerResponse
 
-BOS = 1
+BOS = "<s>"
 
 
 class Server:
@@ -32,8 +32,8 @@ class Server:
         self.asked += 1
         return ServerResponse(self._status, self._body)
 
-    async def tokenize(self, text: str) -> list[int] | None:
-        return [BOS, *(7 for _ in text.split())] if self._tokenizer else None
+    async def count(self, text: str) -> int | None:
+        return len([BOS, *text.split()]) if self._tokenizer else None
 
 
 def _event(choice: dict[str, Any]) -> bytes:
@@ -45,7 +45,7 @@ DONE = _event({"text": "", "finish_reason": "length"}) + b"data: [DONE]\n\n"
 
 async def count(server: Server, engine: str = "openai") -> float | None:
     shape = engine_for(engine).request_shape(Wish("m", Endpoint.CHAT, 4, 8))
-    return await tokens_per_event(shape, PromptSource(TEXT, words=["a", "b"]), server.ask, server.tokenize)
+    return await tokens_per_event(shape, PromptSource(TEXT, words=["a", "b"]), server.ask, server.count)
 
 
 async def test_one_token_in_each_event_is_seen() -> None:
@@ -83,7 +83,7 @@ async def test_a_dialect_that_always_counts_is_not_asked() -> None:
     server = Server(" a", tail=DONE)
     shape = engine_for("llama-cpp").request_shape(Wish("m", Endpoint.COMPLETIONS, 4, 8))
     source = PromptSource(shape.prompt_kind, words=["a", "b"], token_ids=bytes(8))
-    assert (await tokens_per_event(shape, source, server.ask, server.tokenize), server.asked) == (None, 0)
+    assert (await tokens_per_event(shape, source, server.ask, server.count), server.asked) == (None, 0)
 
 
 @pytest.mark.parametrize(

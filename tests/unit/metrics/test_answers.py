@@ -74,6 +74,13 @@ def test_what_the_tokenizer_says_of_the_events_is_told(per_event: float, said: s
     assert caveats_of(cell) == [f"the server told no count: tokens are counted by events, {said}"]
 
 
+@pytest.mark.parametrize(("asked", "said"), [(8, None), (12, "answers have about 8.0 ± 0.0 tokens, 12 were asked for")])
+def test_a_length_in_events_is_taken_for_what_it_is(asked: int, said: str | None) -> None:
+    by_events = msgspec.structs.replace(answered(0, TIMES_S), counted_by=CountedBy.EVENTS)
+    cell = msgspec.structs.replace(cell_of([by_events]), tokens_per_event=2.0, output_tokens=asked, output_forced=True)
+    assert [line for line in caveats_of(cell) if line.startswith("answers")] == ([said] if said else [])
+
+
 @pytest.mark.parametrize(
     ("times_s", "in_one_read"),
     [
