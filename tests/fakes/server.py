@@ -28,7 +28,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/health" and time.monotonic() >= self.healthy_at:
             self._answer(200, b"")
         elif self.path == "/metrics":
-            self._answer(200, b'vllm:num_requests_running{engine="0"} 3.0\n')
+            told = (
+                b'vllm:num_requests_running{engine="0"} 3.0\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0\n'
+            )
+            self._answer(200, told)
         elif self.path in self.answers:
             self._answer(200, json.dumps(self.answers[self.path]).encode())
         else:

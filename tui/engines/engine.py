@@ -111,6 +111,10 @@ class Engine(ABC):
     """As people write it; "" = the name."""
     endpoints: tuple[str, ...] = ("completions", "chat")
     """Which of the two ways to ask it has."""
+    mark: Question[bool] | None = None
+    """What only a server of this system answers with yes; None = nothing tells it from others."""
+    seen: str = ""
+    """The newest version that it is known by; "" = its versions are not told."""
     questions: Questions = Questions()
     """What can be asked of a server besides requests."""
     launch: Launch | None = None

@@ -227,6 +227,8 @@ class LlamaCppEngine(Engine):
 
     name = "llama-cpp"
     title = "llama.cpp"
+    mark = Question("/props", lambda status, content: "default_generation_settings" in object_in(status, content))
+    seen = "b11434"
     questions = LlamaCppQuestions()
     launch = LlamaCppLaunch()
     key_variable = "LLAMA_API_KEY"

@@ -9,7 +9,7 @@ from tui.engines.base import RequestShape, ServerMetrics, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import openai_requests
 from tui.engines.parts.prometheus import samples_of, total
-from tui.engines.parts.questions import OpenAiQuestions, Question, healthy
+from tui.engines.parts.questions import OpenAiQuestions, Question, healthy, owned_by
 
 _RUNNING, _WAITING = "lmdeploy:num_requests_running", "lmdeploy:num_requests_waiting"
 _KV_CACHE = "lmdeploy:gpu_cache_usage_perc"
@@ -44,6 +44,7 @@ class LmDeployEngine(Engine):
 
     name = "lmdeploy"
     title = "LMDeploy"
+    mark = owned_by("lmdeploy")
     questions = LmDeployQuestions()
 
     def request_shape(self, wish: Wish) -> RequestShape:

@@ -17,7 +17,7 @@ from tui.engines.engine import Engine
 from tui.engines.parts import dialect, openai_requests
 from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error
 from tui.engines.parts.framing import JsonLines
-from tui.engines.parts.questions import Question, Questions, healthy, object_in
+from tui.engines.parts.questions import OK, Question, Questions, healthy, object_in
 
 # ---- the dialect
 
@@ -139,6 +139,8 @@ class OllamaEngine(Engine):
 
     name = "ollama"
     title = "Ollama"
+    # Others have its /api/tags as well, to be taken for it.
+    mark = Question("/", lambda status, content: status == OK and content.strip() == b"Ollama is running")
     questions = OllamaQuestions()
 
     def request_shape(self, wish: Wish) -> RequestShape:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import openai_requests
-from tui.engines.parts.questions import OpenAiQuestions, Question, healthy
+from tui.engines.parts.questions import OK, OpenAiQuestions, Question, healthy
 
 
 class RayServeQuestions(OpenAiQuestions):
@@ -28,6 +28,7 @@ class RayServeEngine(Engine):
 
     name = "ray-serve"
     title = "Ray Serve with vLLM"
+    mark = Question("/-/healthz", lambda status, content: status == OK and content.strip() == b"success")
     questions = RayServeQuestions()
 
     def request_shape(self, wish: Wish) -> RequestShape:

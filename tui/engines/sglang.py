@@ -15,7 +15,7 @@ from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
 from tui.engines.parts.prometheus import samples_of, total
-from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, tokens_in
+from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, owned_by, tokens_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,6 +184,8 @@ class SglangEngine(Engine):
 
     name = "sglang"
     title = "SGLang"
+    mark = owned_by("sglang")
+    seen = "0.5.23"
     questions = SglangQuestions()
     launch = SglangLaunch()
 

@@ -45,6 +45,8 @@ class SimulatedEngine(VllmEngine):
 
     name = "simulated"
     title = "simulated vLLM"
+    mark = None
+    seen = ""
     launch = SimulatedLaunch()
 
 

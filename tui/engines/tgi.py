@@ -272,6 +272,10 @@ class TgiEngine(Engine):
 
     name = "tgi"
     title = "Text Generation Inference"
+    mark = Question(
+        "/info", lambda status, content: {"model_id", "max_total_tokens"} <= object_in(status, content).keys()
+    )
+    seen = "3.3.7"
     questions = TgiQuestions()
     launch = TgiLaunch()
     key_variable = "API_KEY"

@@ -72,6 +72,9 @@ class TritonQuestions(Questions):
         return [*first, *(name for name in names if name not in first)]
 
 
+MARK = Question("/v2", lambda status, content: object_in(status, content).get("name") == "triton")
+
+
 def _version_in(status: int, content: bytes) -> str | None:
     found = object_in(status, content)
     version = found.get("version")

@@ -123,6 +123,8 @@ class TritonTrtllmEngine(Engine):
     name = "triton-trtllm"
     title = "Triton with TensorRT-LLM"
     endpoints = ("completions",)
+    mark = triton.MARK
+    seen = "2.51.0"
     questions = TrtllmQuestions("ensemble", "tensorrt_llm_bls")
     launch = TrtllmLaunch()
 

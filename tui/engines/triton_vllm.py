@@ -154,6 +154,8 @@ class TritonVllmEngine(Engine):
     name = "triton-vllm"
     title = "Triton with vLLM"
     endpoints = ("completions",)
+    mark = triton.MARK
+    seen = "2.51.0"
     questions = TritonVllmQuestions("vllm_model")
     launch = TritonVllmLaunch()
 

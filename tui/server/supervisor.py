@@ -26,7 +26,7 @@ from tui.engines.parts.questions import Content
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.profile.schema import AttachTable, Endpoint, Profile, ServerTable
-from tui.server import probe, readiness
+from tui.server import probe, readiness, wrong_door
 from tui.server.client import NoAnswer, ServerClient, ServerResponse
 from tui.server.known_flags import FlagCheck
 from tui.server.launched import LaunchedServer
@@ -156,6 +156,8 @@ class Supervisor:
             raise LaunchError(reason_of(error)) from error
         finally:
             await end_task(checking)  # a server that started knows all its flags
+        if unseen := wrong_door.unseen_version(self._engine, self.status.version):
+            self._notes.append(unseen)
         self._died = asyncio.get_running_loop().create_future()
         self._phase = Phase.READY
         watch = self._watch_attached() if self._profile.attach else self._watch_launched()
@@ -253,7 +255,17 @@ class Supervisor:
             summary = f"The server refuses us: HTTP {self._probe.status}"
             advice = "Name the environment variable that holds its key: api_key_env in [attach], or --api-key-env."
             raise _Failed(_report(FailureClass.BAD_VALUE, summary, "", advice))
-        self._choose_model(attach)
+        self._choose_model(attach, await self._what_else_is_there(attach))
+
+    async def _what_else_is_there(self, attach: AttachTable) -> str:
+        """Return, in words, what other system answers; one as good as any is not asked unless it lacks models."""
+        lacking = not self._probe.models and attach.model is None
+        if self._client is None or (self._engine.mark is None and not lacking):
+            return ""
+        found = await wrong_door.what_else(self._client, self._engine)
+        if found:
+            self._notes.append(f'{found}; the profile says "{self._engine.name}"')
+        return found
 
     async def _ask_who_is_there(self, attach: AttachTable) -> None:
         """Ask at each place that the address may mean until one lists models; else the likeliest is kept.
@@ -282,7 +294,7 @@ class Supervisor:
         self._client = self._make_client(address, verify=attach.verify)
         return self._client
 
-    def _choose_model(self, attach: AttachTable) -> None:
+    def _choose_model(self, attach: AttachTable, else_found: str) -> None:
         models = self._probe.models
         if attach.model is not None:
             self.model = attach.model
@@ -295,9 +307,8 @@ class Supervisor:
         else:
             summary = f"The server at {self.base_url} lists no model (HTTP {self._probe.status})"
             line = f"a redirect to {self._probe.location} is not followed" if self._probe.location else ""
-            raise _Failed(
-                _report(FailureClass.MODEL_MISSING, summary, line, "Name one: model in [attach], or --model.")
-            )
+            advice = f"Correct the profile: {else_found}." if else_found else "Name one: model in [attach], or --model."
+            raise _Failed(_report(FailureClass.MODEL_MISSING, summary, line, advice))
 
     def _make_client(self, address: ServerAddress, *, verify: bool, direct: bool = False) -> ServerClient:
         try:

@@ -420,3 +420,34 @@ async def test_unknown_flag_is_warned_of_and_answered_with_the_nearest(
         assert one.supervisor.status.failure.failure == "bad-flag"
     warned = [event.text for event in one.events if event.level == "warning"]
     assert "--max-num-sequ is not known; did you mean --max-num-seqs? (by the help of the vLLM" in " ".join(warned)
+
+
+@asynccontextmanager
+async def attached_to_any(answers: dict[str, str], engine: str, tmp_path: Path, **load: str) -> AsyncIterator[Run]:
+    """Run a server of fixed answers by their paths, and a guest of an engine's."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            content = answers.get(head.split(b" ")[1].decode())
+            status, body = (404, b"no") if content is None else (200, content.encode())
+            writer.write(
+                b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+            )
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    attach = {"base_url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+    profile = Profile.model_validate({"name": "a", "engine": engine, "attach": attach, "load": load})
+    async with run(profile, tmp_path) as guest:
+        yield guest
+    server.close()
+
+
+async def test_a_way_to_ask_that_a_system_lacks_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    answers = {"/v2": '{"name":"triton","version":"2.51.0"}'}
+    async with attached_to_any(answers, "triton-vllm", tmp_path, endpoint="chat") as guest:
+        with pytest.raises(LaunchError, match="takes no requests of endpoint"):
+            await guest.supervisor.launch()
+        failure = guest.supervisor.status.failure
+        assert failure is not None and '"completions"' in failure.advice

@@ -91,6 +91,14 @@ class OpenAiQuestions(Questions):
         return Question("/v1/models", lambda status, content: max_model_len_in(status, content, model))
 
 
+def owned_by(owner: str) -> Question[bool]:
+    """Return the question whether the list of models says whose they are, as many systems do by their own name."""
+    return Question(
+        "/v1/models",
+        lambda status, content: any(row.get("owned_by") == owner for row in _rows(status, content) or []),
+    )
+
+
 def healthy(status: int, content: bytes) -> bool:
     """Say whether a status means that a server is well."""
     return status == OK

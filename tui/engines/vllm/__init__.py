@@ -5,6 +5,7 @@ from __future__ import annotations
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import openai_requests
+from tui.engines.parts.questions import Question, owned_by
 from tui.engines.vllm.launch import VllmLaunch
 from tui.engines.vllm.questions import VllmQuestions
 
@@ -14,6 +15,8 @@ class VllmEngine(Engine):
 
     name = "vllm"
     title = "vLLM"
+    mark: Question[bool] | None = owned_by("vllm")
+    seen = "0.32.0"
     questions = VllmQuestions()
     launch = VllmLaunch()
     key_variable = "VLLM_API_KEY"
