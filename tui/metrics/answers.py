@@ -89,8 +89,5 @@ def _tokens_in_each(cell: CellResult) -> str:
     if found is None:
         return "one in each"
     if abs(found - 1) <= AS_ONE:
-        return "one in each, which its tokenizer confirms by one answer"
-    return (
-        f"one in each, though by its tokenizer an event of one answer bears {found:.2f}:"
-        f" true tokens/s are about {found:.2f} times those told, and TPOT is 1/{found:.2f} of it"
-    )
+        return "one in each, as its tokenizer confirms by one answer"
+    return f"but by its tokenizer one holds {found:.2f}: tokens/s are {found:.2f} times as many, TPOT is 1/{found:.2f}"

@@ -82,7 +82,7 @@ async def test_where_nobody_counts_the_tokenizer_has_a_word() -> None:
     await swept(testbed)
     (cell,) = testbed.kept
     assert (cell.counted_by, cell.tokens_per_event) == ("events", 2.5)
-    assert "an event of one answer bears 2.50" in cell.caveats
+    assert "by its tokenizer one holds 2.50" in cell.caveats
 
 
 async def test_where_the_server_counts_no_tokenizer_is_asked() -> None:

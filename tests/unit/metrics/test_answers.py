@@ -59,12 +59,11 @@ def test_who_counted_is_told() -> None:
 @pytest.mark.parametrize(
     ("per_event", "said"),
     [
-        (1.0, "one in each, which its tokenizer confirms by one answer"),
-        (1.04, "one in each, which its tokenizer confirms by one answer"),
+        (1.0, "one in each, as its tokenizer confirms by one answer"),
+        (1.04, "one in each, as its tokenizer confirms by one answer"),
         (
             3.5,
-            "one in each, though by its tokenizer an event of one answer bears 3.50: true tokens/s are about 3.50 times"
-            " those told, and TPOT is 1/3.50 of it",
+            "but by its tokenizer one holds 3.50: tokens/s are 3.50 times as many, TPOT is 1/3.50",
         ),
     ],
 )
