@@ -1,6 +1,6 @@
 """Instructions per token of a load worker's hot path, counted by callgrind: a guard that knows no busy machine.
 
-    python benchmarks/instructions.py            count, and compare with instructions.json: exit code 1 when dearer
+    python benchmarks/instructions.py            count, and compare with instructions.json: exit code 1 for more
     python benchmarks/instructions.py --accept   make what is counted the new measure
 
 The measure holds for one minor version of Python; without valgrind, or without a measure, there is nothing to guard and

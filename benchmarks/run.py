@@ -3,7 +3,7 @@
     python benchmarks/run.py [--repeats 5] [--peer-repeats 1] [--clients vramp,c,vllm,...] [--write]
 
 Every client makes the same load (closed loop, 100 tokens a request, all users at once) on the same paced C server, one
-after the other in rounds, so that all see the same moods of the machine. All are measured from outside, alike: user +
+after the other in rounds, so that all see the machine in the same state. All are measured from outside, alike: user +
 system time of the client's whole tree of processes, over the tokens that the server's own log says were sent, from one
 second after all streams were up to the last request; the largest sum of the tree's proportional memory; and the
 distance of each token gap in the client's own records from that gap in the server's log. --write puts the table into

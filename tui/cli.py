@@ -57,7 +57,7 @@ def main() -> int:
         complain(error)
         return int(error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has seen enough
+        sys.stderr.close()  # the reader of our output has gone
         return ExitCode.OK
     except Exception as error:
         if os.environ.get("VRAMP_TRACEBACK"):

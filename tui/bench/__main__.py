@@ -44,14 +44,14 @@ async def _run(spec: BenchSpec) -> None:
 
 
 def _hear_starter(bench: Bench) -> None:
-    """Take note of the end of whoever started us; it has no more to say than that."""
+    """Note that the process which started us has ended; nothing else is read from it."""
     if not os.read(0, 4096):
         asyncio.get_running_loop().remove_reader(0)
         bench.starter_gone()
 
 
 def _answer(line: str) -> None:
-    """Tell whoever started us, and let go of the pipe, which must not hold it up or be written to any more."""
+    """Tell the process that started us, and close the pipe: nothing more is written to it."""
     try:
         os.write(1, f"{line}\n".encode())
     except OSError:

@@ -34,7 +34,7 @@ class Grid:
 
     @property
     def prompt_tokens(self) -> list[int]:
-        """Return the prompt size axis, likewise."""
+        """Return the prompt size axis: the profile's, and what the operator measured beside it."""
         return sorted({p for _, p in self._asked} | {p for _, p in self._results})
 
     @property

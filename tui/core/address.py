@@ -65,7 +65,7 @@ class ServerAddress(msgspec.Struct, frozen=True):
         except ValueError:
             return False
         mapped = getattr(address, "ipv4_mapped", None)
-        # Whoever asks for "any address" reaches this machine.
+        # "Any address" reaches this machine.
         return address.is_loopback or address.is_unspecified or (mapped is not None and mapped.is_loopback)
 
     def __str__(self) -> str:

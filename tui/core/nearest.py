@@ -9,7 +9,7 @@ _LONGEST = 100  # the search takes time that grows with the length, and names co
 
 
 def nearest(word: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return at most `most` of the known words, the nearest first; none that is less alike than `cutoff`, 0 to 1."""
+    """Return at most `most` of the known words, the nearest first; none that is less similar than `cutoff`, 0 to 1."""
     return difflib.get_close_matches(word[:_LONGEST], dict.fromkeys(known), n=most, cutoff=cutoff)
 
 

@@ -248,7 +248,7 @@ def _split(text: str) -> list[str]:
         words = shlex.split(text)
     except ValueError:  # a quote that does not end
         words = text.split()
-    # What was one word, as `{"a b"}` is to split(), would come back for ever.
+    # What was one word, as `{"a b"}` is to split(), would come back forever.
     return [word for word in words if word != text]
 
 

@@ -1,7 +1,7 @@
 """No task dies unseen: what ends one, or a thread, goes at once to the exception handler of its event loop.
 
 asyncio tells of a task's exception only when the task is forgotten, and a task that somebody holds never is. The loop's
-handler also hears of what is raised in plain callbacks; whoever runs the loop decides there what a fault means.
+handler also hears of what is raised in plain callbacks; what runs the loop decides there what a fault means.
 """
 
 from __future__ import annotations

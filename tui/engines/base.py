@@ -66,7 +66,7 @@ class LogFact:
     weights_bytes: int | None = None
     """Of one GPU, as the process that logs the line holds it."""
     kv_cache_bytes: int | None = None
-    """Likewise."""
+    """Of one GPU, as the process that logs the line holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class LaunchPlan:
     """Added to the environment of the bench."""
     base_url: str
     scratch_variables: tuple[str, ...] = ()
-    """Environment variables that shall name a folder of this launch's own, which is removed with the server."""
+    """Environment variables that are set to a folder made for this launch and removed with the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class RequestShape(msgspec.Struct, frozen=True):
     dialect: str
     """Where the dialect of the answers is, "module:attribute"."""
     prompt_tokens: int
-    """What one request shall cost the server in prompt tokens, by its own count."""
+    """How many prompt tokens one request should be, by the server's own count."""
     prompt_tokens_overhead: int
     """How many of them the server adds by itself (chat template); the generated prompt has the rest."""
     output_tokens: int
@@ -133,7 +133,7 @@ class RequestShape(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request shall be."""
+    """What a request should be."""
 
     model: str
     endpoint: Endpoint

@@ -1,6 +1,6 @@
 """What all of Triton Inference Server's backends share: its questions, its launch, its words for failures.
 
-Its health tells of its models when they are loaded, and not of an engine that died later (2.51: ready for ever).
+Its health tells of its models when they are loaded, and not of an engine that died later (2.51: ready forever).
 https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/protocol/extension_generate.html
 """
 

@@ -101,7 +101,7 @@ class ReadBatches:
         self._read(ready)
 
     def _read_some_urgent(self) -> None:
-        """Take the turn of all that is urgent among the others: each is as dear as many of them."""
+        """Give urgent connections a turn among the others: each of them costs as much as many others."""
         self._read(self._urgent.poll(0, READS_AT_ONCE if self._rests else -1))
 
     def _read(self, ready: list[tuple[int, int]]) -> None:

@@ -24,7 +24,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_ERROR_CHARS = 2000
 MAX_QUOTED_CHARS = 200
-# A server that does not heed how many tokens were asked for is let go on for as many again, and for so many at least.
+# A server that ignores how many tokens were asked for may send as many again, and at least this many more.
 MOST_BEYOND = 64
 # How the size of a chunk is written; what is longer is no event of one token.
 _SIZES = {text % size: size for size in range(4096) for text in (b"%x", b"%X")}

@@ -41,7 +41,7 @@ class _Shape:
     tails: Tails = field(default_factory=dict)
     poor: int = 0
     """By how many more streams learned more than they knew than the other way round. Beyond MOST_POOR it is given up:
-    tails are no two alike."""
+    no two tails are the same."""
 
 
 _shapes: dict[tuple[Dialect, bytes], _Shape] = {}
@@ -70,7 +70,7 @@ def is_text(text: bytes) -> bool:
 
 
 class Template:
-    """One stream's. Read its fields: to look an event up is too dear a call for something done once per token."""
+    """One stream's. Read its fields: a call would cost too much for something done once per token."""
 
     __slots__ = ("_dialect", "_learned", "_lessons", "_shape", "head", "tails", "text_at")
 

@@ -74,11 +74,11 @@ class WorkerContext:
         self.configured = msgspec.structs.replace(self.configured, tag=tag)
 
     def soon(self, work: Callable[[], None]) -> None:
-        """Have something dear done after what is there to be read now was read: a request, a connection, a handshake.
+        """Do expensive work after what can be read now was read: send a request, open a connection, shake hands.
 
-        When a batching engine ends a thousand streams at once, a thousand requests follow, each as dear as five reads;
-        to open a connection is dearer, and a TLS handshake takes a hundred. In slices between the reads, they delay no
-        token until the next one covers its time.
+        When a batching engine ends a thousand streams at once, a thousand requests follow, and each costs as much as
+        five reads; a connection costs more, a TLS handshake as much as a hundred. In slices between the reads, they
+        delay no token until the next one covers its time.
         """
         self._to_do.append(work)
         if not self.readers.in_haste:

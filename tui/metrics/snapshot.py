@@ -59,7 +59,7 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     pid: int | None = None
     attached: bool = False
-    """It ran before us and we shall not stop it."""
+    """It was running before us, and is not stopped by us."""
     version: str = ""
     model: str = ""
     max_model_len: int | None = None

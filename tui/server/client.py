@@ -24,7 +24,7 @@ from tui.core.trust import tls_context
 REQUEST_TIMEOUT_S = 5.0
 """For each step of a request."""
 WHOLE_TIMEOUT_S = 30.0
-"""For all of it: a server may send a byte now and then for ever."""
+"""For all of it: a server may send a byte now and then forever."""
 ANSWER_BYTES = 8 * 1024 * 1024
 _REASON_CHARS = 300
 

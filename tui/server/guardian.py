@@ -153,7 +153,7 @@ def start(argv: list[str], env: dict[str, str], log: str) -> subprocess.Popen[by
     """Start a server: a process group of its own, no input, all output to the end of `log`. Return it, to be kept:
     once let go of, it would be waited for by Python, and its exit status be lost.
 
-    Raises OSError. Output goes straight to the file: whoever reads it late never holds the server up.
+    Raises OSError. Output goes straight to the file: a slow reader never holds the server up.
     """
     executable = shutil.which(argv[0], path=env.get("PATH"))
     if executable is None:

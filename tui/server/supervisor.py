@@ -35,7 +35,7 @@ from tui.server.memory_told import MemoryTold
 _log = logging.getLogger(__name__)
 
 LOADING_GRACE_S = 3.0
-"""A server that is not ready has nothing to finish, and vLLM does not heed SIGTERM before it is."""
+"""A server that is not ready has nothing to finish, and vLLM ignores SIGTERM until it is."""
 PORT_TRIES = 3
 ATTACHED_PERIOD_S = 2.0
 ATTACHED_MISSES = 3

@@ -1,10 +1,10 @@
 """`python -m tui.server.watcher`: the guardian's parent, and its stand-in. A process of its own, very few imports.
 
-A server has three keepers: the bench, the watcher below it, the guardian below that. All are child subreapers, in
+Three processes watch a server: the bench, the watcher below it, the guardian below that. All are child subreapers, in
 sessions of their own; whichever of them is killed, with whichever other, the one that is left inherits the whole tree
 (processes with sessions of their own and with overwritten environments included) and ends it. Should all three be
 killed in one moment, the kernel itself asks the server to end (PR_SET_PDEATHSIG, set by the guardian): that reaches a
-server that heeds SIGTERM, and what ends with it. What it costs: one sleeping Python process of some 10 MB, and 20 ms
+server that obeys SIGTERM, and what ends with it. What it costs: one sleeping Python process of some 10 MB, and 20 ms
 at a launch. A PID namespace would reach everything, but needs user namespaces that many hosts and containers refuse,
 and takes CUDA IPC and the driver's own process numbers apart; a cgroup is seldom ours to make.
 
@@ -73,7 +73,7 @@ def _end_what_is_left() -> bool:
     """End all that a killed guardian has left to us; say whether nothing survives."""
     if not _reap():
         return True
-    # Only now, for psutil is dear, and a guardian that does its duty leaves nothing.
+    # Only now: importing psutil is expensive, and a guardian that worked leaves nothing.
     from tui.server.tree import descendants, eldest_child, end_tree  # noqa: PLC0415
 
     def pause(seconds: float) -> None:

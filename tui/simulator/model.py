@@ -192,7 +192,7 @@ class Engine:
         return budget, preempted
 
     def _preempt(self, sequence: Sequence) -> None:
-        """Back to the head of the queue, to be computed anew: recomputation, not swapping."""
+        """Back to the head of the queue, to be computed again: recomputation, not swapping."""
         self._pool.release(sequence.table)
         sequence.computed = sequence.published = 0
         sequence.preemptions += 1

@@ -36,7 +36,7 @@ class TerminalDriver(LinuxDriver):
     """Textual's driver, and what it leaves open.
 
     What is drawn goes through a bounded queue to a thread. Where the terminal hangs up, that thread would end at its
-    first write, and the app wait for ever for room in the queue. The kernel sends SIGCONT along with the SIGHUP of a
+    first write, and the app wait forever for room in the queue. The kernel sends SIGCONT along with the SIGHUP of a
     hang-up, and after a SIGSTOP; Textual would start its threads a second time. It would also give the terminal away
     and take it in the middle of whatever runs, the queue's own lock held perhaps; here the loop does both.
     """
@@ -112,7 +112,7 @@ class TerminalDriver(LinuxDriver):
 def _somebody_waits() -> bool:
     """Say whether a shell in this terminal would see our process group stop, and could let it go on.
 
-    None would where we are what a terminal was opened for (`ssh -t host vramp`): stopped, we would stay so for ever.
+    None would where we are what a terminal was opened for (`ssh -t host vramp`): once stopped, we would stay stopped.
     """
     group, session = os.getpgrp(), os.getsid(0)
     try:

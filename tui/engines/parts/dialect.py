@@ -43,7 +43,7 @@ Decode = Callable[[bytes], StreamEvent]
 """Takes the data of one event, without framing; raises ValueError for what is not of the dialect."""
 
 TOKEN = StreamEvent(bears_tokens=True)
-"""What nearly every event without a count says: a decoder that returns this very object spares a look at its fields."""
+"""What nearly every event without a count says: a decoder that returns this very object saves a look at its fields."""
 NOTHING = StreamEvent()
 
 

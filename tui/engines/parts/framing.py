@@ -164,7 +164,7 @@ class AwsEventStream:
     """Amazon's `application/vnd.amazon.eventstream`; the payloads of its frames are the body of `inner`.
 
     A frame is: length u32, length of its headers u32, CRC32 of these 8 bytes, headers, payload, CRC32 of all before,
-    big-endian (the specification of Smithy, "Amazon Event Stream"). Frames heed no border of `inner`'s events. An
+    big-endian (the specification of Smithy, "Amazon Event Stream"). Frames may end anywhere within `inner`'s events. An
     exception comes out as an event of its own, `{"error": {"message", "type"}}`.
     """
 

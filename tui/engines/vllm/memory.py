@@ -16,7 +16,7 @@ from tui.engines.vllm.rules import BY_KV_CACHE_BYTES, NO_BLOCKS, OTHERS_HOLD_MEM
 
 _GIVEN_IN_BYTES = re.compile(r"memory for KV Cache as specified by kv_cache_memory_bytes")
 _LACKING = re.compile(r"Available KV cache memory: -(?P<gib>[\d.]+) GiB")
-# PyTorch names whoever else holds memory of the same GPU.
+# PyTorch names the other processes that hold memory of the same GPU.
 _OTHER_PROCESS = re.compile(r"Process (?P<pid>\d+) has (?P<held>[\d.]+ [KMGT]iB) memory in use")
 
 

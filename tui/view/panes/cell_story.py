@@ -67,7 +67,7 @@ def _prefix(cell: CellResult) -> str:
 
 
 def _queue(cell: CellResult, predicted: bool) -> str:
-    """Return what the size of the KV cache foretold and what came of it. Waiting is read once a second only."""
+    """Return what the size of the KV cache predicted, and what happened. Waiting is read once a second only."""
     waited, preempted = cell.server_waiting_max, cell.preemptions
     if not (predicted or waited or preempted):
         return ""
