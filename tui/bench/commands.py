@@ -18,6 +18,7 @@ from tui.metrics.snapshot import Phase
 from tui.profile.schema import MAX_USERS
 
 STOPPED = "stopped by the operator"
+FINISHED = "finished"
 
 
 class RunningSession(Protocol):
@@ -104,8 +105,10 @@ class CommandExecutor:
             case p.Export(out_dir=out_dir):
                 return str(await self._session.export(Path(out_dir) if out_dir else None))
             case p.StopBench():
-                await self._session.close(STOPPED)
-                asyncio.get_running_loop().call_soon(self._session.end, STOPPED)
+                # `vramp run` asks for this as well, when all is measured.
+                how = FINISHED if scheduler.is_done else STOPPED
+                await self._session.close(how)
+                asyncio.get_running_loop().call_soon(self._session.end, how)
                 return self._session.unkept
             case _:
                 raise VrampError("the bench does not know this command")

@@ -157,6 +157,11 @@ class Scheduler:
             failed=self._sweep_failed,
         )
 
+    @property
+    def is_done(self) -> bool:
+        """Say whether the sweep came to its end, and nothing else was begun after it."""
+        return self._sweep_finished and self.activity in ("sweep", "idle")
+
     def _remaining_s(self, grid: Grid) -> float | None:
         load = self._testbed.profile.load
         if load.mode is not Mode.BURST:

@@ -152,6 +152,27 @@ async def test_a_stop_is_answered_when_all_is_closed_and_ends_the_session_after_
     assert session.done == ["close: stopped by the operator", "end: stopped by the operator"]
 
 
+async def test_a_stop_behind_a_whole_sweep_says_that_it_finished() -> None:
+    session = Session()
+    await session.told(p.StartSweep())
+    async with asyncio.timeout(60):
+        while not session.scheduler.sweep_status.finished:
+            await asyncio.sleep(0.005)
+    await session.told(p.StopBench())
+    assert session.done == ["close: finished"]
+
+
+async def test_a_stop_of_users_who_came_after_the_sweep_is_the_operators() -> None:
+    session = Session()
+    await session.told(p.StartSweep())
+    async with asyncio.timeout(60):
+        while session.scheduler.activity != "idle":
+            await asyncio.sleep(0.005)
+    await session.told(p.SetUsers(2))
+    await session.told(p.StopBench())
+    assert session.done == ["close: stopped by the operator"]
+
+
 async def test_a_stop_is_answered_with_the_results_and_with_what_the_file_lacks() -> None:
     session = Session()
     session.unkept = "the disk is full"
