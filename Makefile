@@ -1,6 +1,7 @@
 # make demo   the app on the embedded simulated server, no GPU needed
 # make test   the whole test suite
 # make test-vllm   the tests against a real vLLM on the CPU, which it installs into an environment of its own
+# make test-triton the tests against a real Triton Inference Server on the CPU, likewise
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
 VENV := .venv
@@ -8,9 +9,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VLLM_VENV ?= .venv-vllm
 VRAMP_TEST_GPU_VLLM ?= .venv-vllm-gpu
+TRITON_VENV ?= .venv-triton
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-vllm test-gpu bench check lock screenshots clean
+.PHONY: demo test test-vllm test-triton test-gpu bench check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
@@ -22,6 +24,10 @@ test-vllm: $(READY)
 	@PYTHON=$(PYTHON) tests/real/make_environment.sh $(VLLM_VENV)
 	VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) VRAMP_VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \
 		$(BIN)/python -m pytest -m real $(TEST_ARGS)
+
+test-triton: $(READY)
+	@PYTHON=$(PYTHON) tests/triton/make_environment.sh $(TRITON_VENV)
+	VRAMP_TEST_TRITON=$(abspath $(TRITON_VENV)) $(BIN)/python -m pytest tests/triton $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)
