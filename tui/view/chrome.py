@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter
@@ -22,9 +22,10 @@ from tui.view.keys import binding_ids
 from tui.view.screens.help import HelpScreen, help_facts
 from tui.view.terminal import CLEAR, TerminalDriver, speaks_utf8
 from tui.view.themes import DARK, LIGHT, THEMES, fitting_theme
+from tui.view.typed_ahead import TypedAhead
 
 
-class Chrome(App[int]):
+class Chrome(TypedAhead[int]):
     """An app with the settings applied. Raises UsageError for a theme or a key binding that does not exist."""
 
     TITLE = "vramp"
