@@ -142,6 +142,7 @@ class FakeTestbed:
         self.scraped: Callable[[], ServerMetrics | None] = lambda: None
         self.progress: LoadProgress | None = None
         self.own_gpus: list[GpuReading] = []
+        self.silent_s: float | None = None
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
         self.pool = FakePool(self)
         self.launches = 1

@@ -61,8 +61,11 @@ class _Readings:
     vram_used_max_bytes: int | None = None
     cpu_shares: list[float] = field(default_factory=list)
     lags_p99_s: list[float] = field(default_factory=list)
+    silent_s: float | None = None
+    """The longest silence that was too long."""
 
     def take(self, testbed: SystemUnderTest) -> None:
+        self.silent_s = _larger(self.silent_s, testbed.silent_s)
         around = self.idle_around and (testbed.metrics is self.before or testbed.metrics is self.after)
         if testbed.metrics is not None and not around:
             self.server_waiting_max = _larger(self.server_waiting_max, testbed.metrics.waiting)
@@ -134,8 +137,11 @@ async def measure_standing(
         readings.before = await testbed.scrape()
         summary.begin(testbed.clock.now_ns())
         await _stand(testbed, load.duration_s, readings, on_progress, load.warm_up_s)
-        # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out.
-        while not summary.has_answers and _seconds_since(testbed, summary.start_ns) < load.request_timeout_s:
+        # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out. Nor
+        # is a window to end in a silence, before it is known whether the server hangs.
+        while (
+            not summary.has_answers and _seconds_since(testbed, summary.start_ns) < load.request_timeout_s
+        ) or testbed.silent_s is not None:
             await _stand(testbed, SLOW_CELL_STEP_S, readings, lambda share: None, 0.0)
         # Begin and end are both when a reading came back, so that the server's counters span the same time as ours.
         readings.after = await testbed.scrape()
@@ -289,7 +295,10 @@ async def _result(
     if died is None and CountedBy.EVENTS in result.counted_by:
         changes["tokens_per_event"] = await testbed.tokens_per_event()
     result = msgspec.structs.replace(result, **changes)
-    return msgspec.structs.replace(result, caveats="; ".join(caveats_of(result)))
+    caveats = caveats_of(result)
+    if readings.silent_s is not None and died is None:
+        caveats.append(f"no token came for {readings.silent_s:.0f} s while it was measured")
+    return msgspec.structs.replace(result, caveats="; ".join(caveats))
 
 
 def _larger(known: _N | None, value: _N | None) -> _N | None:

@@ -10,6 +10,8 @@ LEAST_S = 3.0
 """Shorter silences are never told of."""
 TIMES_LONGEST = 4.0
 """So many times the longest gap so far is too long, scaled to what is asked now."""
+TIMES_TOLD = 1.5
+"""The same of a gap that was itself too long: such a one need not be told again, but it makes no server a slow one."""
 UNKNOWN_S = 30.0
 """The limit before any token has come: a first request may compile and load for long."""
 
@@ -28,7 +30,8 @@ class SilenceWatch:
         self._since_ns: int | None = None
         self._latest_ns = 0
         self._longest_s: float | None = None
-        self._longest_of = 1
+        self._expected_s: float | None = None
+        self._expected_of = 1
         self._asked = 1
         self._patience = 1.0
         self.in_flight = 0
@@ -75,15 +78,20 @@ class SilenceWatch:
         """How long a silence may last before it is told of, s."""
         scale = self._least_s / LEAST_S
         usual_s = UNKNOWN_S * scale
-        if self._longest_s is not None:
-            usual_s = TIMES_LONGEST * self._longest_s * max(1.0, self._asked / self._longest_of)
+        if self._expected_s is not None:
+            usual_s = self._expected_s * max(1.0, self._asked / self._expected_of)
         return self._patience * min(max(self._least_s, usual_s), self._most_s)
 
     def _end_at(self, at_ns: int) -> None:
         assert self._since_ns is not None
         gap_s = (at_ns - self._since_ns) / NS_PER_S
-        if self._longest_s is None or gap_s > self._longest_s:
-            self._longest_s, self._longest_of = gap_s, self._asked
+        self._longest_s = max(gap_s, self._longest_s or 0.0)
+        # What was long enough to be judged and was not seen to be work is no measure of the server: a second silence
+        # of a server that hung would be told of far too late.
+        if gap_s <= 2 * self.limit_s:
+            expected_s = gap_s * (TIMES_LONGEST if gap_s <= self.limit_s else TIMES_TOLD)
+            if self._expected_s is None or expected_s > self._expected_s:
+                self._expected_s, self._expected_of = expected_s, self._asked
         self._since_ns, self._patience = at_ns, 1.0
 
 

@@ -75,6 +75,10 @@ class SystemUnderTest(Protocol):
         """Resolves when the server dies by itself; a new one for every launch."""
 
     @property
+    def silent_s(self) -> float | None:
+        """For how long no token has come, session s, once that is too long; None while all is well."""
+
+    @property
     def pool(self) -> LoadGenerator | None:
         """The load; None before the first launch."""
 

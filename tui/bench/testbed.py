@@ -27,6 +27,7 @@ from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
+from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
@@ -49,6 +50,8 @@ _log = logging.getLogger(__name__)
 
 MAX_LAUNCHES_IN_A_ROW = 3
 SILENCE_PERIOD_S = 0.5
+_ENDED_BY_US = frozenset({Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.CLIENT_LIMIT})
+"""Requests that end so are given up: no word of the server's."""
 RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
 # How the version of `vramp simulate` ends (docs/simulator.md), so that figures of an attached one are marked as well.
 SIMULATED_MARK = "+simulated"
@@ -379,7 +382,8 @@ class Testbed:
         keeps_gaps = self.profile.load.keep_gaps
         self.writer.add_requests(mapped if keeps_gaps else [record.without_gaps() for record in mapped])
         self.snapshot_builder.add_records(mapped)
-        self._silence.heard()
+        if any(record.outcome not in _ENDED_BY_US for record in mapped):
+            self._silence.heard()
         for summary in self._summaries:
             for record in mapped:
                 summary.add(record)

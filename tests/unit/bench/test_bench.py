@@ -35,7 +35,6 @@ class Bed(FakeTestbed):
         self.refuses = refuses
         self.gauge = CeilingGauge()
         self.gpu_note = ""
-        self.silent_s: float | None = None
         self.launched = asyncio.Event()
         self.closed = 0
         self.numbers: tuple[int, int] | None = None

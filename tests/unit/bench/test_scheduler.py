@@ -67,6 +67,20 @@ async def test_a_sweep_fills_every_cell_once_and_in_order() -> None:
     assert scheduler.sweep_status.remaining_s == 0
 
 
+async def test_no_cell_ends_in_a_silence_and_one_that_held_a_silence_says_so() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[100], mode=Mode.STEADY)
+    testbed.silent_s = 7.0
+    scheduler = Scheduler(testbed)
+    await scheduler.start_sweep()
+    await asyncio.sleep(1.0)  # fifty times as long as the cell takes
+    assert not testbed.kept
+    testbed.silent_s = None
+    await until(lambda: bool(testbed.kept))
+    await scheduler.stop()
+    assert testbed.kept[0].outcome is Outcome.OK
+    assert testbed.kept[0].caveats == "no token came for 7 s while it was measured"
+
+
 async def test_a_cell_says_how_its_answers_were() -> None:
     testbed = FakeTestbed(fine, users=[1], prompt_tokens=[100])
     testbed.output_tokens, testbed.output_forced = 2, False

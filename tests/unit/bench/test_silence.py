@@ -54,6 +54,28 @@ def test_the_limit_is_some_times_the_longest_gap_and_grows_with_what_is_asked() 
     assert watch.limit_s == 300.0
 
 
+def test_a_server_that_hung_once_is_no_slow_server() -> None:
+    watch = spoken(0.1)
+    report(watch, 20.1)
+    report(watch, 20.2, events=1)
+    assert watch.longest_s is not None and round(watch.longest_s, 1) == 20.1
+    assert watch.limit_s == LEAST_S
+
+
+def test_a_silence_just_over_the_limit_need_not_be_told_again() -> None:
+    watch = spoken(0.1)
+    report(watch, 4.1, events=1)
+    assert round(watch.limit_s, 1) == 6.0
+
+
+def test_what_a_working_server_was_waited_for_is_a_gap_like_others() -> None:
+    watch = spoken(0.1)
+    report(watch, 5.9)
+    watch.wait_longer()
+    report(watch, 6.0, events=1)
+    assert round(watch.limit_s, 1) == 23.6
+
+
 def test_a_server_that_works_is_waited_for_longer_until_it_speaks() -> None:
     watch = spoken(1.0)
     watch.wait_longer()

@@ -15,8 +15,9 @@ from tests.unit.bench.records import record
 from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
 from tui.bench.prompting import Prompts
+from tui.core.outcome import Outcome
 from tui.engines.base import LogFact
-from tui.load.wire import PromptSource
+from tui.load.wire import LoadProgress, PromptSource
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import Phase, ServerStatus
@@ -119,6 +120,22 @@ async def test_what_an_event_bears_is_asked_once_a_session(monkeypatch: pytest.M
     testbed.supervisor = cast(Any, SimpleNamespace(whole_answer=None, count=None))
     assert [await testbed.tokens_per_event() for _ in range(3)] == [None] * 3
     assert found == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "silent_s"),
+    [(Outcome.OK, 0.0), (Outcome.HTTP_ERROR, 0.0), (Outcome.TIMEOUT, 9.0), (Outcome.CANCELLED, 9.0)],
+)
+def test_a_request_that_was_given_up_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch, outcome: Outcome, silent_s: float
+) -> None:
+    testbed = Bench(monkeypatch, server=ServerTable(model="m")).testbed
+    monkeypatch.setattr(testbed.writer, "add_requests", _nothing, raising=False)
+    monkeypatch.setattr(testbed.snapshot_builder, "add_records", _nothing, raising=False)
+    for at_s in (1, 10):
+        testbed._silence.take(LoadProgress(at_ns=at_s * 10**9, users_active=1, in_flight=1))
+    testbed._take_records([record(outcome=outcome)])
+    assert testbed._silence.silent_s == silent_s
 
 
 async def test_a_server_is_not_launched_into_vram_that_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:
