@@ -22,15 +22,17 @@ import msgspec
 from tabulate import tabulate
 
 from tui import __version__
-from tui.core.errors import ExitCode, VrampError
+from tui.core.errors import ExitCode, UsageError, VrampError
 from tui.core.paths import sessions_dir, socket_of
 from tui.core.printing import complain, tell
 from tui.core.safe_text import safe_line
+from tui.engines.catalogue import engine_for, names
 from tui.gpu.nvml import NvmlBackend, describe
 from tui.gpu.sampler import GpuSampler
 from tui.load.ceiling import TOKENS_PER_S_PER_STREAM, measure_ceiling
 from tui.metrics.reading import GpuReading
 from tui.profile.catalogue import entries
+from tui.profile.engine_names import SIMULATED
 
 MIN_COLUMNS, MIN_ROWS = 60, 16
 MIN_FREE_BYTES = 1_000_000_000
@@ -162,15 +164,29 @@ def _gpus() -> list[Check]:
     ]
 
 
-def _vllm() -> list[Check]:
-    executable = shutil.which("vllm")
-    if executable is not None:
-        return [Check(name="vLLM", state="fine", found=executable)]
-    if importlib.util.find_spec("vllm") is not None:
-        found, advice = "installed, but no `vllm` on the PATH", "activate its environment"
-    else:
-        found, advice = "no `vllm` on the PATH", "install vLLM, or set server.executable in the profile to its path"
-    return [Check(name="vLLM", state="lacking", found=found, advice=advice)]
+def _serving_systems() -> list[Check]:
+    """Look for the program that starts each serving system. An engine that cannot be imported is wrong."""
+    checks: list[Check] = []
+    programs: list[str] = []
+    for name in names():
+        try:
+            launch = engine_for(name).launch
+        except UsageError as error:
+            checks.append(Check(name=f"engine {name}", state="wrong", found=str(error), advice="update or remove it"))
+            continue
+        if launch is not None and name != SIMULATED:
+            programs += launch.executable[:1]
+    programs = list(dict.fromkeys(programs))
+    here = {program: path for program in programs if (path := shutil.which(program)) is not None}
+    checks += [Check(name=program, state="fine", found=path) for program, path in here.items()]
+    if here:
+        return checks
+    inactive = [program for program in programs if program.isidentifier() and importlib.util.find_spec(program)]
+    advice = "install one, or set server.executable in the profile to its path"
+    if inactive:
+        advice = f"{', '.join(inactive)} is installed: activate its environment"
+    found = f"none of {', '.join(programs)} on the PATH"
+    return [*checks, Check(name="serving systems", state="lacking", found=found, advice=advice)]
 
 
 def _ports() -> list[Check]:
@@ -280,7 +296,7 @@ def _profiles() -> list[Check]:
 _LOOKS: tuple[Callable[[], list[Check]], ...] = (
     _python,
     _gpus,
-    _vllm,
+    _serving_systems,
     _ports,
     _text_locale,
     _terminal,

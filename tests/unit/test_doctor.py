@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import pytest
 
 from tests.fakes.nvml.build import build, compiler
 from tui import doctor
-from tui.core.errors import ExitCode, VrampError
+from tui.core.errors import ExitCode, UsageError, VrampError
 from tui.doctor import Check
+from tui.engines.catalogue import engine_for
+from tui.engines.engine import Engine
 from tui.load.ceiling import Ceiling
 from tui.metrics.reading import GpuReading
 
@@ -46,7 +49,7 @@ def test_the_report_is_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.print_report(as_json=True) is ExitCode.OK
     report = json.loads(capsys.readouterr().out)
     names = {check["name"] for check in report["checks"]}
-    assert {"Python", "GPUs", "vLLM", "ports", "locale", "terminal", "sessions", "sockets", "profiles"} <= names
+    assert {"Python", "GPUs", "ports", "locale", "terminal", "sessions", "sockets", "profiles"} <= names
     assert all(check["state"] in ("fine", "lacking", "wrong") for check in report["checks"])
     assert all(check["advice"] for check in report["checks"] if check["state"] == "lacking")
 
@@ -72,13 +75,29 @@ def test_the_text_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.startswith("fine      Python") for line in lines)
 
 
-def test_vllm_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_starts_a_serving_system_is_looked_for_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert found("vLLM").state == "lacking"
-    executable = tmp_path / "vllm"
+    absent = found("serving systems")
+    assert absent.state == "lacking"
+    assert {"vllm", "llama-server"} <= set(re.findall(r"[\w-]+", absent.found))
+    executable = tmp_path / "llama-server"
     executable.write_text("#!/bin/sh\n")
     executable.chmod(0o755)
-    assert found("vLLM") == Check(name="vLLM", state="fine", found=str(executable))
+    names = {check.name for check in doctor.checks()}
+    assert found("llama-server") == Check(name="llama-server", state="fine", found=str(executable))
+    assert "serving systems" not in names and "vllm" not in names
+
+
+def test_a_serving_system_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine(name: str) -> Engine:
+        if name == "vllm":
+            raise UsageError('engine = "vllm" cannot be used')
+        return engine_for(name)
+
+    monkeypatch.setattr(doctor, "engine_for", engine)
+    assert found("engine vllm").state == "wrong"
 
 
 def test_a_taken_port_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
