@@ -51,7 +51,12 @@ def decode(payload: bytes) -> StreamEvent:
 
 
 DIALECT = Dialect(
-    decode, ending=Ending.END_OF_BODY, end="the end of its body", count=Count.EVENTS, outcome_of=triton.outcome_of
+    decode,
+    ending=Ending.END_OF_BODY,
+    end="the end of its body",
+    count=Count.EVENTS,
+    text_keys=(b'"text_output":"',),
+    outcome_of=triton.outcome_of,
 )
 
 # ---- what it can be asked

@@ -26,6 +26,8 @@ from tui.engines.vllm.log import Stage
 # ---- the dialect
 
 _ABSENT = msgspec.Raw()
+_SILENT_TOKEN = StreamEvent(bears_tokens=None, tokens=1)
+"""One without a text of its own, e.g. a part of a character: nothing that a look at other texts would tell."""
 _ASKED = {
     "exclude_input_in_output": True,
     "return_finish_reason": True,
@@ -58,7 +60,7 @@ def decode(payload: bytes) -> StreamEvent:
     # The reason is a text even where there is none.
     finished = event.finish_reason not in (None, "None")
     if tokens == 1 and not finished:
-        return TOKEN
+        return TOKEN if event.text_output else _SILENT_TOKEN
     return StreamEvent(
         bears_tokens=bool(event.text_output) if tokens is None else tokens > 0,
         tokens=tokens or None,
@@ -67,7 +69,13 @@ def decode(payload: bytes) -> StreamEvent:
     )
 
 
-DIALECT = Dialect(decode, count=Count.PER_EVENT, end="a finish reason", outcome_of=triton.outcome_of)
+DIALECT = Dialect(
+    decode,
+    count=Count.PER_EVENT,
+    end="a finish reason",
+    text_keys=(b'"text_output":"',),
+    outcome_of=triton.outcome_of,
+)
 
 # ---- what it can be asked
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from tui.core.outcome import Outcome
+from tui.engines import triton_vllm
 from tui.engines.base import ServerMetrics, Wish
 from tui.engines.catalogue import engine_for, launch_for
+from tui.load.response import Response
+from tui.load.tally import Tally
 from tui.profile.schema import Endpoint, Profile
 
 INDEX = (
@@ -98,3 +103,28 @@ def test_vllm_within_triton_is_not_ready_before_triton() -> None:
     line = "(EngineCore pid=2) INFO 11-20 18:38:50 [core.py:402] init engine (profile, create kv cache) took 0.05 s"
     fact = launch.read_log_line(line)
     assert fact is not None and fact.stage is None
+
+
+def event(text: str, tokens: int = 1, reason: str = "None") -> bytes:
+    told = {
+        "finish_reason": reason,
+        "model_name": "m",
+        "model_version": "1",
+        "num_input_tokens": 3,
+        "num_output_tokens": tokens,
+        "text_output": text,
+    }
+    return b"data: " + json.dumps(told, separators=(",", ":")).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("known_by_their_look", [True, False])
+def test_tokens_without_a_text_count_as_well_in_a_long_stream(known_by_their_look: bool) -> None:
+    dialect = triton_vllm.DIALECT if known_by_their_look else replace(triton_vllm.DIALECT, text_keys=())
+    events = [event(text) for text in (" a", " b", "", " c", '"', " d", "", " e") * 4]
+    response = Response(36, dialect, Tally(), exact=True)
+    response.feed(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n", 1)
+    for body in [*events, event(" x y z", 3), event(" end", 1, "length")]:
+        response.feed(b"%x\r\n%b\r\n" % (len(body), body), 2)
+    response.feed(b"0\r\n\r\n", 3)
+    assert (response.outcome, response.output_tokens, response.prompt_tokens) == (Outcome.OK, 36, 3)
+    assert len(response.stamps_ns) == 34

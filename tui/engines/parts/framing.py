@@ -168,11 +168,16 @@ class AwsEventStream:
     exception comes out as an event of its own, `{"error": {"message", "type"}}`.
     """
 
-    __slots__ = ("_inner", "_pending")
+    __slots__ = ("_head", "_headers", "_inner", "_needed", "_pending")
 
     def __init__(self, emit: Emit, inner: Callable[[Emit], Framing] = Sse) -> None:
         self._inner = inner(emit)
         self._pending = bytearray()
+        self._needed = 0
+        """With so many bytes the pending frame may be whole."""
+        self._head = b""
+        self._headers: dict[str, str] = {}
+        """What was read of the head before: nearly all frames of a stream have the same."""
 
     @property
     def emit(self) -> Emit:
@@ -185,20 +190,27 @@ class AwsEventStream:
 
     def feed(self, body: bytes) -> None:
         """Take the next bytes of the body. Raises FramingError."""
-        self._pending += body
-        while len(self._pending) >= _PRELUDE.size:
-            length, headers_length, prelude_crc = _PRELUDE.unpack_from(self._pending)
-            if crc32(self._pending[:8]) != prelude_crc:
+        if self._pending:
+            self._pending += body
+            if len(self._pending) < self._needed:
+                return
+            body = bytes(self._pending)
+            self._pending.clear()
+        at, end, self._needed = 0, len(body), _PRELUDE.size
+        while end - at >= _PRELUDE.size:
+            length, headers_length, prelude_crc = _PRELUDE.unpack_from(body, at)
+            if crc32(body[at : at + 8]) != prelude_crc:
                 raise FramingError("a frame whose head has a wrong checksum")
             if length > MAX_EVENT_BYTES:
                 raise EventTooLong(f"a frame of more than {MAX_EVENT_BYTES} bytes")
             if length < _PRELUDE.size + headers_length + _U32.size:
                 raise FramingError("a frame that is shorter than its headers")
-            if len(self._pending) < length:
-                return
-            frame = bytes(self._pending[:length])
-            del self._pending[:length]
-            self._take_frame(frame, headers_length)
+            if end - at < length:
+                self._needed = length
+                break
+            self._take_frame(body[at : at + length], headers_length)
+            at += length
+        self._pending += body[at:]
 
     @property
     def between(self) -> bool:
@@ -215,7 +227,11 @@ class AwsEventStream:
         if crc32(frame[:end]) != _U32.unpack_from(frame, end)[0]:
             raise FramingError("a frame with a wrong checksum")
         payload_at = _PRELUDE.size + headers_length
-        headers = _headers_of(frame[_PRELUDE.size : payload_at])
+        head = frame[_PRELUDE.size : payload_at]
+        if head != self._head:
+            self._headers = _headers_of(head)
+            self._head = head
+        headers = self._headers
         payload = frame[payload_at:end]
         kind = headers.get(":message-type", "event")
         if kind == "event":
