@@ -54,6 +54,14 @@ def title_of(name: str) -> str:
         return name
 
 
+def shown_log_line(engine: str, line: str) -> str:
+    """Return a line of the log of a server of this system as it is shown; as it is where nothing is known of it."""
+    try:
+        return launch_for(engine).shown_log_line(line)
+    except UsageError:
+        return line
+
+
 def names() -> list[str]:
     """Return the names of all that are installed."""
     return sorted(installed_engines())

@@ -81,6 +81,10 @@ class Launch(ABC):
         """Return what a line of the server's log tells, or None."""
         return None
 
+    def shown_log_line(self, line: str) -> str:
+        """Return a line of the log as it is shown: without what all lines have in common, which would fill a pane."""
+        return line
+
     def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
         """Return why the server failed, judged by its log, or None for a log that shows no failure.
 

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server, to attach to: nothing is asked of it that only one system knows."""
+"""Any OpenAI-compatible server, to attach to. What only some have (a tokenizer, metrics) is asked for, and may lack."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tui.engines.base import LogFact
+from tui.engines.catalogue import shown_log_line
 from tui.engines.vllm.log import Stage, message_of, read_log_line
 
 LOGS = Path(__file__).parents[2] / "corpus" / "vllm" / "logs"
@@ -91,3 +92,18 @@ def test_good_start_passes_its_stages(log: str, has_compiled: bool, version: str
     assert [fact.kv_cache_tokens for fact in facts if fact.kv_cache_tokens] == [tokens]
     assert {fact.version for fact in facts if fact.version} == {version}
     assert {fact.max_model_len for fact in facts if fact.max_model_len} == {4096}
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("(APIServer pid=7) INFO 11-20 20:42:18 [loggers.py:259] Engine 000: ok", "Engine 000: ok"),
+        ("(EngineCore pid=8) ERROR 11-20 20:42:18 [core.py:1] dead", "EngineCore ERROR dead"),
+        ("INFO:     Application startup complete.", "INFO:     Application startup complete."),
+        ("", ""),
+    ],
+)
+def test_a_line_is_shown_without_what_all_have_in_common(line: str, shown: str) -> None:
+    assert shown_log_line("vllm", line) == shown
+    assert shown_log_line("llama-cpp", line) == line  # another system's lines are left alone
+    assert shown_log_line("openai", line) == line  # which is not launched

@@ -80,6 +80,10 @@ class VllmLaunch(Launch):
         """Return what a line of the log tells, or None."""
         return log.read_log_line(line)
 
+    def shown_log_line(self, line: str) -> str:
+        """Return a line without its first 60 columns, where nothing in them is unusual."""
+        return log.without_head(line)
+
     def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
         """Return why the server failed, or None."""
         return diagnosis.diagnose(lines, started=started, exit_code=exit_code)

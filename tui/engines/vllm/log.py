@@ -30,8 +30,22 @@ PREFIX = re.compile(
     r"^(?:\([^()]*pid=\d+[^()]*\)\s+)*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+"
     r"\d\d-\d\d[ T][\d:.]+\s+\[[^\]]*\] ?"
 )
+# What most lines begin with: "(APIServer pid=7) INFO 11-20 20:42:18 [loggers.py:259] ...".
+_HEAD = re.compile(
+    r"(?:\((?P<process>\w+) pid=\d+\) )?"
+    r"(?:(?P<level>[A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]\s]{1,60}\] ?|(?=\S))"
+)
+_USUAL = ("APIServer", "INFO", None)
 STARTED = "Application startup complete"
 _PROCESS_ONLY = re.compile(r"^(?:\([^()]*pid=\d+[^()]*\)\s?)+")
+
+
+def without_head(line: str) -> str:
+    """Return a line without process, level, time and place; an unusual process or level stays."""
+    found = _HEAD.match(line)
+    if found is None or found.end() == len(line):
+        return line
+    return " ".join([part for part in found.groups() if part not in _USUAL] + [line[found.end() :]])
 
 
 def message_of(line: str) -> tuple[str, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
+from tui.engines.catalogue import shown_log_line
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
@@ -12,13 +12,6 @@ from tui.view.panes.pane import Pane
 from tui.view.widgets.lines import Ink, Line, cells, cut, plain
 
 _LEVELS = {"warning": Ink.WARNING, "error": Ink.FAILURE}
-# vLLM begins a line with 60 columns of process, level, time and place: "(APIServer pid=7) INFO 11-20 20:42:18
-# [loggers.py:259] ...". The time stands before it already; all of it is in the log's file.
-_VLLM_HEAD = re.compile(
-    r"(?:\((?P<process>\w+) pid=\d+\) )?"
-    r"(?:(?P<level>[A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]\s]{1,60}\] ?|(?=\S))"
-)
-_USUAL = ("APIServer", "INFO", None)
 
 
 class LogPane(Pane):
@@ -64,13 +57,5 @@ def _event_line(event: Event, snapshot: Snapshot, width: int) -> Line:
     word = "FAILED " if event.level == "error" else ""
     stamp = formatting.wall_clock(snapshot.started_at, snapshot.started_at_ns, event.at_ns, snapshot.time_scale)
     head: Line = [(stamp + " ", Ink.FAINT), (cells(event.source, 7) + " ", Ink.DIM), (word, ink)]
-    text = _without_head(event.text) if event.source == "server" else event.text
+    text = shown_log_line(snapshot.engine, event.text) if event.source == "server" else event.text
     return cut([*head, (plain(text, max(1, width - 17 - len(word))), ink)], width)
-
-
-def _without_head(text: str) -> str:
-    """Return a line of the server's log without what is the same in all; an unusual process or level stays."""
-    found = _VLLM_HEAD.match(text)
-    if found is None or found.end() == len(text):
-        return text
-    return " ".join([part for part in found.groups() if part not in _USUAL] + [text[found.end() :]])
