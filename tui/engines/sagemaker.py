@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
-from tui.core.secret_value import secret_of
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import tgi_stream
@@ -31,36 +28,11 @@ if TYPE_CHECKING:
     from tui.profile.schema import Profile
 
 _KEY_ID, _KEY, _SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+_SIGNER = "tui.engines.parts.sigv4:sign"
+"""Its module imports botocore: in the workers that sign, before their first request, and nowhere else."""
 _REGION_OF_HOST = re.compile(r"//runtime(?:-fips)?\.sagemaker\.([a-z0-9-]{1,40})\.")
 # It stands in X-Amzn-SageMaker-Accept, which the runtime hands on to the container as Accept.
 _HEADERS = [("Content-Type", "application/json"), ("X-Amzn-SageMaker-Accept", "text/event-stream")]
-
-
-def sign(
-    settings: dict[str, str], method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes
-) -> list[tuple[str, str]]:
-    """Return the headers by which AWS knows who asks (Signature Version 4), for one finished request.
-
-    Raises UsageError without a region, without credentials, and without botocore.
-    """
-    try:
-        # Imported by the workers that sign, and by nobody else.
-        from botocore.auth import SigV4Auth  # noqa: PLC0415
-        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-        from botocore.credentials import Credentials  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(
-            "requests are signed by botocore, which is not installed: pip install 'vramp[sagemaker]'"
-        ) from None
-    if not settings.get("region"):
-        raise UsageError("the region is not known: set AWS_REGION, or give the runtime's own address as base_url")
-    key_id, key = secret_of(_KEY_ID), secret_of(_KEY)
-    if key_id is None or key is None:
-        raise UsageError(f"{_KEY_ID} and {_KEY} are not set: aws configure export-credentials --format env")
-    request = AWSRequest(method=method, url=url, headers=dict(headers), data=body)
-    before = {name.lower() for name, _ in headers}
-    SigV4Auth(Credentials(key_id, key, secret_of(_SESSION)), "sagemaker", settings["region"]).add_auth(request)
-    return [(name, value) for name, value in request.headers.items() if name.lower() not in before]
 
 
 def outcome_of(status: int | None, text: str) -> Outcome:
@@ -102,8 +74,8 @@ class SageMakerEngine(Engine):
         return Auth(
             plain.secret_headers,
             plain.headers,
-            signer=f"{__name__}:sign",
-            settings={"region": region},
+            signer=_SIGNER,
+            settings={"service": "sagemaker", "region": region},
             signer_variables=[_KEY_ID, _KEY, *([_SESSION] if os.environ.get(_SESSION) else [])],
         )
 

@@ -11,8 +11,8 @@ import pytest
 from tests.unit.engines.test_contract import CORPUS, in_frames
 from tui.core.errors import UsageError
 from tui.engines.catalogue import engine_for
+from tui.engines.parts.auth import Auth
 from tui.engines.parts.framing import AwsEventStream
-from tui.engines.sagemaker import sign
 from tui.profile.schema import Profile
 
 URL = "https://runtime.sagemaker.eu-central-1.amazonaws.com/endpoints/e-1/invocations-response-stream"
@@ -21,6 +21,12 @@ HEADERS = [
     ("Content-Type", "application/json"),
     ("X-Amzn-SageMaker-Accept", "text/event-stream"),
 ]
+
+
+def sign(region: str, body: bytes) -> dict[str, str]:
+    signer = Auth(signer="tui.engines.parts.sigv4:sign").load_signer()
+    assert signer is not None
+    return dict(signer({"service": "sagemaker", "region": region}, "POST", URL, HEADERS, body))
 
 
 def profile(base_url: str = "https://runtime.sagemaker.eu-central-1.amazonaws.com") -> Profile:
@@ -57,7 +63,7 @@ def test_a_request_is_signed_as_botocore_signs_it(credentials: None) -> None:
     auth = pytest.importorskip("botocore.auth")
     awsrequest = pytest.importorskip("botocore.awsrequest")
     body = b'{"inputs":"a b"}'
-    added = dict(sign({"region": "eu-central-1"}, "POST", URL, HEADERS, body))
+    added = sign("eu-central-1", body)
     assert set(added) == {"X-Amz-Date", "X-Amz-Security-Token", "Authorization"}
     assert added["X-Amz-Security-Token"] == "a-session"
     signed = re.search(r"SignedHeaders=([^,]+)", added["Authorization"])
@@ -77,24 +83,25 @@ def test_a_request_is_signed_as_botocore_signs_it(credentials: None) -> None:
     arrived.context["payload_signing_enabled"] = True
     signature = signer.signature(signer.string_to_sign(arrived, signer.canonical_request(arrived)), arrived)
     assert added["Authorization"].endswith(f"Signature={signature}")
-    other = dict(sign({"region": "eu-central-1"}, "POST", URL, HEADERS, body + b" "))
+    other = sign("eu-central-1", body + b" ")
     assert other["Authorization"] != added["Authorization"]
 
 
 def test_what_lacks_for_a_signature_is_said(credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("botocore")
     with pytest.raises(UsageError, match="AWS_REGION"):
-        sign({"region": ""}, "POST", URL, HEADERS, b"")
+        sign("", b"")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(UsageError, match="AWS_SECRET_ACCESS_KEY"):
-        sign({"region": "eu-central-1"}, "POST", URL, HEADERS, b"")
+        sign("eu-central-1", b"")
 
 
 def test_without_botocore_is_said_what_to_install(credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tui.engines.parts.sigv4", raising=False)
     for module in ("botocore", "botocore.auth", "botocore.awsrequest", "botocore.credentials"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=r"vramp\[sagemaker\]"):
-        sign({"region": "eu-central-1"}, "POST", URL, HEADERS, b"")
+        sign("eu-central-1", b"")
 
 
 def test_the_region_is_that_of_the_address_before_that_of_the_environment(
@@ -102,9 +109,9 @@ def test_the_region_is_that_of_the_address_before_that_of_the_environment(
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     auth = engine_for("sagemaker").auth(profile())
-    assert auth.settings == {"region": "eu-central-1"}
+    assert auth.settings["region"] == "eu-central-1"
     assert auth.variables == ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
-    assert engine_for("sagemaker").auth(profile("http://127.0.0.1:8080")).settings == {"region": "us-east-1"}
+    assert engine_for("sagemaker").auth(profile("http://127.0.0.1:8080")).settings["region"] == "us-east-1"
 
 
 def test_a_worker_imports_botocore_only_when_it_signs() -> None:
