@@ -14,7 +14,7 @@ from textual.widgets import Static
 from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.view.shell import MIXTRAL, Shell, entry, until
-from tui.link.protocol import Export, Linger, Relaunch, Reply, StopBench
+from tui.link.protocol import Export, Linger, Relaunch, Reply, SetUsers, StopBench
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot
 from tui.view.app import VrampApp
@@ -238,3 +238,30 @@ async def test_an_export_is_told_with_its_folder(shell: Shell) -> None:
         await until(pilot, lambda: bool(app._notifications))
         assert [note.message for note in app._notifications] == ["exported to /sessions/[/x]"]
     assert shell.benches.source.requests[0] == Export()
+
+
+async def test_where_the_session_is_not_kept_the_operator_chooses_once_how_to_go_on(shell: Shell) -> None:
+    unkept = msgspec.structs.replace(snapshots.mid_ramp(), unkept="the session is not being kept: disk full")
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        shell.benches.source.say(unkept)
+        await until(pilot, on(pilot, Question))
+        await pilot.press("s", "q", "x", "plus")
+        await until(pilot, on(pilot, Question))
+        await pilot.press("e")
+        await until(pilot, on(pilot, LiveScreen))
+        await until(pilot, lambda: bool(shell.benches.source.requests))
+        shell.benches.source.say(unkept)
+        await pilot.pause()
+        assert isinstance(app.screen, LiveScreen)
+    assert shell.benches.source.requests == [SetUsers(users=0, cut=True)]
+
+
+async def test_going_on_in_memory_is_the_harmless_answer(shell: Shell) -> None:
+    app = shell.launched(msgspec.structs.replace(snapshots.mid_ramp(), unkept="the session is not being kept"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, on(pilot, Question))
+        await pilot.press("enter")
+        await until(pilot, on(pilot, LiveScreen))
+    assert shell.benches.source.requests == []

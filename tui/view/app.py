@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed
 from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
 from tui.core.printing import complain, narrate
 from tui.core.safe_text import safe_line
-from tui.link.protocol import Command, Export, Linger, StopBench
+from tui.link.protocol import Command, Export, Linger, SetUsers, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.settings import Settings, load_settings
 from tui.view.benches import Benches, LocalBenches
@@ -27,7 +27,7 @@ from tui.view.picker_actions import PickerActions
 from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
 from tui.view.screens.cell import CellScreen
-from tui.view.screens.dialogs import Form, Question, leave_question
+from tui.view.screens.dialogs import Form, Question, leave_question, unkept_question
 from tui.view.screens.gone import GoneScreen, Stopping
 from tui.view.screens.help import HelpScreen
 from tui.view.screens.launch import LaunchScreen
@@ -65,6 +65,8 @@ class Run:
     screen: LaunchScreen | LiveScreen | GoneScreen | None = None
     panes_wanted: bool = False
     """The operator looks at the panes of a server that failed."""
+    asked_of_unkept: bool = False
+    """Whether to go on in memory is asked once."""
 
 
 class VrampApp(Chrome):
@@ -81,9 +83,9 @@ class VrampApp(Chrome):
         self._benches = benches
         self._picker_actions = PickerActions(self, benches, self.launch)
         self.farewell = ""
+        """A line for the normal screen."""
         self.fault: Exception | None = None
         """An error of ours that ended the app."""
-        """A line for the normal screen."""
         self._start = start
         self._bridge: Bridge | None = None
         self._run: Run | None = None
@@ -160,6 +162,20 @@ class VrampApp(Chrome):
             run.screen.show(snapshot)
         if isinstance(run.screen, ReplayScreen):
             self._show_moment(run.screen, snapshot)
+        elif snapshot.unkept and isinstance(run.screen, LiveScreen) and self.screen is run.screen:
+            self._ask_of_unkept(run, snapshot)
+
+    def _ask_of_unkept(self, run: Run, snapshot: Snapshot) -> None:
+        """Let the operator choose between going on in memory and an end of the load, once."""
+        if run.asked_of_unkept or run.read_only:
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer == "stop":
+                self._send(SetUsers(users=0, cut=True))
+
+        run.asked_of_unkept = True
+        self.push_screen(unkept_question(snapshot.unkept), answered)
 
     def _switch(self, run: Run, screen: LaunchScreen | LiveScreen | GoneScreen) -> None:
         run.screen = screen

@@ -147,3 +147,12 @@ def leave_question(*, session_id: str, from_picker: bool, unkept: bool = False) 
 def _choice_content(choice: Choice) -> Content:
     head = Content.assemble((f" {choice.key} ", "bold $accent"), choice.label)
     return Content.assemble(head, (f"\n   {choice.explanation}", "$text-muted")) if choice.explanation else head
+
+
+def unkept_question(why: str) -> Question:
+    """Return what is asked when the session file cannot be written. No key of the live screen ends anything in it."""
+    choices = [
+        Choice("go-on", "g", "go on in memory", "x exports it, to another folder where this one is full"),
+        Choice("stop", "e", "end the load", "the sweep ends and all users leave; the server stays"),
+    ]
+    return Question("not kept", f"{safe_line(why, limit=300)}\nIt is tried again while the session runs.", choices)
