@@ -16,11 +16,12 @@ from pathlib import Path
 
 from tui.core.errors import UsageError, VrampError
 from tui.core.secrets import hide_in_document, hide_in_words
-from tui.engines.catalogue import launch_for, mistakes_in
+from tui.engines.catalogue import launch_of, mistakes_in
 from tui.engines.engine import Launch
 from tui.engines.parts.weights import weights_bytes
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
+from tui.profile.container_table import ContainerTable
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
 
 SIMULATED = "simulated"
@@ -73,7 +74,7 @@ class Preflight:
 
     state: str
     """In a word or three: ready, simulated, attach, needs 4 GPUs, vllm not found, no API key, no
-    adapter, mistakes, port 8000 taken, too little VRAM."""
+    adapter, mistakes, port 8000 taken, too little VRAM, no such folder."""
     needs: tuple[Need, ...] = ()
     argv: tuple[str, ...] = ()
     """The command as it will be run; empty for a server that runs already."""
@@ -121,7 +122,7 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
         return _of_attached(profile.attach, estimate_s, estimate_by)
     assert profile.server is not None
     try:
-        launch = launch_for(profile.engine)
+        launch = launch_of(profile)
         plan = launch.plan(profile, profile.server.port, profile_path)
     except UsageError as error:
         lacking = Need(f"an adapter for {profile.engine}", False, str(error))
@@ -164,9 +165,11 @@ def _of_launched(
     found = shutil.which(executable, path=machine.path)
     fewer = "a smaller degree of parallelism takes fewer" if machine.gpu_names else ""
     gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words, fewer)
-    program = Need(
-        executable, found is not None, found or "not on the PATH", "install it, or give its path in server.executable"
-    )
+    contained = server.container
+    helps = "install it, or give its path in server.executable"
+    if contained is not None:
+        helps = "install it, or use a runtime that is here: server.container.runtime"
+    program = Need(executable, found is not None, found or "not on the PATH", helps)
     vram = _vram_need(launch, profile, server, machine, wanted) if gpus.met else None
     state = "ready"
     if vram is not None and not vram.met:
@@ -175,7 +178,29 @@ def _of_launched(
         state = f"needs {gpus.what}"
     if not program.met:
         state = f"{Path(executable).name} not found"
-    return state, (gpus, program, *((vram,) if vram is not None else ()))
+    image = () if contained is None else _container_needs(contained)
+    if program.met and any(need.met is False for need in image):
+        state = "no such folder"
+    return state, (gpus, program, *image, *((vram,) if vram is not None else ()))
+
+
+def _container_needs(table: ContainerTable) -> tuple[Need, ...]:
+    """Return the image, which nobody is asked for before the launch, and what is here of what it is to be given."""
+    image = Path(table.image).expanduser()
+    if table.runtime == "apptainer" and table.image.endswith(".sif"):
+        needs = [Need("the image", image.is_file(), table.image, "apptainer pull writes one")]
+    else:
+        needs = [Need("the image", None, f"{table.image}, pulled at the launch where it is not here")]
+    for volume in table.volumes:
+        folder = str(Path(volume.partition(":")[0]).expanduser())
+        if "/" in folder and not Path(folder).exists():  # else it is a volume of the runtime's own
+            needs.append(
+                Need(f"the folder {folder}", False, "not here", "make it, or correct server.container.volumes")
+            )
+    for name in table.env:
+        if name not in os.environ:
+            needs.append(Need(f"the variable {name}", None, "not set, so that the container does not get it"))
+    return tuple(needs)
 
 
 def _vram_need(launch: Launch, profile: Profile, server: ServerTable, machine: Machine, wanted: int) -> Need | None:

@@ -34,6 +34,8 @@ class FailureClass(StrEnum):
     NCCL = "nccl"
     DISK_FULL = "disk-full"
     EXECUTABLE = "executable-missing"
+    IMAGE_MISSING = "image-missing"
+    CONTAINER_RUNTIME = "container-runtime"
     TIMEOUT = "start-timeout"
     HUNG = "hung"
     CRASH = "crash"
@@ -70,6 +72,17 @@ class LogFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """What may outlive the command that started it."""
+
+    name: str
+    remove: tuple[str, ...]
+    """Ends and removes it, whatever state it is in."""
+    inspect: tuple[str, ...]
+    """Prints its id, by which its cgroup is named; fails while there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchPlan:
     """What is to be run: no shell ever sees it."""
 
@@ -79,6 +92,8 @@ class LaunchPlan:
     base_url: str
     scratch_variables: tuple[str, ...] = ()
     """Environment variables that are set to a folder made for this launch and removed with the server."""
+    container: Container | None = None
+    """Where the server runs in one that is more than a process below `argv`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import cache
 
 from tui.core.errors import UsageError
 from tui.core.safe_text import safe_line
+from tui.engines.container import ContainedLaunch
 from tui.engines.engine import Engine, Launch
 from tui.profile.engine_names import installed_engines
 from tui.profile.schema import Profile
@@ -43,6 +44,14 @@ def mistakes_in(profile: Profile) -> list[str]:
         return [safe_line(line, limit=400) for line in engine_for(profile.engine).mistakes(profile)]
     except UsageError as error:
         return [str(error)]
+
+
+def launch_of(profile: Profile) -> Launch:
+    """Return how the server of a profile is started, in its container where it has one. Raises UsageError."""
+    launch = launch_for(profile.engine)
+    if profile.server is None or profile.server.container is None:
+        return launch
+    return ContainedLaunch(launch, profile.server.container, engine_for(profile.engine).key_variable)
 
 
 @cache

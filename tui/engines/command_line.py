@@ -7,7 +7,7 @@ import shlex
 from tui.core.safe_text import safe_line
 from tui.core.secrets import hide_in_document, hide_in_words
 from tui.engines.base import LaunchPlan
-from tui.engines.catalogue import launch_for
+from tui.engines.catalogue import launch_of
 from tui.profile.schema import Profile
 
 
@@ -15,7 +15,7 @@ def command_line(profile: Profile) -> str:
     """Return what `profile` would run, variables first; the free port of `port = 0` shows as 0. "" for [attach]."""
     if profile.server is None:
         return ""
-    return show_plan(launch_for(profile.engine).plan(profile, profile.server.port, None))
+    return show_plan(launch_of(profile).plan(profile, profile.server.port, None))
 
 
 def show_plan(plan: LaunchPlan) -> str:

@@ -13,7 +13,9 @@ ENTRY_POINTS = "vramp.engines"
 SIMULATED = "simulated"
 """The one whose figures come from a model of a server instead of a server."""
 # What stands in tui/engines and is no serving system.
-_NO_ENGINES = frozenset({"__init__", "__pycache__", "base", "catalogue", "command_line", "engine", "parts", "triton"})
+_NO_ENGINES = frozenset(
+    {"__init__", "__pycache__", "base", "catalogue", "command_line", "container", "engine", "parts", "triton"}
+)
 
 
 @cache

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from tui.core.address import address_of
 from tui.core.nearest import did_you_mean
+from tui.profile.container_table import ContainerTable
 from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.simulator_table import SimulatorTable
 
@@ -108,6 +109,8 @@ class ServerTable(_Table):
     extra_args: list[str] = []
     args: dict[str, bool | int | float | str] = {}
     env: dict[str, str] = {}
+    container: ContainerTable | None = None
+    """None = it is a program of this machine."""
 
 
 class FromEnvironment(_Table):
@@ -231,6 +234,8 @@ class Profile(_Table):
             raise ValueError("expected one of the tables [server] and [attach]")
         if self.simulated and self.server is None:
             raise ValueError('expected a table [server], since engine = "simulated" is launched by vramp')
+        if self.simulated and self.server is not None and self.server.container is not None:
+            raise ValueError('expected no table [server.container], since engine = "simulated" is part of vramp')
         if self.simulator is not None and not self.simulated:
             raise ValueError('expected engine = "simulated", since there is a table [simulator]')
         return self

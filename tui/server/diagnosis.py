@@ -8,6 +8,7 @@ from pathlib import Path
 from tui.core.safe_text import safe_line
 from tui.engines.base import READY, Diagnosis, FailureClass, LogFact
 from tui.engines.catalogue import launch_for
+from tui.engines.container import diagnosis_by_runtime
 from tui.engines.engine import Launch
 from tui.engines.parts.diagnosis_rules import signal_in_words
 from tui.engines.parts.tracebacks import root_exception
@@ -29,7 +30,8 @@ def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str
     lines = splitter.feed(decoded(content).encode(errors="replace")) + splitter.end()
     facts = [fact for line in lines if (fact := known.read_log_line(line))]
     stages = [fact.stage for fact in facts if fact.stage is not None]
-    found = known.diagnose(lines, started=False, exit_code=exit_code)
+    found = diagnosis_by_runtime(lines) if not facts else None
+    found = found or known.diagnose(lines, started=False, exit_code=exit_code)
     if found is None and exit_code is None:
         found = _by_silence(lines, facts)
     report = None if found is None else report_of(found, exit_code)

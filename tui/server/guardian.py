@@ -10,6 +10,10 @@ up    {"started": pid, "guardian": pid, "scratch": path} | {"refused": text, "er
       {"exited": code}                             of the server itself; negative = signal, as by subprocess
       {"ended": {"killed": [...], "survivors": [...]}}
 
+What follows the scratch folder among its arguments is the command that removes the server's container, where it has
+one: a daemon's container is no child of ours, and outlives the command that started it. It is run behind the tree's
+end, by the watcher if the guardian did not come to it, by the bench if neither did.
+
 The scratch folder, which the variables name to the server (vLLM leaves a dozen sockets behind at every stop), is made
 by the watcher, and removed by whoever is left: guardian, watcher, bench.
 
@@ -31,6 +35,7 @@ from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
+from tui.server.removal import remove_container
 from tui.server.subreaper import ask_to_end_with_parent, become_subreaper
 from tui.server.tree import descendants, end_tree
 
@@ -42,11 +47,16 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 class Guardian:
     """Holds one server. Single-threaded; everything happens in `watch`."""
 
-    def __init__(self, bench: socket.socket, scratch: str, no_scratch: str) -> None:
-        """`scratch`: a folder of this launch's own; where it is empty, `no_scratch` says why there is none."""
+    def __init__(self, bench: socket.socket, scratch: str, no_scratch: str, *removal: str) -> None:
+        """`scratch`: a folder of this launch's own; where it is empty, `no_scratch` says why there is none.
+
+        `removal`: the command that removes the server's container, if it has one.
+        """
         self._bench = bench
         self._scratch = scratch
         self._no_scratch = no_scratch
+        self._removal = removal
+        self.container_left = False
         self._unread = b""
         self._server: subprocess.Popen[bytes] | None = None
         self._end_by: float | None = None
@@ -89,6 +99,9 @@ class Guardian:
             deadline=lambda: self._end_by or 0.0,
             pause=self._pause,
         )
+        if self._removal and (why := remove_container(self._removal)):
+            self.container_left = True
+            ending.survivors.append(f"container {self._removal[-1]} ({why})")
         self._reap()
         self._say({"ended": asdict(ending)})
 
@@ -190,8 +203,9 @@ def main() -> int:
     # would hide our death from the bench.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     bench = socket.socket(fileno=os.dup(0))
-    Guardian(bench, *sys.argv[1:3]).run()
-    return 0 if not descendants(os.getpid()) else 1
+    guardian = Guardian(bench, *sys.argv[1:])
+    guardian.run()
+    return 1 if guardian.container_left or descendants(os.getpid()) else 0
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ LINES_PER_S = 100
 LOOK_AGAIN_S = 0.5
 DEATH_TIMEOUT_S = 15.0
 """A ready server whose engine has died ends within seconds; one that stays up counts as dead after this long."""
+SIGNALLED = 128
+"""A container runtime's exit code is this and the number of the signal that ended what it ran, as a shell's is."""
 _LEVEL = re.compile(r"\b(ERROR|CRITICAL|FATAL|WARNING)\b")
 
 
@@ -68,7 +70,9 @@ class LaunchedServer:
         self._reader = LogReader(self._log_file, self._take_lines)
         try:
             plan = self._plan
-            self._process = await ServerProcess.start(plan.argv, plan.env, self._log_file, plan.scratch_variables)
+            self._process = await ServerProcess.start(
+                plan.argv, plan.env, self._log_file, plan.scratch_variables, plan.container
+            )
         except BaseException:
             self._reader.close()
             raise
@@ -76,6 +80,8 @@ class LaunchedServer:
             background(self._reader.follow(), name="server-log"),
             background(self._wait_exit(self._process), name="server-exit"),
         ]
+        if plan.container is not None:
+            self._tasks.append(background(self._process.find_container(), name="find-container"))
 
     @property
     def pid(self) -> int | None:
@@ -174,6 +180,8 @@ class LaunchedServer:
 
     async def _wait_exit(self, process: ServerProcess) -> None:
         exit_code = await process.exited
+        if exit_code is not None and exit_code > SIGNALLED and self._plan.container is not None:
+            exit_code = SIGNALLED - exit_code
         assert self._reader is not None
         self._reader.catch_up()
         if self._ending:

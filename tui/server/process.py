@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -22,6 +23,9 @@ from typing import Any
 import psutil
 
 from tui.core.tasks import background
+from tui.engines.base import Container
+from tui.server.container import processes_of
+from tui.server.removal import remove_container
 from tui.server.subreaper import become_subreaper
 from tui.server.tree import KILL_TIMEOUT_S, MARK, Ending, descendants, end_tree, left_over, living
 
@@ -31,18 +35,29 @@ GUARDIAN_TIMEOUT_S = 30.0
 """For what takes milliseconds on an idle machine: the guardian's own start, and its last word after the tree's end."""
 LEFT_OVER_GRACE_S = 3.0
 OUTPUT_BYTES = 1024 * 1024
+INSPECT_TIMEOUT_S = 10.0
+INSPECT_PERIOD_S = 1.0
+CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 
 
 class ServerProcess:
     """One launched server. Made by `start`; `end` must be awaited, whatever became of it."""
 
-    def __init__(self, watcher: asyncio.subprocess.Process, reader: asyncio.StreamReader, mark: str) -> None:
+    def __init__(
+        self,
+        watcher: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        mark: str,
+        container: Container | None = None,
+    ) -> None:
         self._watcher = watcher
         """Our child; the guardian is its child, and ends before it unless the watcher was killed."""
         self._guardian_pid = 0
         self._seen: frozenset[psutil.Process] = frozenset()
         """The tree as it was last looked at: what is left of it is known even where nothing else tells."""
         self._mark = mark
+        self._container = container
+        self._container_id = ""
         self._reader = reader
         self._writer: asyncio.StreamWriter | None = None
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -56,19 +71,25 @@ class ServerProcess:
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], env: Mapping[str, str], log_file: Path, scratch_variables: Sequence[str] = ()
+        cls,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log_file: Path,
+        scratch_variables: Sequence[str] = (),
+        container: Container | None = None,
     ) -> ServerProcess:
         """Start `argv` with `env` added to the environment, its output at the end of `log_file`.
 
-        `scratch_variables` get a folder of this launch's own as value, which is removed with the server. Raises
-        OSError when it cannot be started (no such executable, not allowed, ...).
+        `scratch_variables` get a folder of this launch's own as value, which is removed with the server. `container`:
+        what `argv` starts beside processes below it, which ends with them. Raises OSError when it cannot be started
+        (no such executable, not allowed, ...).
         """
         mark = secrets.token_hex(8)
         inherited = {name: value for name, value in os.environ.items() if name not in scratch_variables}
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                watcher = await _start_watcher(theirs, log_file)
+                watcher = await _start_watcher(theirs, log_file, container.remove if container is not None else ())
             except BaseException:
                 ours.close()
                 raise
@@ -79,7 +100,7 @@ class ServerProcess:
             ours.close()
             await asyncio.shield(watcher.wait())
             raise
-        process = cls(watcher, reader, mark)
+        process = cls(watcher, reader, mark, container)
         process._writer = writer
         wish = {
             "argv": list(argv),
@@ -110,8 +131,21 @@ class ServerProcess:
             return frozenset()
         if self._listening is not None and not self._listening.done():
             self._seen = frozenset(descendants(self._guardian_pid)) or self._seen
-            return frozenset(process.pid for process in self._seen)
+            return frozenset(process.pid for process in self._seen) | self._contained()
         return frozenset(process.pid for process in self._left_over())
+
+    async def find_container(self) -> None:
+        """Learn which processes are the container's: `pids` has them from then on. Returns when it is known."""
+        assert self._container is not None
+        while not self._container_id:
+            told = (await output_of(self._container.inspect, {}, INSPECT_TIMEOUT_S)).strip()
+            if CONTAINER_ID.fullmatch(told):
+                self._container_id = told
+            else:
+                await asyncio.sleep(INSPECT_PERIOD_S)
+
+    def _contained(self) -> frozenset[int]:
+        return processes_of(self._container_id) if self._container_id else frozenset()
 
     async def end(self, grace_s: float) -> Ending:
         """End the whole tree: SIGTERM, after `grace_s` SIGKILL. Returns when it is gone; idempotent.
@@ -135,9 +169,20 @@ class ServerProcess:
         ending = self._ending.result() if self._ending.done() else Ending()
         # Whether the guardian has done its duty is checked, not believed; it may have been killed.
         rest = await asyncio.to_thread(self._end_left_over, min(grace_s, LEFT_OVER_GRACE_S))
+        if not self._ending.done():  # then nobody may have come to remove it
+            rest.survivors += await asyncio.to_thread(self._remove_container)
         if self._scratch:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
-        return Ending(killed=[*ending.killed, *rest.killed], survivors=rest.survivors)
+        return Ending(killed=[*ending.killed, *rest.killed], survivors=[*rest.survivors, *self._containers_in(ending)])
+
+    def _remove_container(self) -> list[str]:
+        """Remove the server's container, if it has one, and return it if it could not be."""
+        why = remove_container(self._container.remove) if self._container is not None else ""
+        return [f"container {self._container.name} ({why})"] if self._container is not None and why else []
+
+    def _containers_in(self, ending: Ending) -> list[str]:
+        """Return what the guardian says of a container that it could not remove; processes are looked for again."""
+        return [name for name in ending.survivors if self._container is not None and self._container.name in name]
 
     def _left_over(self) -> list[psutil.Process]:
         return list({*left_over(self._guardian_pid, self._mark), *living(self._seen)})
@@ -212,13 +257,14 @@ async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: floa
             await process.wait()
 
 
-async def _start_watcher(bench: socket.socket, log_file: Path) -> asyncio.subprocess.Process:
+async def _start_watcher(bench: socket.socket, log_file: Path, removal: Sequence[str]) -> asyncio.subprocess.Process:
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tui.server.watcher",
+            *removal,
             stdin=bench.fileno(),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=descriptor,

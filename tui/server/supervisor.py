@@ -19,7 +19,7 @@ from tui.core.safe_text import safe_line
 from tui.core.secret_value import secret_of
 from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics
-from tui.engines.catalogue import engine_for, launch_for
+from tui.engines.catalogue import engine_for, launch_of
 from tui.engines.command_line import show_plan
 from tui.engines.parts.auth import Auth
 from tui.engines.parts.questions import Content
@@ -67,7 +67,9 @@ class Supervisor:
         self._launched: LaunchedServer | None = None
         self._client: ServerClient | None = None
         self._probe = probe.Probe()
-        self._flags = FlagCheck(self._engine.launch, profile.server)
+        contained = profile.server is not None and profile.server.container is not None
+        # What is installed here says nothing of an image.
+        self._flags = FlagCheck(None if contained else self._engine.launch, profile.server)
         self._kv_cache_tokens: int | None = None
         self._watching: asyncio.Task[None] | None = None
         self._died: asyncio.Future[FailureReport] | None = None
@@ -198,7 +200,7 @@ class Supervisor:
             self._say(found, level="error")
 
     async def _start_once(self, server: ServerTable) -> None:
-        launch = launch_for(self._profile.engine)
+        launch = launch_of(self._profile)
         plan = launch.plan(self._profile, _choose_port(server), self._profile_path)
         self.address = address_of(plan.base_url)
         # Its certificate is the profile's own, and seldom made out to an address of this machine.
@@ -209,7 +211,7 @@ class Supervisor:
             await launched.start()
         except OSError as error:
             launched.clock.finish(ready=False)
-            raise _Failed(_not_started(plan.argv[0], error)) from None
+            raise _Failed(_not_started(plan.argv[0], error, contained=server.container is not None)) from None
         await self._wait_ready(launched, self._client, server.startup_timeout_s)
         try:
             self._probe = await probe.ask(self._client, self._engine.questions)
@@ -516,11 +518,13 @@ def _choose_port(server: ServerTable) -> int:
     raise _Failed(_report(FailureClass.PORT, summary, problem, advice))
 
 
-def _not_started(executable: str, error: OSError) -> FailureReport:
+def _not_started(executable: str, error: OSError, *, contained: bool) -> FailureReport:
     reason = error.strerror or str(error)
     if error.errno not in _NO_EXECUTABLE:
         return _report(FailureClass.CRASH, f"{executable} was not started", reason, "Launch it again.")
     advice = "Install it, or name it by its full path: executable in [server]."
+    if contained:
+        advice = "Install it, or use a container runtime that is here: runtime in [server.container]."
     return _report(FailureClass.EXECUTABLE, f"{executable} cannot be started", reason, advice)
 
 

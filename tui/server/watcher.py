@@ -9,7 +9,8 @@ at a launch. A PID namespace would reach everything, but needs user namespaces t
 and takes CUDA IPC and the driver's own process numbers apart; a cgroup is seldom ours to make.
 
 Its standard input is the guardian's: the socket to the bench, which it hands on and lets go of. It lives until the
-guardian has ended, ends what is left then, and removes the scratch folder that it made.
+guardian has ended, ends what is left then, and removes the scratch folder that it made. Its arguments are the command
+that removes the server's container, if it has one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> int:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     scratch, why_not = _make_scratch()
     try:
-        argv = [sys.executable, "-m", "tui.server.guardian", scratch, why_not]
+        argv = [sys.executable, "-m", "tui.server.guardian", scratch, why_not, *sys.argv[1:]]
         guardian = os.posix_spawn(sys.executable, argv, os.environ, setsid=True)
         _let_go_of_the_bench()
 
@@ -44,11 +45,14 @@ def main() -> int:
 
         for number in _PASSED_ON:
             signal.signal(number, pass_on)
-        while os.waitpid(-1, 0)[0] != guardian:
+        while (ended := os.waitpid(-1, 0))[0] != guardian:
             pass
         for number in _PASSED_ON:
             signal.signal(number, signal.SIG_IGN)
-        return 0 if _end_what_is_left() else 1
+        nothing_left = _end_what_is_left()
+        if ended[1] != 0 and sys.argv[1:]:
+            nothing_left = _remove_container(sys.argv[1:]) and nothing_left
+        return 0 if nothing_left else 1
     finally:
         if scratch:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -86,6 +90,12 @@ def _end_what_is_left() -> bool:
     )
     _reap()
     return not ending.survivors
+
+
+def _remove_container(command: list[str]) -> bool:
+    from tui.server.removal import remove_container  # noqa: PLC0415 - only now, as above
+
+    return not remove_container(command)
 
 
 def _reap() -> bool:
