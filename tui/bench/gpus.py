@@ -1,11 +1,19 @@
-"""Where a session's GPU readings come from: NVML in a thread, or the virtual GPUs of a simulated server."""
+"""Where a session's GPU readings come from: NVML in a thread, or the virtual GPUs of a simulated server.
+
+The cards of this machine are none of a server's on another: then there are none, which is said.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
+import psutil
+
+from tui.core.address import ServerAddress, address_of
 from tui.core.clock import now_ns
 from tui.core.tasks import background, end_task
 from tui.gpu.nvml import NvmlBackend
@@ -19,6 +27,7 @@ OnSample = Callable[[list[GpuReading], float], None]
 """Takes one round of readings and what it cost, s. Called in the event loop."""
 
 PERIOD_S = 1.0
+RESOLVE_TIMEOUT_S = 5.0
 
 
 class Sampling(Protocol):
@@ -41,7 +50,52 @@ OnEvent = Callable[[str], None]
 
 def sampling_for(profile: Profile, supervisor: Supervisor, on_sample: OnSample, on_event: OnEvent) -> Sampling:
     """Return the readings that fit a profile."""
-    return _Simulated(supervisor, on_sample) if profile.simulated else _Nvml(supervisor, on_sample, on_event)
+    if profile.simulated:
+        return _Simulated(supervisor, on_sample)
+    here = _Nvml(supervisor, on_sample, on_event)
+    return here if profile.attach is None else _Attached(address_of(profile.attach.base_url), here)
+
+
+async def is_here(address: ServerAddress) -> bool:
+    """Say whether an address is one of this machine's own; a name by what it resolves to, within RESOLVE_TIMEOUT_S."""
+    if address.is_loopback:
+        return True
+    own = {one.address.partition("%")[0] for each in psutil.net_if_addrs().values() for one in each}
+    if address.host in own:
+        return True
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return False
+    places = {str(where[0]).partition("%")[0] for *_, where in found}
+    return bool(places) and all(place in own or ipaddress.ip_address(place).is_loopback for place in places)
+
+
+class _Attached:
+    """This machine's readings for a server that is on it; for one that is not, why there are none."""
+
+    def __init__(self, address: ServerAddress, here: Sampling) -> None:
+        self._address = address
+        self._here = here
+        self._elsewhere = False
+
+    @property
+    def unavailable(self) -> str:
+        if not self._elsewhere:
+            return self._here.unavailable
+        return (
+            f"The server is on another machine ({self._address.host}): its GPUs are not seen from here. "
+            "KV cache and queue are as its metrics tell."
+        )
+
+    async def start(self) -> None:
+        self._elsewhere = not await is_here(self._address)
+        if not self._elsewhere:
+            await self._here.start()
+
+    async def stop(self) -> None:
+        await self._here.stop()
 
 
 class _Simulated:
