@@ -40,6 +40,7 @@ from tui.view.panes.throughput import ThroughputPane
 from tui.view.panes.vram import VramPane
 from tui.view.plotting import plotext_backend
 from tui.view.plotting.spec import ChartSpec
+from tui.view.screens.cell import cell_facts
 from tui.view.widgets.lines import Ink, text_of, width_of
 
 NUMBER = st.one_of(st.none(), st.floats(), st.floats(0, 1e4), st.sampled_from([math.nan, math.inf, -1.0, 1e300]))
@@ -379,3 +380,13 @@ def test_charts_bear_a_rule_where_a_server_died(kind: type[Pane]) -> None:
     dead = dead_server()
     assert rules(dead) > 0
     assert rules(msgspec.structs.replace(dead, deaths=[])) == 0
+
+
+def test_a_cell_that_is_measured_now_has_no_requests_yet_and_another_has_none_any_more() -> None:
+    empty = msgspec.structs.replace(snapshots.mid_ramp(), requests=[], requests_failed=[])
+    told = [
+        "".join(line.plain for fact in cell_facts(place, empty) for line in fact.lines)
+        for place in ((16, 296), (1, 31))
+    ]
+    assert "none has ended yet" in told[0]
+    assert "none of its requests are at hand any more" in told[1]

@@ -89,7 +89,8 @@ def cell_facts(place: Place, snapshot: Snapshot) -> list[Fact]:
             facts.append(Fact("note", tuple(Content(safe_line(text, limit=200)) for text in cell.caveats.split("; "))))
         if said := server_story(cell, queueing=queueing):
             facts.append(Fact("server", tuple(Content(part) for part in said.split(" · "))))
-    return [*facts, _NOTHING, *_request_facts(place, snapshot)]
+    running = cell is not None and cell.outcome is Outcome.RUNNING
+    return [*facts, _NOTHING, *_request_facts(place, snapshot, running=running)]
 
 
 def _outcome_facts(cell: CellResult | None, *, queueing: bool) -> list[Fact]:
@@ -154,14 +155,15 @@ def _rung(label: str, value_s: float | None, top_s: float) -> Content:
     return Content.assemble((f"{label} ", "$text-muted"), ("█" * filled(share, _BAR_CELLS), "$accent"), f" {text}")
 
 
-def _request_facts(place: Place, snapshot: Snapshot) -> list[Fact]:
+def _request_facts(place: Place, snapshot: Snapshot, *, running: bool) -> list[Fact]:
     """Return the requests of this cell that the snapshot still has, the failed ones first."""
     known: dict[int, RequestRow] = {}
     for row in (*snapshot.requests_failed, *snapshot.requests):
         if (row.users, row.prompt_tokens) == place:
             known.setdefault(row.request_id, row)
     if not known:
-        return [Fact("requests", (Content.styled("none of its requests are at hand any more", "$text-muted"),))]
+        why = "none has ended yet" if running else "none of its requests are at hand any more"
+        return [Fact("requests", (Content.styled(why, "$text-muted"),))]
     return [Fact("at hand", tuple(_request_lines(list(known.values())[:_REQUESTS])))]
 
 
