@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tui import __version__
-from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
+from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
 from tui.core.known_secrets import learn_environment
 from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.core.safe_text import safe_line
@@ -222,9 +222,14 @@ def _resumed(session: str) -> BenchSpec:
 @click.argument("session", required=False)
 @click.option("--read-only", is_flag=True, help="Look, but steer nothing.")
 @click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
+@click.option("--find", is_flag=True, help="List the servers on this machine instead, and attach to one of them.")
 @click.pass_context
-def attach(context: click.Context, session: str | None, read_only: bool, stage: bool) -> int:
+def attach(context: click.Context, session: str | None, read_only: bool, stage: bool, find: bool) -> int:
     """Come back to a bench that runs; of several, a list asks which."""
+    if find:
+        if session is not None or read_only:
+            raise UsageError("--find looks for servers: it takes no SESSION and no --read-only")
+        return _attach_to_found(context, stage=stage)
     from tui.link.launcher import find_running, matching
     from tui.view.start import Attach
 
@@ -232,6 +237,29 @@ def attach(context: click.Context, session: str | None, read_only: bool, stage: 
     asked = len(benches) > 1 and sys.stdin.isatty() and sys.stdout.isatty()
     bench = benches[_choose([one.session_id for one in benches])] if asked else find_running(session)
     return _open_app(context, Attach(bench.socket_path, read_only=read_only, presentation=stage))
+
+
+def _attach_to_found(context: click.Context, *, stage: bool) -> int:
+    """List the servers of this machine; at a terminal, ask for one and measure it with a profile made of it."""
+    import asyncio
+
+    from tui.profile.catalogue import attaching_profile, entry_of
+    from tui.server.finding import find_servers
+    from tui.view.start import Launch
+
+    found = asyncio.run(find_servers())
+    if not found:
+        raise LaunchError(
+            "no server that vramp knows answers on this machine's loopback; name it: vramp run PROFILE --attach URL"
+        )
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        for one in found:
+            tell(one.in_words)
+        return 0
+    chosen = found[_choose([one.in_words for one in found])]
+    path = attaching_profile(chosen.engine, chosen.base_url)
+    narrate(f"its profile: {path}")
+    return _open_app(context, Launch(entry_of(path, shipped=False), presentation=stage))
 
 
 def _choose(names: list[str]) -> int:

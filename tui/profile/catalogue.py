@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tui.core.address import address_of
 from tui.core.errors import ProfileError, UsageError
 from tui.core.files import write_new_file
 from tui.core.nearest import did_you_mean
@@ -122,6 +123,18 @@ def profile_text(entry: ProfileEntry) -> str:
 def new_profile(name: str) -> Path:
     """Write a profile to start from into the user's own folder and return its path; raises as `write_profile`."""
     return write_profile(name, TEMPLATE.format(name=name))
+
+
+def attaching_profile(engine: str, base_url: str) -> Path:
+    """Return the user's own profile that attaches to `base_url`, written where there is none yet; what else it says is
+    the user's. It is named by the engine and the port. Raises as `write_profile`."""
+    name = f"found-{engine}-{address_of(base_url).port}"
+    path = user_profiles_dir() / f"{name}.toml"
+    known = entry_of(path, shipped=False).profile if path.exists() else None
+    if known is not None and known.attach is not None and known.engine == engine and known.attach.base_url == base_url:
+        return path
+    lines = [f'name = "{name}"', f'engine = "{engine}"', "", "[attach]", f'base_url = "{base_url}"', ""]
+    return write_profile(name, "\n".join(lines))
 
 
 def write_profile(name: str, text: str) -> Path:
