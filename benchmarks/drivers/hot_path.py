@@ -27,6 +27,9 @@ TOKENS = 100
 PACKED_EVERY, PACKED = 12, 3
 PROMPT_TOKENS = 16
 STREAMS = 16
+READS_PER_ROUND = 16
+# All stamps of an answer lie in the half second before it is read, so that none is doubtful.
+FIRST_STAMP_AGO_NS, GAP_NS, JITTER_NS = 450_000_000, 4_000_000, 200_000
 ID_AND_MORE = b'"id":"cmpl-%016x","object":"text_completion","created":1795197172,"model":"tiny"'
 TOKEN = (
     b'data: {%b,"choices":[{"index":0,"text":"%b","logprobs":null,"finish_reason":%b,"stop_reason":null,'
@@ -71,17 +74,19 @@ def stream(serial: int) -> list[bytes]:
 class Fed(TcpConnection):
     """A connection that reads what it is fed."""
 
-    __slots__ = ("data",)
+    __slots__ = ("data", "stamp_ns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: WorkerContext, receiver: Requester) -> None:
         addresses: list[Address] = []
         super().__init__(loop, context.readers, addresses, OSError("not to be opened"), receiver, context.clock)
         self.data = b""
+        self.stamp_ns = 0
         self.is_open = True
         self._recvmsg = self.read
 
     def read(self, most: int, ancillary_bytes: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
-        seconds, ns = divmod(time.time_ns() - 5_000, 1_000_000_000)
+        self.stamp_ns += GAP_NS
+        seconds, ns = divmod(self.stamp_ns + len(self.data) % 3 * JITTER_NS, 1_000_000_000)
         return self.data, [(1, 35, struct.pack("@ll", seconds, ns))], 0, None
 
     def send(self, buffers: list[bytes]) -> None:
@@ -102,11 +107,14 @@ def main(events: int) -> None:
         if read >= events:
             break
         requester.ask(0)
-        connection.data = HEAD
-        connection._on_readable()
-        for data in sent:
+        connection.stamp_ns = time.time_ns() - FIRST_STAMP_AGO_NS
+        for number, data in enumerate([HEAD, *sent]):
+            if number % READS_PER_ROUND == 0:
+                context.clock.begin_batch()
             connection.data = data
             connection._on_readable()
+            if number % READS_PER_ROUND == READS_PER_ROUND - 1:
+                context.clock.end_batch()
         read += len(sent) - 1
         context.clock.take_lags()
         record = context.records.pop()

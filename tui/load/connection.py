@@ -20,14 +20,18 @@ CLIENT_LIMIT_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
 
-class Receiver(Protocol):
-    """What a connection tells its owner."""
+class Fed(Protocol):
+    """What takes bytes."""
+
+    def feed(self, data: bytes, at_ns: int) -> None:
+        """Take bytes that arrived at `at_ns`, CLOCK_MONOTONIC."""
+
+
+class Receiver(Fed, Protocol):
+    """What a connection tells its owner. It is fed as long as the connection was not told to feed another."""
 
     def on_open(self) -> None:
         """Take it that the connection is open."""
-
-    def on_bytes(self, data: bytes, at_ns: int) -> None:
-        """Take bytes."""
 
     def on_closed(self, error: Exception | None) -> None:
         """Take it that the connection could not be opened or has ended; None = a plain end of file."""
@@ -37,6 +41,8 @@ class Connection(Protocol):
     """A connection. After `close` it calls nobody any more."""
 
     is_open: bool
+    fed: Fed
+    """What takes all that is read; its owner at first."""
 
     def send(self, buffers: list[bytes]) -> None:
         """Send all bytes, in order."""
@@ -57,7 +63,18 @@ async def resolve(loop: asyncio.AbstractEventLoop, server: ServerAddress) -> lis
 class TcpConnection:
     """Plain TCP. Reads by recvmsg, so that each read comes with the time of its arrival."""
 
-    __slots__ = ("_addresses", "_clock", "_loop", "_out", "_readers", "_receiver", "_recvmsg", "_sock", "is_open")
+    __slots__ = (
+        "_addresses",
+        "_clock",
+        "_loop",
+        "_out",
+        "_readers",
+        "_receiver",
+        "_recvmsg",
+        "_sock",
+        "fed",
+        "is_open",
+    )
 
     def __init__(
         self,
@@ -72,6 +89,7 @@ class TcpConnection:
         self._loop = loop
         self._readers = readers
         self._receiver = receiver
+        self.fed: Fed = receiver
         self._clock = clock
         self._addresses = list(addresses)
         self._sock: socket.socket | None = None
@@ -119,19 +137,20 @@ class TcpConnection:
         else:
             self._end(OSError(result, os.strerror(result)))
 
-    def _on_readable(self) -> None:
+    def _on_readable(self) -> bool:
         recvmsg = self._recvmsg  # a callable in a slot is called twice as fast by way of a local name
         try:
             data, ancillary, _, _ = recvmsg(READ_BYTES, ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             self._end(error)
-            return
+            return False
         if data:
-            self._receiver.on_bytes(data, self._clock.arrival_ns(ancillary))
-        else:
-            self._end(None)
+            self.fed.feed(data, self._clock.arrival_ns(ancillary))
+            return len(data) == READ_BYTES
+        self._end(None)
+        return False
 
     def send(self, buffers: list[bytes]) -> None:
         """Send all bytes, in order; the rest of a large request goes as the kernel takes it."""
@@ -184,6 +203,7 @@ class TcpConnection:
     def close(self) -> None:
         """Close at once."""
         self._receiver = NOBODY
+        self.fed = NOBODY
         self._addresses.clear()
         self._out.clear()
         self._close_socket()
@@ -203,7 +223,7 @@ class _Nobody:
     def on_open(self) -> None:
         pass
 
-    def on_bytes(self, data: bytes, at_ns: int) -> None:
+    def feed(self, data: bytes, at_ns: int) -> None:
         pass
 
     def on_closed(self, error: Exception | None) -> None:

@@ -20,11 +20,16 @@ from tui.load.stamps import ArrivalClock
 MANY_READS_PER_S = 2000
 REST_NS = 2_000_000
 # After so many of what has gathered it looks for what is urgent, and after so many of these for the others.
-READS_AT_ONCE = 16
+READS_AT_ONCE = 32
 # Two events of one stream that are read at once share a stamp, the latter's: faster streams than this are not left to
 # gather.
 FAST_STREAM_READS_PER_S = 100
 NEVER_NS = 1 << 63
+# Each arrival is told once: else the kernel would ask each socket a second time whether there is more.
+_ARRIVALS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET if sys.platform == "linux" else 0
+
+Read = Callable[[], bool | None]
+"""Reads once; says whether it may have left something."""
 
 
 class ReadBatches:
@@ -36,7 +41,7 @@ class ReadBatches:
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: ArrivalClock) -> None:
         self._loop = loop
         self._clock = clock
-        self._readers: dict[int, Callable[[], None]] = {}
+        self._readers: dict[int, Read] = {}
         self._urgent_fds: set[int] = set()
         self._rests = False
         self._has_more = False
@@ -54,20 +59,21 @@ class ReadBatches:
         self._epoll = select.epoll()
         self._urgent = select.epoll()
         """Of those of which something urgent is awaited; the others' shows it as one of them."""
-        self.add(self._urgent.fileno(), self._read_some_urgent)
+        self._readers[self._urgent.fileno()] = self._read_some_urgent
+        self._epoll.register(self._urgent.fileno(), select.EPOLLIN)
         loop.add_reader(self._epoll.fileno(), self._read_ready)
 
-    def add(self, fd: int, read: Callable[[], None]) -> None:
+    def add(self, fd: int, read: Read) -> None:
         """Call `read` whenever there is something to be read from `fd`."""
         self._readers[fd] = read
-        self._epoll.register(fd, select.EPOLLIN)
+        self._epoll.register(fd, _ARRIVALS)
 
     def set_urgent(self, fd: int, urgent: bool) -> None:
         """Say whether what comes from `fd` next is not to wait for the end of a rest."""
         if urgent != (fd in self._urgent_fds):
             before, after = (self._epoll, self._urgent) if urgent else (self._urgent, self._epoll)
             before.unregister(fd)
-            after.register(fd, select.EPOLLIN)
+            after.register(fd, _ARRIVALS)
             self._urgent_fds ^= {fd}
 
     def remove(self, fd: int) -> None:
@@ -99,18 +105,25 @@ class ReadBatches:
             self._all_next = False
         self._clock.begin_batch()
         self._read(ready)
+        self._clock.end_batch()
 
     def _read_some_urgent(self) -> None:
         """Give urgent connections a turn among the others: each of them costs as much as many others."""
         self._read(self._urgent.poll(0, READS_AT_ONCE if self._rests else -1))
 
     def _read(self, ready: list[tuple[int, int]]) -> None:
-        readers = self._readers
+        readers, only_bytes = self._readers, select.EPOLLIN
         self._reads += len(ready)
-        for fd, _ in ready:
+        for fd, events in ready:
             read = readers.get(fd)
-            if read is not None:  # else closed by one that was read before it
-                read()
+            # None: closed by one that was read before it.
+            if read is not None and (read() or events != only_bytes):
+                self._look_again(fd)
+
+    def _look_again(self, fd: int) -> None:
+        """Have what is left be told of again, the end of the connection included."""
+        if fd in self._readers:
+            (self._urgent if fd in self._urgent_fds else self._epoll).modify(fd, _ARRIVALS)
 
     def _urgent_ready(self) -> list[tuple[int, int]]:
         """Let reads gather; return what is to be read before the others, if anything is."""
@@ -140,7 +153,7 @@ class LoopReaders:
         self.in_haste = False
         self.due_ns = NEVER_NS
 
-    def add(self, fd: int, read: Callable[[], None]) -> None:
+    def add(self, fd: int, read: Read) -> None:
         """Call `read` whenever there is something to be read from `fd`."""
         self._loop.add_reader(fd, self._read, read)
 
@@ -157,7 +170,7 @@ class LoopReaders:
     def close(self) -> None:
         """Do nothing: each connection is removed as it closes."""
 
-    def _read(self, read: Callable[[], None]) -> None:
+    def _read(self, read: Read) -> None:
         self._clock.begin_batch()
         read()
 

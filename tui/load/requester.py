@@ -158,7 +158,9 @@ class Requester:
             exact=shape.exact,
             on_last_token=self._on_last_token,
             on_end=self._on_end,
+            on_over=self._on_over_by_itself,
         )
+        self._connection.fed = self._response
         self._connection.set_urgent(shape.output_tokens == 1)
         if not self._retried:
             self._start_ns = now_ns()
@@ -183,15 +185,9 @@ class Requester:
         elif self._asking:
             self._send()
 
-    def on_bytes(self, data: bytes, at_ns: int) -> None:
-        """Bytes arrived."""
-        response = self._response
-        if response is None:
-            self.close()  # nobody asked
-            return
-        response.feed(data, at_ns)
-        if response.over:
-            self._over(response, at_ns)
+    def feed(self, data: bytes, at_ns: int) -> None:
+        """Bytes arrived that nobody asked for: a response takes its own."""
+        self.close()
 
     def on_closed(self, error: Exception | None) -> None:
         """The connection could not be opened, or has ended."""
@@ -223,6 +219,10 @@ class Requester:
     def _on_end(self) -> None:
         if self._linger is None:
             self._linger = self._context.loop.call_later(LINGER_S, self._wait_no_longer)
+
+    def _on_over_by_itself(self, at_ns: int) -> None:
+        if self._response is not None:
+            self._over(self._response, at_ns)
 
     def _wait_no_longer(self) -> None:
         self._linger = None
@@ -258,8 +258,9 @@ class Requester:
         self._pieces = None
         self._connect_ns = None
         self.deadline_ns = None
-        if response.keep_alive:
+        if response.keep_alive and self._connection is not None:
             self._reused = True
+            self._connection.fed = self
         else:
             self.close()
         context.in_flight -= 1

@@ -26,8 +26,11 @@ MAX_ERROR_CHARS = 2000
 MAX_QUOTED_CHARS = 200
 # A server that ignores how many tokens were asked for may send as many again, and at least this many more.
 MOST_BEYOND = 64
-# How the size of a chunk is written; what is longer is no event of one token.
-_SIZES = {text % size: size for size in range(4096) for text in (b"%x", b"%X")}
+# The line that begins a chunk -> the bytes of the whole; what is longer is no event of one token.
+_CHUNK_BYTES = {
+    line: len(line) + size + 2 for size in range(4096) for line in (text % size for text in (b"%x\r\n", b"%X\r\n"))
+}
+USUAL_SIZE_BYTES = len(b"1c4\r\n")
 _CR = ord("\r")
 # What no event stream begins with: JSON, or HTML.
 _NO_SSE = (b"{", b"[", b"<")
@@ -39,7 +42,6 @@ class Response:
     __slots__ = (
         "_asked",
         "_at_ns",
-        "_between_chunks",
         "_body",
         "_chunk_complete",
         "_content_type",
@@ -59,9 +61,11 @@ class Response:
         "_next_mark",
         "_on_end",
         "_on_last_token",
+        "_on_over",
         "_parser",
         "_perhaps_ns",
         "_running",
+        "_size_bytes",
         "_tally",
         "_template",
         "_told",
@@ -90,11 +94,13 @@ class Response:
         exact: bool = False,
         on_last_token: Callable[[], None] | None = None,
         on_end: Callable[[], None] | None = None,
+        on_over: Callable[[int], None] | None = None,
     ) -> None:
         """Begin. `exact`: whether the server was made to promise that number of tokens.
 
         `on_last_token` is called when all tokens that were asked for but one have come, or the answer is complete;
-        `on_end` when the stream said that nothing follows, or that it failed: its body should end now, and need not.
+        `on_end` when the stream said that nothing follows, or that it failed: its body should end now, and need not;
+        `on_over` when it is over by bytes that were fed, with the time of their arrival.
         """
         self._asked = output_tokens_asked
         self._dialect = dialect
@@ -103,6 +109,7 @@ class Response:
         self._exact = exact
         self._on_last_token = on_last_token
         self._on_end = on_end
+        self._on_over = on_over
         self._next_mark = output_tokens_asked - 1
         """So many tokens, and there is something to be done."""
         self._tally = tally
@@ -144,7 +151,8 @@ class Response:
         self._header_bytes = 0
         self._in_body = False
         self._chunk_complete = False
-        self._between_chunks = False
+        self._size_bytes = 0
+        """Between two chunks of one event each: of the line with the size of the last one; else 0."""
         self._is_stream: bool | None = False
         """None = to be told by the beginning of the body."""
         self._framed = False
@@ -160,38 +168,48 @@ class Response:
 
     def feed(self, data: bytes, at_ns: int) -> None:
         """Take bytes that arrived at `at_ns`."""
+        # Nearly every read is one chunk of one event of one line: such a one leaves parser and splitter as they are, so
+        # they need not see it. They would have to be fetched into a cache for each token of each stream. And nearly
+        # always its parts begin where they did the last time: to compare them there is cheaper than to look for them.
+        size_bytes = self._size_bytes
+        if _CHUNK_BYTES.get(data[:size_bytes]) == len(data):
+            template = self._template
+            text_at = size_bytes + template.text_at
+            tail_at = len(data) - template.tail_bytes
+            if data[size_bytes:text_at] == template.head:
+                told = template.tails.get(data[tail_at:])
+                if told is not None and ((text := data[text_at:tail_at]) in texts or is_text(text)):
+                    # As `_on_token`, written out: a call would cost as much as all of it.
+                    counted = self.counted + 1
+                    count = told.output_tokens
+                    if count is not None:
+                        self._running = told
+                        if count > counted:
+                            self._tally.add_more(at_ns, count - counted)
+                            counted = count
+                    elif self._running is not None:
+                        self._take_running()
+                    self.stamps_ns.append(at_ns)
+                    self._tally.arrivals_ns.append(at_ns)
+                    self.counted = counted
+                    if counted >= self._next_mark:
+                        self._on_mark()
+                        self._tell_over(at_ns)
+                    return
         self._at_ns = at_ns
-        if self._between_chunks:
-            # Nearly every read is one chunk of one event of one line: such a one leaves parser and splitter as they
-            # are, so they need not see it. They would have to be fetched into a cache for each token of each stream.
-            size, _, event = data.partition(b"\r\n")
-            if _SIZES.get(size) == len(event) - 2:
-                template = self._template
-                head = template.head
-                if head is not None and event.startswith(head):
-                    text_at = template.text_at
-                    quote = event.find(b'"', text_at)
-                    told = template.tails.get(event[quote:])
-                    if told is not None:
-                        text = event[text_at:quote]
-                        if text in texts or is_text(text):
-                            # As `_on_token`, written out: a call would cost as much as all of it.
-                            counted = self.counted + 1
-                            count = told.output_tokens
-                            if count is not None:
-                                self._running = told
-                                if count > counted:
-                                    self._tally.add_more(at_ns, count - counted)
-                                    counted = count
-                            elif self._running is not None:
-                                self._take_running()
-                            self.stamps_ns.append(at_ns)
-                            self._tally.arrivals_ns.append(at_ns)
-                            self.counted = counted
-                            if counted >= self._next_mark:
-                                self._on_mark()
-                            return
-                payload, _, end = event.partition(b"\n")
+        self._take(data)
+        self._tell_over(at_ns)
+
+    def _tell_over(self, at_ns: int) -> None:
+        if self.over and self._on_over is not None:
+            self._on_over(at_ns)
+
+    def _take(self, data: bytes) -> None:
+        if self._size_bytes:
+            size_bytes = data.find(b"\n") + 1
+            if _CHUNK_BYTES.get(data[:size_bytes]) == len(data):
+                self._size_bytes = size_bytes
+                payload, _, end = data[size_bytes:].partition(b"\n")
                 if end == b"\n\r\n" and payload.startswith(b"data: ") and _CR not in payload:
                     self._on_event(payload[6:])
                     return
@@ -237,9 +255,8 @@ class Response:
             self._fail(Outcome.MALFORMED, f"a header of more than {MAX_HEADER_BYTES} bytes")
         # The last line break is the chunk's own: had another size begun after it, the parser would have told of that.
         at_end = self._chunk_complete and data.endswith(b"\r\n")
-        self._between_chunks = bool(
-            at_end and self._is_stream and self._is_sse and not self.over and self._framing.between
-        )
+        between = at_end and self._is_stream and self._is_sse and not self.over and self._framing.between
+        self._size_bytes = (self._size_bytes or USUAL_SIZE_BYTES) if between else 0
 
     def end_of_stream(self, at_ns: int, why: str = "") -> None:
         """Take it that the connection has ended; `why` is empty for a plain end of file."""
@@ -526,7 +543,7 @@ class Response:
         self._take_running()
         self._template.close(len(self.stamps_ns))
         self.over = True
-        self._between_chunks = False
+        self._size_bytes = 0
         self.outcome = outcome
         self.error = safe_line(error, limit=MAX_ERROR_CHARS)
         self._body = bytearray()

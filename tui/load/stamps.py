@@ -28,10 +28,12 @@ class ArrivalClock:
     """The clock of one worker; one thread."""
 
     __slots__ = (
+        "_first_ns",
         "_held",
+        "_is_mixed",
         "_kernel_stamps",
-        "_longest_lag_ns",
         "_offset_ns",
+        "_oldest_ns",
         "_second",
         "_second_ns",
         "_source",
@@ -45,12 +47,16 @@ class ArrivalClock:
         self._second = -1
         self._second_ns = 0
         """The last stamp's second of CLOCK_REALTIME, and when that began by CLOCK_MONOTONIC."""
-        self._longest_lag_ns = _SUSPICIOUS_LAG_NS
-        """Beyond it a stamp is doubtful; 0 while what is read may be older than a new setting of the wall clock."""
-        self.lags_ns: list[int] = []
-        """Distance from arrival to processing, one per read with a kernel stamp, since `take_lags`."""
         self.found_ns = 0
         """When what is read now was found to be there: our own stamp of all that is read in one round."""
+        self._oldest_ns = 0
+        """A stamp from before it is doubtful, and so is one from after `found_ns`."""
+        self._first_ns: int | None = None
+        """The first stamp of a round that was not doubtful: the oldest, for epoll tells in order."""
+        self._is_mixed = False
+        """Whether what is read may be older than a new setting of the wall clock."""
+        self.lags_ns: list[int] = []
+        """From arrival to processing, since `take_lags`: the longest of each round of reads, and each doubtful one."""
         self._kernel_stamps = 0
         self.own_stamps = 0
         self._source = ""
@@ -75,9 +81,14 @@ class ArrivalClock:
     def begin_batch(self) -> None:
         """Take it that what is there now is about to be read."""
         found_ns = self.found_ns = monotonic_ns()
-        self._longest_lag_ns = _SUSPICIOUS_LAG_NS
-        if abs(found_ns - time.time_ns() - self._offset_ns) > _STEP_NS and self._is_stepped():
-            self._longest_lag_ns = 0
+        self._first_ns = None
+        self._is_mixed = abs(found_ns - time.time_ns() - self._offset_ns) > _STEP_NS and self._is_stepped()
+        self._oldest_ns = found_ns + 1 if self._is_mixed else found_ns - _SUSPICIOUS_LAG_NS
+
+    def end_batch(self) -> None:
+        """Take it that all that was there has been read and processed."""
+        if self._first_ns is not None:
+            self.lags_ns.append(monotonic_ns() - self._first_ns)
 
     def take_lags(self) -> list[int]:
         """Return the lags since the last call, ns."""
@@ -99,15 +110,20 @@ class ArrivalClock:
             self._second = second
             self._second_ns = second * _NS_PER_S + self._offset_ns
         at_ns: int = self._second_ns + nanoseconds
-        lag_ns = monotonic_ns() - at_ns
-        if 0 <= lag_ns < self._longest_lag_ns:
-            self.lags_ns.append(lag_ns)
+        if self._oldest_ns <= at_ns <= self.found_ns:
+            if self._first_ns is None:
+                self._first_ns = at_ns
             return at_ns
         return self._doubtful_arrival_ns(second * _NS_PER_S + nanoseconds)
 
     def _doubtful_arrival_ns(self, stamp_ns: int) -> int:
-        if not self._longest_lag_ns:
+        if self._is_mixed:
             return self.found_ns
+        at_ns = stamp_ns + self._offset_ns
+        lag_ns = monotonic_ns() - at_ns
+        if 0 <= lag_ns < _SUSPICIOUS_LAG_NS:  # it came while the others of its round were read
+            self.lags_ns.append(lag_ns)
+            return at_ns
         stepped = self._is_stepped()
         now = monotonic_ns()
         if stepped:

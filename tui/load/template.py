@@ -72,7 +72,7 @@ def is_text(text: bytes) -> bool:
 class Template:
     """One stream's. Read its fields: a call would cost too much for something done once per token."""
 
-    __slots__ = ("_dialect", "_learned", "_lessons", "_shape", "head", "tails", "text_at")
+    __slots__ = ("_dialect", "_learned", "_lessons", "_shape", "head", "tail_bytes", "tails", "text_at")
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -82,6 +82,8 @@ class Template:
         self.head: bytes | None = None
         """Of a framed event; None = not known yet."""
         self.text_at = 0
+        self.tail_bytes = 0
+        """Of the tail of the last event that was looked up: nearly always that of the next."""
         self.tails: Tails = {}
 
     def told_by(self, event: bytes) -> StreamEvent | None:
@@ -90,12 +92,13 @@ class Template:
             return None
         quote = event.find(b'"', self.text_at)
         text = event[self.text_at : quote]
+        self.tail_bytes = len(event) - quote
         return self.tails.get(event[quote:]) if quote > 0 and (text in texts or is_text(text)) else None
 
     def learn(self, payload: bytes, told: StreamEvent) -> None:
         """Learn from an event what its dialect told of it."""
-        if not self._lessons or not _is_plain(told):
-            return
+        if not self._lessons or b"\n" in payload or b"\r" in payload or not _is_plain(told):
+            return  # of several lines it would be framed otherwise
         event = framed(payload)
         if self.head is None or not event.startswith(self.head):
             self._lessons -= 1
@@ -107,6 +110,7 @@ class Template:
             if len(self.tails) >= MOST_TAILS:
                 self.tails.clear()
             self.tails[event[quote:]] = told
+            self.tail_bytes = len(event) - quote
             self._learned += 1
 
     def close(self, events: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from tui.load.connection import NOBODY, READ_BYTES, Connection, Receiver
+from tui.load.connection import NOBODY, READ_BYTES, Connection, Fed, Receiver
 
 
 class TlsConnection:
@@ -28,6 +28,7 @@ class TlsConnection:
         "_step_waits",
         "_tls",
         "_to_send",
+        "fed",
         "is_open",
     )
 
@@ -48,6 +49,7 @@ class TlsConnection:
         self._context = context
         self._host = host
         self._receiver = receiver
+        self.fed: Fed = receiver
         self._arrived = ssl.MemoryBIO()
         self._to_send = ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
@@ -69,7 +71,7 @@ class TlsConnection:
         else:
             self._step_soon()
 
-    def on_bytes(self, data: bytes, at_ns: int) -> None:
+    def feed(self, data: bytes, at_ns: int) -> None:
         """Encrypted bytes arrived."""
         tls = self._tls
         if tls is None:
@@ -113,7 +115,7 @@ class TlsConnection:
     def _decrypt(self, tls: ssl.SSLObject) -> None:
         try:
             while data := tls.read(READ_BYTES):
-                self._receiver.on_bytes(data, self._at_ns)
+                self.fed.feed(data, self._at_ns)
         except ssl.SSLWantReadError:
             self._flush()  # the answer to a change of keys, if that was what came
         except ssl.SSLError as error:
@@ -154,5 +156,6 @@ class TlsConnection:
     def close(self) -> None:
         """Close at once."""
         self._receiver = NOBODY
+        self.fed = NOBODY
         self.is_open = False
         self._plain.close()

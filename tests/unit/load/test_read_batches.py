@@ -25,8 +25,8 @@ from tui.load.stamps import SO_TIMESTAMPNS, ArrivalClock
 
 JUDGED_EVERY_S = 0.1
 MANY = round(MANY_READS_PER_S * JUDGED_EVERY_S) + 1
-# So many connections that none of them is a fast stream when there are MANY reads.
-ENOUGH = round(MANY_READS_PER_S / FAST_STREAM_READS_PER_S) + 5
+# So many connections that none of them is a fast stream when there are MANY reads, and that one part does not hold all.
+ENOUGH = max(round(MANY_READS_PER_S / FAST_STREAM_READS_PER_S), READS_AT_ONCE) + 9
 LONG_NS = 60_000_000_000
 
 
@@ -98,8 +98,8 @@ def connections(batches: ReadBatches) -> Iterator[list[Connection]]:
         connection.close()
 
 
-def stamp(clock: ArrivalClock) -> None:
-    wall_ns = time.time_ns()
+def stamp(clock: ArrivalClock, ago_ns: int = 0) -> None:
+    wall_ns = time.time_ns() - ago_ns
     clock.arrival_ns([(socket.SOL_SOCKET, SO_TIMESTAMPNS, struct.pack("@ll", wall_ns // 10**9, wall_ns % 10**9))])
 
 
@@ -326,6 +326,77 @@ def test_what_one_reader_closes_is_not_read(loop: ByHand, batches: ReadBatches) 
     for connection in (first, second):
         batches.remove(connection.fd)
         connection.close()
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_what_a_read_has_left_is_read_by_the_next_round(loop: ByHand, batches: ReadBatches, urgent: bool) -> None:
+    connection = Connection()
+
+    def read() -> bool:
+        connection.seen.append(connection.here.recv(2))
+        return len(connection.seen[-1]) == 2
+
+    batches.add(connection.fd, read)
+    batches.set_urgent(connection.fd, urgent)
+    connection.there.send(b"abcde")
+    for _ in range(4):
+        loop.turn()
+    assert connection.seen == [b"ab", b"cd", b"e"]
+    batches.remove(connection.fd)
+    connection.close()
+
+
+def test_an_end_that_came_with_the_last_bytes_is_read_after_them(loop: ByHand, batches: ReadBatches) -> None:
+    connection = Connection()
+
+    def read() -> None:
+        connection.read()
+        if not connection.seen[-1]:
+            batches.remove(connection.fd)
+
+    batches.add(connection.fd, read)
+    connection.there.send(b"last")
+    connection.there.shutdown(socket.SHUT_WR)
+    for _ in range(3):
+        loop.turn()
+    assert connection.seen == [b"last", b""]
+    connection.close()
+
+
+def test_what_was_there_before_it_was_added_or_moved_is_read(loop: ByHand, batches: ReadBatches) -> None:
+    connection = Connection()
+    connection.there.send(b"x")
+    batches.add(connection.fd, connection.read)
+    loop.turn()
+    for urgent in (True, False):
+        connection.there.send(b"x")
+        batches.set_urgent(connection.fd, urgent)
+        loop.turn()
+    assert connection.seen == [b"x"] * 3
+    batches.remove(connection.fd)
+    connection.close()
+
+
+def test_of_a_round_the_longest_lag_is_told(
+    loop: ByHand, clock: ArrivalClock, batches: ReadBatches, connections: list[Connection]
+) -> None:
+    def reader(connection: Connection, ago_ns: int) -> Callable[[], None]:
+        def read() -> None:
+            connection.read()
+            stamp(clock, ago_ns)
+
+        return read
+
+    for number, connection in enumerate(connections):
+        batches.remove(connection.fd)
+        batches.add(connection.fd, reader(connection, (1 + len(connections) - number) * 1_000_000))
+        connection.there.send(b"x")
+    began_ns = time.monotonic_ns()
+    loop.turn()
+    (lag_ns,) = clock.take_lags()
+    spent_ns = time.monotonic_ns() - began_ns
+    assert len(connections) * 1_000_000 < lag_ns < (1 + len(connections)) * 1_000_000 + spent_ns
+    assert clock.source == "kernel"
 
 
 def test_our_own_stamp_is_when_all_of_a_round_were_found(

@@ -63,6 +63,31 @@ def test_a_stepped_wall_clock_moves_no_time(clock: ArrivalClock, step_ns: int, m
         assert arrival_ns <= time.monotonic_ns() + 1_000_000
 
 
+def test_what_comes_while_its_round_is_read_keeps_its_stamp(clock: ArrivalClock) -> None:
+    clock.begin_batch()
+    found_ns = clock.found_ns
+    while time.monotonic_ns() < found_ns + 2_000_000:
+        pass
+    wall_ns, there_ns = time.time_ns(), time.monotonic_ns()
+    arrival_ns = clock.arrival_ns(ancillary(wall_ns))
+    assert arrival_ns > found_ns
+    assert abs(arrival_ns - there_ns) < 1_000_000
+    clock.end_batch()
+    assert len(clock.take_lags()) == 1
+
+
+@pytest.mark.parametrize("step_ns", [-3600 * 10**9, 3600 * 10**9, 12_000_000])
+def test_a_step_within_a_round_moves_no_time(
+    clock: ArrivalClock, step_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time_ns
+    clock.begin_batch()
+    monkeypatch.setattr(time, "time_ns", lambda: real() + step_ns)
+    before_ns = time.monotonic_ns()
+    arrival_ns = clock.arrival_ns(ancillary(real() + step_ns))
+    assert abs(arrival_ns - before_ns) < 11_000_000
+
+
 @pytest.mark.parametrize("step_ns", [-12_000_000, 12_000_000])
 def test_a_small_step_is_seen_by_the_round_after_it(
     clock: ArrivalClock, step_ns: int, monkeypatch: pytest.MonkeyPatch

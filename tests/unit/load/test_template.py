@@ -159,6 +159,26 @@ def test_what_is_learned_has_a_bound() -> None:
     assert changing.told_by(framed(payload)) is None
 
 
+def test_an_event_of_several_lines_is_not_learned_from() -> None:
+    learner = Template(DIALECT)
+    (payload,) = payloads(COMPLETION, ["a"], counts=[1])
+    for line_break in (b"\n", b"\r"):
+        lines = payload.replace(b',"object"', line_break + b',"object"')
+        assert decode(lines) == decode(payload)
+        learner.learn(lines, decode(lines))
+        assert learner.head is None
+
+
+@pytest.mark.parametrize("texts", [["a" * 60, "雨", "a"] * 6, ["a"] * 120])
+def test_events_whose_parts_do_not_stay_where_they_were_are_read_alike(texts: list[str]) -> None:
+    """Texts and counts of other lengths, and sizes of chunks of two and of three digits."""
+    for shape in (COMPLETION, CHAT):
+        for counts in (None, list(range(1, len(texts) + 1))):
+            reads = [chunk(payload) for payload in payloads(shape, texts, counts=counts)]
+            for _ in range(2):
+                assert all_told(reads, by_template=True) == all_told(reads, by_template=False)
+
+
 @given(st.binary(max_size=8))
 def test_a_text_is_what_stands_in_a_json_string_as_it_is(text: bytes) -> None:
     (payload,) = payloads(COMPLETION, ["a"], counts=[1])

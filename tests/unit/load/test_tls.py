@@ -168,7 +168,7 @@ class Owner:
     def on_open(self) -> None:
         self.told.append("open")
 
-    def on_bytes(self, data: bytes, at_ns: int) -> None:
+    def feed(self, data: bytes, at_ns: int) -> None:
         self.told.append(data)
 
     def on_closed(self, error: Exception | None) -> None:
@@ -185,8 +185,8 @@ def test_no_step_of_a_handshake_is_taken_while_others_are_to_be_read() -> None:
     assert not plain.sent
     steps.pop()()
     assert len(plain.sent) == 1  # the client's first word
-    connection.on_bytes(b"no", 1)
-    connection.on_bytes(b" word of TLS", 2)
+    connection.feed(b"no", 1)
+    connection.feed(b" word of TLS", 2)
     assert len(steps) == 1
     assert owner.told == []
     # The end does not hide what came before it, and the step that waited finds nothing left to do.
