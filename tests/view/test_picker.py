@@ -8,13 +8,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from tests.fakes.snapshot_parts import HOSTILE
-from tests.view.shell import DEMO, MIXTRAL, Shell, entry, until
+from tests.view.shell import ATTACHED, DEMO, MIXTRAL, Shell, entry, until
 from tui.profile.catalogue import ProfileEntry
 from tui.view.app import VrampApp
+from tui.view.catalogue_reading import Candidate
 from tui.view.screens.dialogs import Form, Question
 from tui.view.screens.fact_sheet import FactSheet
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.picker import PickerScreen
+from tui.view.screens.profile_list import ProfileList
 
 SESSION = "2026-11-20-180412-demo-3f2a"
 
@@ -55,6 +57,16 @@ async def test_the_facts_follow_the_choice(shell: Shell) -> None:
         assert "8 × 7 = 56 cells" in facts(app)
         assert "about 33 min by warm-up and duration per cell" in facts(app)
         assert "best 32 users × 296 tokens" in facts(app)
+
+
+async def test_a_list_begins_at_what_can_be_had_here_and_no_shipped_address_counts_as_that(shell: Shell) -> None:
+    for shipped, first in ((True, "demo"), (False, "office")):
+        app = shell.picker(entries=(entry(ATTACHED, shipped=shipped), entry(DEMO), entry(MIXTRAL)))
+        async with app.run_test(size=(120, 40)) as pilot:
+            screen = await listed(pilot)
+            chosen = screen.query_one(ProfileList).chosen
+            assert isinstance(chosen, Candidate)
+            assert chosen.entry.name == first
 
 
 async def test_enter_launches_the_chosen_profile(shell: Shell) -> None:

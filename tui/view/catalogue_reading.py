@@ -29,8 +29,11 @@ class Candidate:
 
     @property
     def can_serve(self) -> bool:
-        """Say whether a real server can be had here by this profile."""
-        return self.check is not None and self.check.ready and self.check.state != SIMULATED
+        """Say whether a real server can be had here by this profile; of a shipped one that attaches, nobody knows."""
+        if self.check is None or self.entry.profile is None:
+            return False
+        known = self.entry.profile.server is not None or not self.entry.shipped
+        return known and self.check.ready and self.check.state != SIMULATED
 
 
 @dataclass(frozen=True, slots=True)
