@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+IMAGE = f"vramp-test-{os.getpid()}"
+"""Of this run of the tests alone, so that it can be removed behind it."""
 FAKE_DOCKER = Path(__file__).parents[2] / "fakes" / "docker.py"
 
 
@@ -51,7 +53,7 @@ def wait_for_containers(env: dict[str, str], count: int, timeout_s: float = 30.0
 
 
 def working_podman(folder: Path) -> dict[str, str] | None:
-    """Return the environment in which podman runs a container here, with the image `vramp-test`; None where none does.
+    """Return the environment in which podman runs a container here, with the image IMAGE; None where none does.
 
     Its limits are the ones that this user has: those of its own configuration may be more than is allowed here.
     """
@@ -69,8 +71,8 @@ def working_podman(folder: Path) -> dict[str, str] | None:
     archive = folder / "root.tar"
     subprocess.run(["tar", "-C", str(folder / "root"), "-cf", str(archive), "."], check=True)
     for command in (
-        ["import", str(archive), "vramp-test"],
-        ["run", "--rm", "--network=host", "--ipc=host", "vramp-test", "sh", "-c", "true"],
+        ["import", str(archive), IMAGE],
+        ["run", "--rm", "--network=host", "--ipc=host", IMAGE, "sh", "-c", "true"],
     ):
         done = subprocess.run(
             ["podman", *command], env={**os.environ, **env}, capture_output=True, timeout=60, check=False

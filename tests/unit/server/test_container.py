@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.server.containers import containers_of, fake_docker, wait_for_containers, working_podman
+from tests.unit.server.containers import IMAGE, containers_of, fake_docker, wait_for_containers, working_podman
 from tests.unit.server.test_supervisor import FAKE, ROOT, run
 from tui.core.errors import LaunchError
 from tui.engines.base import Container
@@ -39,11 +39,12 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     env = working_podman(tmp_path_factory.mktemp("podman"))
     if env is None:
         pytest.skip("no podman that runs a container here")
-    return env
+    yield env
+    subprocess.run(["podman", "rmi", IMAGE], env={**os.environ, **env}, capture_output=True, check=False)
 
 
 def profile_of(behave: str = "serve", **container: object) -> Profile:
@@ -236,7 +237,7 @@ def test_its_processes_are_those_of_its_cgroup(tmp_path: Path, monkeypatch: pyte
 
 def podman_plan(script: str) -> tuple[list[str], Container]:
     name = f"vramp-test-{os.getpid()}-{time.monotonic_ns()}"
-    argv = ["podman", "run", "--rm", "--name", name, "--network=host", "--ipc=host", "vramp-test", "sh", "-c", script]
+    argv = ["podman", "run", "--rm", "--name", name, "--network=host", "--ipc=host", IMAGE, "sh", "-c", script]
     inspect = ("podman", "inspect", "--type", "container", "--format", "{{.Id}}", name)
     return argv, Container(name, ("podman", "rm", "--force", "--time", "0", name), inspect)
 
