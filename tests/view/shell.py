@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import OptionList
 
 from tests.fakes.benches import FakeBenches, FakeSource
 from tui.metrics.snapshot import Snapshot
@@ -16,6 +17,7 @@ from tui.profile.loader import parse_profile
 from tui.profile.settings import Settings
 from tui.view.app import VrampApp
 from tui.view.catalogue_reading import Reading, candidate_of
+from tui.view.screens.picker import PickerScreen
 from tui.view.start import Launch, Picker, StartWish
 
 MIXTRAL = """
@@ -107,6 +109,16 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     """Wait until the app has come to a state; the test's own time limit ends a wait for what never comes."""
     while not condition():
         await pilot.pause()
+
+
+async def listed(pilot: Pilot[int]) -> PickerScreen:
+    """Return the picker with its list filled."""
+    app = pilot.app
+    await until(
+        pilot, lambda: isinstance(app.screen, PickerScreen) and bool(app.screen.query_one(OptionList).option_count)
+    )
+    assert isinstance(app.screen, PickerScreen)
+    return app.screen
 
 
 def pressing(

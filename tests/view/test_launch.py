@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
-from tests.view.shell import MIXTRAL, Shell, entry, until
+from tests.view.shell import DEMO, MIXTRAL, Shell, entry, listed, until
 from tui.link.protocol import Export, Linger, Relaunch, Reply, SetUsers, StopBench
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot
@@ -93,12 +93,11 @@ async def test_a_bench_that_does_not_start_is_told_with_the_reason(shell: Shell)
 
 
 async def test_back_from_a_failed_launch_stops_the_bench_and_shows_the_list(shell: Shell) -> None:
-    app = shell.picker()
+    app = shell.picker(entries=(entry(DEMO),))
     shell.benches.source.say(snapshots.failed())
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, on(pilot, PickerScreen))
-        await pilot.pause()
-        await pilot.press("end", "enter")
+        await listed(pilot)
+        await pilot.press("enter")
         await shown(pilot, "FAILED")
         await pilot.press("b")
         await until(pilot, on(pilot, PickerScreen))

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from tests.fakes.snapshot_parts import HOSTILE
-from tests.view.shell import ATTACHED, DEMO, MIXTRAL, Shell, entry, until
+from tests.view.shell import ATTACHED, DEMO, MIXTRAL, Shell, entry, listed, until
 from tui.profile.catalogue import ProfileEntry
 from tui.view.app import VrampApp
 from tui.view.catalogue_reading import Candidate
@@ -19,16 +18,6 @@ from tui.view.screens.picker import PickerScreen
 from tui.view.screens.profile_list import ProfileList
 
 SESSION = "2026-11-20-180412-demo-3f2a"
-
-
-async def listed(pilot: Pilot[int]) -> PickerScreen:
-    """Return the picker with its list filled."""
-    app = pilot.app
-    await until(
-        pilot, lambda: isinstance(app.screen, PickerScreen) and bool(app.screen.query_one(OptionList).option_count)
-    )
-    assert isinstance(app.screen, PickerScreen)
-    return app.screen
 
 
 def names(app: VrampApp) -> list[str]:

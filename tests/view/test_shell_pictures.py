@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, Static
 
 from tests.fakes import snapshots
-from tests.view.shell import Shell, until
+from tests.view.shell import Shell, listed, until
 from tui.profile.settings import Settings
 from tui.view.screens.dialogs import Form, Question
 from tui.view.screens.help import HelpScreen
@@ -36,8 +36,7 @@ def picker_then(*keys: str, ends_on: type[Any] = PickerScreen) -> Before:
 
     async def run(pilot: Pilot[int]) -> None:
         app = pilot.app
-        await until(pilot, lambda: isinstance(app.screen, PickerScreen))
-        await until(pilot, lambda: bool(app.screen.query_one(OptionList).option_count))
+        await listed(pilot)
         await pilot.press(*keys)
         await until(pilot, lambda: isinstance(app.screen, ends_on))
         await pilot.pause()
