@@ -85,9 +85,7 @@ class SessionFile:
 
     def in_memory(self) -> MemorySession:
         """Return a copy of all that has been written."""
-        copy = MemorySession()
-        self._connection.backup(copy.connection)
-        return copy
+        return MemorySession.of(self._connection)
 
     def close(self) -> None:
         """Leave one plain file, sealed by its checksum, where that can be had, and let go of the lock."""
@@ -146,11 +144,24 @@ class MemorySession:
         _prepare(made.connection, meta)
         return made
 
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> Self:
+        """Return one with all that has been written there."""
+        made = cls()
+        try:
+            connection.backup(made.connection)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
     def copy(self) -> MemorySession:
         """Return another one with the same content."""
-        made = MemorySession()
-        self.connection.backup(made.connection)
-        return made
+        return MemorySession.of(self.connection)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.connection.close()
 
     def write(self, batch: Batch, meta: SessionMeta, shift_ns: int) -> None:
         """Add to it."""

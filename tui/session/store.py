@@ -152,7 +152,11 @@ class SessionWriter:
                     copy = self._taken_away.copy() if self._taken_away else MemorySession.empty(self._meta)
                 with self._changed:
                     pending, meta = list(self._pending), self._meta
-                copy.write(pending, meta, self._shift_ns)
+                try:
+                    copy.write(pending, meta, self._shift_ns)
+                except BaseException:
+                    copy.close()
+                    raise
             except (OSError, sqlite3.Error) as error:
                 raise SessionError(f"{self.path}: {safe_line(str(error), limit=200)}") from None
         return copy
@@ -240,9 +244,10 @@ class SessionWriter:
         if self._file is None:
             if self._taken_away is not None:
                 self._file = SessionFile.restored(self.path, self._meta, self._taken_away)
+                self._taken_away.close()
+                self._taken_away = None
             else:
                 self._file = SessionFile(self.path, self._meta)
-            self._taken_away = None
         return self._file
 
     def _fail(self, error: Exception) -> None:

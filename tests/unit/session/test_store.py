@@ -26,6 +26,7 @@ from tui.session import store
 from tui.session.kept_profile import profile_of
 from tui.session.meta import axis_shift_ns
 from tui.session.reader import SessionReader, SessionState
+from tui.session.session_file import MemorySession
 from tui.session.store import SessionWriter
 
 
@@ -237,8 +238,12 @@ def test_nothing_is_written_through_a_link_that_lies_in_the_way(tmp_path: Path) 
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_session_that_is_removed_under_its_bench_is_told_and_made_anew(tmp_path: Path) -> None:
+def test_a_session_that_is_removed_under_its_bench_is_told_and_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.vramp"
+    given_back: list[MemorySession] = []
+    monkeypatch.setattr(MemorySession, "close", given_back.append)
     told: list[tuple[str, str]] = []
     writer = SessionWriter(path, made.meta(), on_event=lambda text, level: told.append((text, level)))
     writer.add_event(made.event(1))
@@ -247,6 +252,8 @@ def test_a_session_that_is_removed_under_its_bench_is_told_and_made_anew(tmp_pat
     writer.add_event(made.event(2))
     writer.flush()
     assert [level for _, level in told] == ["warning"] and "was taken away" in told[0][0]
+    (copy,) = given_back  # it may be large
+    copy.connection.close()
     writer.add_event(made.event(3))
     writer.close("finished")
     assert writer.failure == ""
