@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fakes.terminal import Terminal
+
 MARK = "VRAMP_TEST_ID"
 GONE_TIMEOUT_S = 30.0
 
@@ -86,6 +88,21 @@ class World:
     @property
     def sockets(self) -> list[Path]:
         return list((self.root / "run" / "vramp").glob("*.sock"))
+
+
+def choose(terminal: Terminal, profile: str) -> None:
+    """Go to a profile of the list by its name, which is in no other one's name or title.
+
+    What the list has highlighted at first is no test's to know: it may be a bench that somebody else on the machine has
+    started, or a profile whose server is installed.
+    """
+    terminal.wait_for("simulated")
+    terminal.send("/")
+    terminal.wait_until(lambda text: text.count("search") == 2, "the field")
+    terminal.send(profile)
+    terminal.wait_gone("sim-mistral-7b")
+    terminal.send("\r")
+    terminal.wait_for("enter launch")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import World
+from tests.e2e.conftest import World, choose
 from tests.fakes.terminal import Terminal
 
 ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
@@ -25,9 +25,9 @@ def terminal(world: World) -> Iterator[Terminal]:
         yield terminal
 
 
-def test_the_list_shows_the_demo_first_and_q_leaves_a_clean_terminal(terminal: Terminal) -> None:
-    text = terminal.wait_for("a simulated server")
-    assert "SIMULATED" in text or "simulated" in text
+def test_the_list_tells_of_the_demo_and_q_leaves_a_clean_terminal(terminal: Terminal) -> None:
+    choose(terminal, "demo")
+    terminal.wait_for("a simulated server")
     terminal.send("q")
     assert terminal.wait_exit() == 0
     assert ALTERNATE_SCREEN_OFF in terminal.raw
@@ -90,6 +90,7 @@ def test_a_wrong_setting_is_told_before_the_screen_is_taken(world: World, argume
 
 
 def test_from_the_list_over_the_demo_to_an_export(world: World, terminal: Terminal) -> None:
+    choose(terminal, "demo")
     terminal.send("\r")
     terminal.wait_for("READY")
     terminal.wait_for("SIMULATED")
@@ -111,6 +112,7 @@ def test_from_the_list_over_the_demo_to_an_export(world: World, terminal: Termin
 
 
 def test_a_killed_view_ends_nothing_and_attach_comes_back(world: World, terminal: Terminal) -> None:
+    choose(terminal, "demo")
     terminal.send("\r")
     terminal.wait_for("READY")
     terminal.kill(signal.SIGKILL)
@@ -132,6 +134,7 @@ def test_a_killed_view_ends_nothing_and_attach_comes_back(world: World, terminal
 
 
 def test_a_killed_bench_is_told_with_what_is_kept(world: World, terminal: Terminal) -> None:
+    choose(terminal, "demo")
     terminal.send("\r")
     terminal.wait_for("READY")
     for bench in world.running("tui.bench"):

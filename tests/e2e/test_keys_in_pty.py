@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.e2e.conftest import World
+from tests.e2e.conftest import World, choose
 from tests.e2e.test_lost_terminal import GIVEN_BACK, TAKEN, sent
 from tests.fakes.terminal import Terminal
 
@@ -137,13 +137,7 @@ def test_after_a_failed_launch_the_keys_of_the_list_work(world: World) -> None:
         'name = "failing"\nengine = "simulated"\n[server]\nmodel = "m"\n[simulator]\nfail = "oom-weights"\n'
     )
     with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
-        terminal.wait_for("simulated")
-        terminal.send("/")
-        terminal.wait_until(lambda text: text.count("search") == 2, "the field")
-        terminal.send("failing")
-        terminal.wait_gone("demo")
-        terminal.send("\r")
-        terminal.wait_for("enter launch")
+        choose(terminal, "failing")
         terminal.send("\r")
         terminal.wait_for("why it failed")
         terminal.send("b")

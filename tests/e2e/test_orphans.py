@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.conftest import World
+from tests.e2e.conftest import World, choose
 from tests.e2e.test_killing import only, start_sweep
 from tests.fakes.terminal import Terminal
 
@@ -24,8 +24,8 @@ def wait_empty(world: World, word: str, within_s: float = AT_ONCE_S) -> None:
 
 
 def launch(world: World, terminal: Terminal, after_s: float) -> None:
-    """Press enter on the list's first profile, and return so long after the launch screen came up."""
-    terminal.wait_for("a simulated server")
+    """Press enter on the demo, and return so long after the launch screen came up."""
+    choose(terminal, "demo")
     terminal.send("\r")
     terminal.wait_until(lambda text: "STARTING" in text or "LAUNCHING" in text, "the launch screen")
     terminal.read(after_s)
@@ -38,7 +38,8 @@ def test_back_in_mid_launch_stops_it_before_the_list_is_shown(world: World, afte
         terminal.send("b")
         terminal.wait_for("profiles")
         terminal.wait_for("a simulated server")
-        assert not world.running("tui.bench") and not world.running("tui simulate")
+        assert not world.running("tui simulate") and not world.sockets
+        wait_empty(world, "tui.bench")  # it has hung up, and is in its last moment
         terminal.send("q")
         assert terminal.wait_exit() == 0
     assert not world.processes()

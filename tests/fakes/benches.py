@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tui.core.errors import BenchLost, VrampError
 from tui.link.launcher import RunningBench
-from tui.link.protocol import Command, Reply
+from tui.link.protocol import Command, Reply, StopBench
 from tui.metrics.snapshot import Snapshot
 from tui.profile.catalogue import ProfileEntry
 from tui.view.start import Launch
@@ -47,7 +47,13 @@ class FakeSource:
         if self.lost:
             raise BenchLost(self.lost)
         self.requests.append(command)
+        if isinstance(command, StopBench):
+            self.say_farewell()
         return self.answer
+
+    def say_farewell(self) -> None:
+        """Hang up once it was told to end."""
+        self._down.put_nowait(None)
 
     async def close(self) -> None:
         """Hang up."""

@@ -79,3 +79,23 @@ async def test_a_command_to_a_lost_bench_is_answered_with_the_loss() -> None:
     source.lose("gone")
     reply = await Bridge(source, lambda _: True).send(StopBench())
     assert (reply.ok, reply.message) == (False, "gone")
+
+
+async def test_a_bench_is_stopped_when_it_has_hung_up_not_when_it_has_answered() -> None:
+    class Slow(FakeSource):
+        def say_farewell(self) -> None:
+            """Hang up later than it answers, as a bench does."""
+
+    source = Slow()
+    bridge = Bridge(source, lambda _: True)
+    bridge.expect_end()
+    pumping = asyncio.create_task(bridge.pump())
+    stopping = asyncio.create_task(bridge.stop_bench())
+    while not source.requests:
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert source.requests == [StopBench()] and not stopping.done()
+    source.lose("")
+    await stopping
+    await pumping

@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed
 from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
 from tui.core.printing import complain, narrate
 from tui.core.safe_text import safe_line
-from tui.link.protocol import Command, Export, Linger, SetUsers, StopBench
+from tui.link.protocol import Command, Export, Linger, SetUsers
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.settings import Settings, load_settings
 from tui.view.benches import Benches, LocalBenches
@@ -406,7 +406,7 @@ class VrampApp(Chrome):
         stopping = Stopping()
         await self.push_screen(stopping)
         if not bridge.read_only:
-            await bridge.send(StopBench())
+            await bridge.stop_bench()
         await bridge.close()
         self._bridge = None
         if self.screen is stopping:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from textual.message import Message
 
 from tui.core.errors import BenchLost, VrampError
-from tui.link.protocol import Command, Reply
+from tui.link.protocol import Command, Reply, StopBench
 from tui.metrics.snapshot import Snapshot
+
+_LAST_MOMENTS_S = 5.0
+"""For what a bench does after its last answer: it hangs up and ends, in milliseconds on an idle machine."""
 
 
 class SnapshotSource(Protocol):
@@ -55,6 +59,7 @@ class Bridge:
         self.latest: Snapshot | None = None
         self._post = post
         self._closing = False
+        self._over = asyncio.Event()
 
     async def pump(self) -> None:
         """Post every snapshot, then `BenchGone` unless we hung up ourselves. Runs as a worker."""
@@ -65,6 +70,8 @@ class Bridge:
                 self._post(SnapshotArrived(snapshot))
         except VrampError as error:  # a lost bench, a session file that is damaged
             reason = str(error)
+        finally:
+            self._over.set()
         if not self._closing:
             self._post(BenchGone(reason))
 
@@ -76,6 +83,12 @@ class Bridge:
             return await self.source.request(command)
         except BenchLost as error:
             return Reply(number=0, ok=False, message=str(error))
+
+    async def stop_bench(self) -> None:
+        """Have the bench end, and return when it has hung up: from then on no list has it."""
+        if (await self.send(StopBench())).ok:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _LAST_MOMENTS_S)
 
     def expect_end(self) -> None:
         """From now on the end of the snapshots is as wished, no news."""
