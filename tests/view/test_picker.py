@@ -228,14 +228,3 @@ async def test_what_cannot_run_here_is_launched_only_by_a_second_key_of_its_own(
         await until(pilot, lambda: not isinstance(app.screen, Question))
         await pilot.pause()
         assert len(shell.benches.launched) == launched
-
-
-@pytest.mark.parametrize(("shipped", "chosen"), [(True, "demo"), (False, "office")])
-async def test_the_list_begins_with_the_demo_where_nothing_is_known_that_serves(
-    shell: Shell, shipped: bool, chosen: str
-) -> None:
-    app = shell.picker(entries=(entry(MIXTRAL), entry(ATTACHED, shipped=shipped), entry(DEMO)))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await listed(pilot)
-        highlighted = app.screen.query_one(OptionList).highlighted
-        assert highlighted is not None and names(app)[highlighted] == chosen

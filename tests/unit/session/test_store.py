@@ -243,7 +243,7 @@ def test_a_session_that_is_removed_under_its_bench_is_told_and_made_anew(
 ) -> None:
     path = tmp_path / "a.vramp"
     given_back: list[MemorySession] = []
-    monkeypatch.setattr(MemorySession, "close", given_back.append)
+    monkeypatch.setattr(MemorySession, "close", lambda self: given_back.append(self))
     told: list[tuple[str, str]] = []
     writer = SessionWriter(path, made.meta(), on_event=lambda text, level: told.append((text, level)))
     writer.add_event(made.event(1))
