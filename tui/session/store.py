@@ -70,6 +70,8 @@ class SessionWriter:
         self._earlier: SessionMeta | None = None
         self._failing = False
         self._flush_wanted = False
+        self._over = False
+        """The thread writes nothing any more; it may not have ended yet."""
         self._last_server: ServerStatus | None = None
         self._pending: Batch = []
         self._meta = without_secrets(meta)
@@ -137,7 +139,7 @@ class SessionWriter:
         with self._changed:
             self._flush_wanted = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._flush_wanted or not self._thread.is_alive())
+            self._changed.wait_for(lambda: not self._flush_wanted or self._over)
 
     def in_memory(self) -> MemorySession:
         """Return a copy of everything, what the file could not take included. Raises SessionError.
@@ -168,6 +170,8 @@ class SessionWriter:
                 self._end = SessionEnd(how=ended_how, at=utc_now(), at_ns=self._session_ns() + self._shift_ns)
             self._changed.notify_all()
         self._thread.join(CLOSE_TIMEOUT_S)  # a disk that hangs must not hold the end of the run
+        if not self._thread.is_alive():
+            self._let_go()  # of what a thread that failed has left open
 
     # -- the writer's own thread -------------------------------------------------------------------------------
 
@@ -189,6 +193,7 @@ class SessionWriter:
             self._fail(error)
         finally:
             with self._changed:
+                self._over = True
                 self._changed.notify_all()  # whoever waits for a flush
 
     def _keep_writing(self) -> None:
@@ -275,6 +280,9 @@ class SessionWriter:
             self.lost += len(left) - len(essential)
             self._write(essential, end)
             self.lost += len(self._pending)
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

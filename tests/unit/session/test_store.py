@@ -281,6 +281,28 @@ def test_what_a_removed_file_held_outlives_a_place_that_cannot_be_written(tmp_pa
         assert list(reader.events()) == [made.event(1), made.event(2)]
 
 
+def test_a_thread_that_fails_leaves_one_plain_file_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta())
+    writer.add_event(made.event(1))
+    writer.flush()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr(SessionWriter, "_write", broken)
+    writer.add_event(made.event(2))
+    writer.flush()
+    assert "it broke" in writer.failure
+    writer.close("failed")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.vramp"]
+    with SessionReader(path) as reader:
+        assert list(reader.events()) == [made.event(1)]
+        assert reader.state is SessionState.KILLED
+
+
 def test_a_file_that_could_not_be_made_at_the_start_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told: list[str] = []
