@@ -92,6 +92,9 @@ def test_the_app_exports_elsewhere_what_cannot_be_kept_and_says_so_on_leaving(wo
         with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as app:
             app.wait_for("READY", 60)
             app.wait_for("not being kept", 60)
+            app.wait_for("go on in memory", 60)
+            app.send("g")
+            app.wait_until(lambda text: "go on in memory" not in text, "the question to go")
             app.send("x")
             app.wait_until(lambda _: any(world.root.glob("*-demo-*/gpus.csv")), "an export in the working folder", 60)
             app.send("q")
