@@ -106,6 +106,9 @@ def test_the_demo_runs_and_says_that_it_is_not_kept(world: World) -> None:
     with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as terminal:
         terminal.wait_for("READY", 60)
         terminal.wait_for("not being kept")
+        terminal.wait_for("go on in memory")
+        terminal.send("g")
+        terminal.wait_until(lambda text: "go on in memory" not in text, "the question to go")
         terminal.send("q")
         terminal.wait_for("stop all and leave")
         terminal.send("s")

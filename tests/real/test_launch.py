@@ -72,8 +72,7 @@ async def test_deaths_are_told_and_leave_nothing(watched: Make) -> None:
         await supervisor.launch()
         pids, pid = supervisor.pids(), supervisor.status.pid
         assert pid is not None
-        stream = asyncio.create_task(_stream(supervisor.base_url, 2000))
-        await _until_running(one)
+        stream = await _streaming(supervisor.base_url, 2000)
         if victim == "API server":
             next(process for process in running(pids) if process.pid == pid).send_signal(signal.SIGKILL)
         else:
@@ -90,8 +89,7 @@ async def test_deaths_are_told_and_leave_nothing(watched: Make) -> None:
 async def test_stop_after_the_streams_were_cut_takes_seconds(watched: Make) -> None:
     one = watched(vllm_profile())
     await one.supervisor.launch()
-    stream = asyncio.create_task(_stream(one.supervisor.base_url, 3000))
-    await _until_running(one)
+    stream = await _streaming(one.supervisor.base_url, 3000)
     pids = one.supervisor.pids()
     stream.cancel()
     await asyncio.gather(stream, return_exceptions=True)
@@ -116,15 +114,27 @@ async def test_stop_while_loading_does_not_wait_for_the_start(watched: Make) -> 
     assert running(pids) == []
 
 
-async def _until_running(one: Watched) -> None:
-    while True:
-        metrics = await one.supervisor.read_metrics()
-        if metrics is not None and metrics.running:
-            return
-        await asyncio.sleep(0.1)
+async def _streaming(base_url: str, output_tokens: int) -> asyncio.Task[dict[str, int]]:
+    """Return a request whose first event has come. A vLLM short of a core may answer /metrics after its end only."""
+    begun = asyncio.Event()
+    prompt = list(range(300, 340))
+    asking = _ask(base_url, Endpoint.COMPLETIONS, prompt, output_tokens=output_tokens, on_event=begun.set)
+    stream = asyncio.create_task(asking)
+    waiting = asyncio.create_task(begun.wait())
+    await asyncio.wait((stream, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert begun.is_set() and not stream.done()
+    return stream
 
 
-async def _ask(base_url: str, endpoint: Endpoint, prompt: list[int] | str, *, output_tokens: int) -> dict[str, int]:
+async def _ask(
+    base_url: str,
+    endpoint: Endpoint,
+    prompt: list[int] | str,
+    *,
+    output_tokens: int,
+    on_event: Callable[[], None] = lambda: None,
+) -> dict[str, int]:
     """Ask as the load does; return the usage of the answer."""
     shape = engine_for("vllm").request_shape(Wish("tiny", endpoint, 1, output_tokens))
     body = shape.body_head + json.dumps(prompt).encode() + shape.body_tail
@@ -136,9 +146,6 @@ async def _ask(base_url: str, endpoint: Endpoint, prompt: list[int] | str, *, ou
         assert answer.status_code == httpx.codes.OK
         async for line in answer.aiter_lines():
             if line.startswith("data: {"):
+                on_event()
                 usage = json.loads(line[6:]).get("usage") or usage
     return usage
-
-
-async def _stream(base_url: str, output_tokens: int) -> None:
-    await _ask(base_url, Endpoint.COMPLETIONS, list(range(300, 340)), output_tokens=output_tokens)
