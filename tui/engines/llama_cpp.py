@@ -18,7 +18,7 @@ from tui.engines.parts import openai_requests
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
-from tui.engines.parts.dialect import Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.prometheus import samples_of, total
 from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, tokens_in
 
@@ -48,15 +48,12 @@ class _Event(msgspec.Struct, gc=False):
     error: msgspec.Raw = _ABSENT
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
+_read_event = reader_of(_Event)
 
 
 def decode(payload: bytes) -> StreamEvent:
     """Read one event of `/completion`. Raises ValueError for what is none."""
-    try:
-        event = _decode_event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
+    event = _read_event(payload)
     if event.error is not _ABSENT:
         text, code = read_error(payload)
         return StreamEvent(error=text, error_code=code, outcome=Outcome.ENGINE_DEAD if code == 500 else None)

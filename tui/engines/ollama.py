@@ -15,7 +15,7 @@ from tui.core.outcome import Outcome
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import dialect, openai_requests
-from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.framing import JsonLines
 from tui.engines.parts.questions import OK, Question, Questions, healthy, object_in
 
@@ -39,15 +39,12 @@ class _Event(msgspec.Struct, gc=False):
     error: msgspec.Raw = _ABSENT
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
+_read_event = reader_of(_Event)
 
 
 def decode(payload: bytes) -> StreamEvent:
     """Read one line of `/api/generate` or `/api/chat`. Raises ValueError for what is none."""
-    try:
-        event = _decode_event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
+    event = _read_event(payload)
     if event.error is not _ABSENT:
         text, code = read_error(payload)
         return StreamEvent(error=text, error_code=code)

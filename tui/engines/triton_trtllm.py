@@ -18,7 +18,7 @@ from tui.engines.base import FailureClass, LogFact, RequestShape, ServerMetrics,
 from tui.engines.engine import Engine
 from tui.engines.parts import openai_requests
 from tui.engines.parts.diagnosis_rules import rule
-from tui.engines.parts.dialect import NOTHING, TOKEN, Count, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import NOTHING, TOKEN, Count, Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.prometheus import Samples, samples_of
 from tui.engines.parts.questions import Question
 
@@ -32,7 +32,7 @@ class _Event(msgspec.Struct, gc=False):
     error: msgspec.Raw = _ABSENT
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
+_read_event = reader_of(_Event)
 
 
 def decode(payload: bytes) -> StreamEvent:
@@ -40,10 +40,7 @@ def decode(payload: bytes) -> StreamEvent:
 
     A last event with an empty text only marks the end.
     """
-    try:
-        event = _decode_event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
+    event = _read_event(payload)
     if event.error is not _ABSENT:
         text, code = read_error(payload)
         return StreamEvent(error=text, error_code=code)

@@ -17,7 +17,7 @@ from tui.engines.base import PROCESS_UP, READY, Diagnosis, LogFact, RequestShape
 from tui.engines.engine import Engine
 from tui.engines.parts import openai_requests
 from tui.engines.parts.diagnosis_rules import first_match
-from tui.engines.parts.dialect import TOKEN, Count, Dialect, StreamEvent, read_error
+from tui.engines.parts.dialect import TOKEN, Count, Dialect, StreamEvent, read_error, reader_of
 from tui.engines.parts.prometheus import samples_of, total
 from tui.engines.parts.questions import Content, Question
 from tui.engines.vllm import diagnosis, log
@@ -44,15 +44,12 @@ class _Event(msgspec.Struct, gc=False):
     error: msgspec.Raw = _ABSENT
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
+_read_event = reader_of(_Event)
 
 
 def decode(payload: bytes) -> StreamEvent:
     """Read one event of `generate_stream`. Raises ValueError for what is none."""
-    try:
-        event = _decode_event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
+    event = _read_event(payload)
     if event.error is not _ABSENT:
         text, code = read_error(payload)
         return StreamEvent(error=text, error_code=code)
@@ -106,8 +103,8 @@ def _input_tokens_in(status: int, content: bytes) -> int | None:
     if status != 200:
         return None
     try:
-        return _decode_event(content.strip().removeprefix(b"data:")).num_input_tokens
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_event(content.strip().removeprefix(b"data:")).num_input_tokens
+    except (ValueError, RecursionError):
         return None
 
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -41,6 +41,22 @@ class StreamEvent(msgspec.Struct, frozen=True):
 
 Decode = Callable[[bytes], StreamEvent]
 """Takes the data of one event, without framing; raises ValueError for what is not of the dialect."""
+
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
+
+
+def reader_of(shape: type[_Shape]) -> Callable[[bytes], _Shape]:
+    """Return what reads the JSON of one event as `shape`; it raises ValueError for what is not of it."""
+    decode = msgspec.json.Decoder(shape).decode
+
+    def read(payload: bytes) -> _Shape:
+        try:
+            return decode(payload)
+        except msgspec.DecodeError as error:  # a wrong UTF-8 is a ValueError already
+            raise ValueError(str(error)) from error
+
+    return read
+
 
 TOKEN = StreamEvent(bears_tokens=True)
 """What nearly every event without a count says: a decoder that returns this very object saves a look at its fields."""

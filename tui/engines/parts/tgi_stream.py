@@ -10,7 +10,7 @@ import msgspec
 
 from tui.core.outcome import Outcome
 from tui.engines.parts import dialect, openai_stream
-from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error, reader_of
 
 _ABSENT = msgspec.Raw()
 _OF_TYPE = {
@@ -35,15 +35,12 @@ class _Event(msgspec.Struct, gc=False):
     error_type: str | None = None
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
+_read_event = reader_of(_Event)
 
 
 def decode(payload: bytes) -> StreamEvent:
     """Read one event of `/generate_stream`. Raises ValueError for what is none."""
-    try:
-        event = _decode_event(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
+    event = _read_event(payload)
     if event.error is not _ABSENT:
         text, code = read_error(payload)
         return StreamEvent(error=text, error_code=code, outcome=_OF_TYPE.get(event.error_type or ""))
