@@ -10,6 +10,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -107,7 +109,7 @@ def _since_start_s(meta: SessionMeta, at_ns: int | None) -> float | None:
 def _cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
     begun = cell.started_at_ns or None
     return {
-        **msgspec.structs.asdict(cell),
+        **flat(cell),
         **_session_columns(meta),
         "measured": cell.measured,
         "started_at_s": _since_start_s(meta, begun),
@@ -129,8 +131,38 @@ def _at(meta: SessionMeta, at_ns: int) -> dict[str, object]:
 
 
 def _columns(first: Iterator[str] | Sequence[str], struct: type[msgspec.Struct], *left_out: str) -> tuple[str, ...]:
-    names = [*first, *(name for name in struct.__struct_fields__ if name not in left_out)]
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys([*first, *(name for name in _flat_names(struct) if name not in left_out)]))
+
+
+def _flat_names(struct: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield the columns of a struct; a field that is a struct of its own gives a column for each of its fields."""
+    for field in msgspec.structs.fields(struct):
+        inner = _struct_in(field.type)
+        if inner is None:
+            yield field.name
+        else:
+            yield from (f"{field.name}_{name}" for name in _flat_names(inner))
+
+
+def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
+    for option in get_args(annotation) if isinstance(annotation, UnionType) else (annotation,):
+        if isinstance(option, type) and issubclass(option, msgspec.Struct):
+            return option
+    return None
+
+
+def flat(value: msgspec.Struct) -> dict[str, object]:
+    """Return a struct as one row: fields of inner structs under the names of both, lists as one text."""
+    row: dict[str, object] = {}
+    for field in msgspec.structs.fields(type(value)):
+        inner, told = _struct_in(field.type), getattr(value, field.name)
+        if inner is None:
+            row[field.name] = "; ".join(map(str, told)) if isinstance(told, list) else told
+        elif told is None:
+            row |= {f"{field.name}_{name}": None for name in _flat_names(inner)}
+        else:
+            row |= {f"{field.name}_{name}": each for name, each in flat(told).items()}
+    return row
 
 
 _SESSION: tuple[str, ...] = ("session", "profile", "simulated", "time_scale")

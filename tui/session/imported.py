@@ -85,8 +85,17 @@ def _cells_checked(document: dict[str, Any]) -> dict[str, Any]:
         measured = table.get("measured", True)
         if measured is not was_measured(str(figures.get("outcome")), int(figures.get("tag", 0) or 0)):
             raise SessionError(f"cells[{number}].measured: found {measured}, which its outcome denies")
-        for key, value in figures.items():
-            if type(value) in (int, float) and not (finite(value) and (type(value) is float or value >= 0)):
-                raise SessionError(f"cells[{number}].{key}: found {value}, expected a number of the field")
+        _check_numbers(f"cells[{number}]", figures)
         checked.append(figures)
     return {**document, "cells": checked}
+
+
+def _check_numbers(place: str, value: object) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_numbers(f"{place}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(place, inner)
+    elif isinstance(value, int | float) and not (finite(value) and (isinstance(value, float) or value >= 0)):
+        raise SessionError(f"{place}: found {value}, expected a number of the field")

@@ -1,8 +1,9 @@
 """The tables of a session file, derived from the values they keep. Pure.
 
-One column per field, named as the field, so that a session file can be read by any SQLite tool without vramp. A field
-that an older file lacks takes its default; a column that this vramp does not know is passed over. What comes from a
-file is untrusted: types are checked, text loses its control characters, infinities become None.
+One column per field, named as the field, so that a session file can be read by any SQLite tool without vramp; what is a
+struct of its own is JSON in its column. A field that an older file lacks takes its default; a column that this vramp
+does not know is passed over. What comes from a file is untrusted: types are checked, text loses its control characters,
+infinities become None.
 """
 
 from __future__ import annotations
@@ -27,7 +28,17 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 TEXT_LIMIT = 4000
 MAX_GAPS_BYTES = 4 * 1024 * 1024
-_SQL_TYPES = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL", "str": "TEXT", "enum": "TEXT", "bytes": "BLOB"}
+STRUCT_LIMIT = 64 * 1024
+"""Bytes of JSON that a struct in a column may have."""
+_SQL_TYPES = {
+    "int": "INTEGER",
+    "bool": "INTEGER",
+    "float": "REAL",
+    "str": "TEXT",
+    "enum": "TEXT",
+    "bytes": "BLOB",
+    "struct": "TEXT",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Column:
 
     name: str
     kind: str
-    """int, bool, float, str, enum, bytes."""
+    """int, bool, float, str, enum, bytes, struct."""
     optional: bool
     default: object
     """Of a field that an older file lacks."""
@@ -50,7 +61,7 @@ class Column:
 
 
 def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
-    """Return the columns of a struct, in the order of its fields; all its fields must be scalars."""
+    """Return the columns of a struct, in the order of its fields; these must be scalars, or structs of their own."""
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
     return tuple(Column(field.name, *_kind(field.type), field.default, _values_of(field.type)) for field in info.fields)
@@ -88,6 +99,8 @@ class Table(Generic[T]):
             cell = getattr(value, column.name)
             if column.kind == "bytes":
                 cell = zlib.compress(cell, 1)
+            elif column.kind == "struct":
+                cell = _json_of(cell)
             elif column.kind == "enum":
                 cell = str(cell)
             elif column.kind == "str" and cell is not None:
@@ -157,7 +170,25 @@ def _checked(column: Column, cell: object) -> object:
         return bool(cell)
     if column.kind == "bytes" and isinstance(cell, bytes):
         return _unpacked(column.name, cell)
+    if column.kind == "struct" and isinstance(cell, str):
+        return _read_json(column.name, cell)
     raise SessionError(f"column {column.name}: expected {column.kind}, found {safe_text(repr(cell), limit=60)}")
+
+
+def _json_of(value: object) -> str | None:
+    if value is None:
+        return None
+    return msgspec.json.encode(sanitised(msgspec.to_builtins(value))).decode()
+
+
+def _read_json(name: str, text: str) -> Any:
+    """Return what JSON of a file holds, cleaned; whether it is what its field needs is for `value` to check."""
+    if len(text) > STRUCT_LIMIT:
+        raise SessionError(f"column {name}: expected at most {STRUCT_LIMIT} characters")
+    try:
+        return sanitised(msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise SessionError(f"column {name}: {safe_text(str(error), limit=200)}") from None
 
 
 def _unpacked(name: str, packed: bytes) -> bytes:
