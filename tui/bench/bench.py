@@ -383,8 +383,9 @@ class Bench:
         reply = await self._executor.execute(command)
         status = self.scheduler.sweep_status
         if sweeping and reply.ok and not (status.running or status.finished or self._closed):
-            self.scheduler.taken_over = f"{FRONT_END.get()} took over ({in_words(command)})"
-            self.testbed.say("sweep", self.scheduler.taken_over, level="warning")
+            by = f"{FRONT_END.get()} took over ({in_words(command)})"
+            self.scheduler.say_taken_over(by)
+            self.testbed.say("sweep", by, level="warning")
         return reply
 
     def starter_gone(self) -> None:

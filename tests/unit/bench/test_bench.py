@@ -244,7 +244,7 @@ async def test_nothing_goes_on_while_there_is_no_server_to_measure(
     one = made()
     await one.ready.wait()
     await until(lambda: len(one.bench.snapshot().series) >= 3)
-    one.bench.scheduler.standing_since_ns = one.bench.clock.start_ns
+    monkeypatch.setattr(one.bench.scheduler, "standing_for_s", lambda: 1.0)
     assert one.bench.snapshot().load.steady_for_s is not None
     one.bed.silent_s = 5.0
     silent = one.bench.snapshot().load

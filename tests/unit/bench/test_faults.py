@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tui import headless
+from tui.bench import asking as asking_module
 from tui.bench import bench as bench_module
 from tui.bench import gpus as gpus_module
-from tui.bench import scheduler as scheduler_module
 from tui.bench import testbed as testbed_module
+from tui.bench.asking import Asking
 from tui.bench.bench import Bench
 from tui.bench.scheduler import Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
@@ -169,8 +170,8 @@ def test_a_pool_that_does_not_come_up_is_said_in_its_own_words(
 
 
 WHILE_IT_RUNS: dict[str, Callable[[Patch], None]] = {
-    "scheduler": lambda patch: patch.setattr(Scheduler, "_measure", raising_soon),
-    "measurement": lambda patch: patch.setattr(scheduler_module, "measure_standing", raising_soon),
+    "scheduler": lambda patch: patch.setattr(Asking, "measure", raising_soon),
+    "measurement": lambda patch: patch.setattr(asking_module, "measure_standing", raising_soon),
     "records": lambda patch: patch.setattr(CellSummary, "add", raising),
     "worker reading": lambda patch: once_asking(patch, CeilingGauge, "take"),
     "scraping": lambda patch: once_asking(patch, Supervisor, "read_metrics"),

@@ -1,0 +1,170 @@
+"""What is asked of the server now, and the measuring of one cell by asking for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import msgspec
+
+from tui.bench.cell_results import CellResults
+from tui.bench.grid import Cell
+from tui.bench.measure import measure_burst, measure_standing
+from tui.bench.system_under_test import SystemUnderTest
+from tui.core.clock import NS_PER_S
+from tui.core.tasks import background, end_task
+from tui.metrics.cell import CellResult
+from tui.profile.schema import Mode
+
+
+class Asking:
+    """The users and the prompt size that are asked with, and whose requests are under way."""
+
+    def __init__(self, testbed: SystemUnderTest, cells: CellResults) -> None:
+        self._testbed = testbed
+        self._cells = cells
+        self.users = 0
+        self.prompt_tokens = testbed.profile.load.prompt_tokens[0]
+        self.current: Cell | None = None
+        self.progress: float | None = None
+        """How much of the current cell is measured, 0 to 1."""
+        self.standing_since_ns: int | None = None
+        self.settling = False
+        """Requests of another cell are still under way: the present one gets no outcome yet."""
+        self._under_way: Cell | None = (0, 0)
+        """Whose requests are under way: no more than this cell's; users 0 = none; None = a mixture."""
+
+    def want(self, users: int) -> None:
+        """Say how many users are to ask from now on."""
+        self.users = users
+        self._testbed.show_users_wanted(users)
+
+    async def stop(self) -> None:
+        """Stop all users, and wait until nothing of the last cell is under way."""
+        self.standing_since_ns = None
+        self.want(0)
+        if self._testbed.pool is not None and self._testbed.ready:
+            await self._testbed.pool.cut()
+            self._under_way = (0, 0)
+
+    async def send_home(self, *, cut: bool) -> None:
+        """Have no users from now on; those who leave finish their request, or are cut."""
+        assert self._testbed.pool is not None
+        self.standing_since_ns = None
+        self._under_way = None
+        await self._testbed.pool.set_users(0, cut=cut)
+
+    def begin_with_nothing(self) -> None:
+        """Take it that a new server answers, of which nothing is asked yet."""
+        self._under_way = (0, 0)
+
+    def drop(self) -> None:
+        """Take it that no cell is measured any more."""
+        self._cells.drop_running()
+        self.current = None
+        self.progress = None
+
+    def standing_for_s(self) -> float | None:
+        """Return how long users and prompt size have stood still, s; None while they move."""
+        if self.standing_since_ns is None:
+            return None
+        return (self._testbed.clock.now_ns() - self.standing_since_ns) / NS_PER_S
+
+    async def measure(self, cell: Cell, mode: Mode) -> CellResult:
+        """Measure a cell of the sweep in the way of a mode. Raises DiedUnsettled."""
+        if mode is Mode.STEADY:
+            if cell[0] < self.users or cell[1] != self.prompt_tokens:
+                await self.stop()
+            return await self.standing(cell, "sweep")
+        if mode is Mode.RATE:
+            return await self._rate(cell)
+        self.prompt_tokens = cell[1]
+        self.want(cell[0])
+        self._mark_running(cell, mode)
+        self._under_way = None
+        result = await measure_burst(self._testbed, cell, self._take_progress)
+        self._under_way = (0, 0)
+        self.progress = None
+        return result
+
+    async def standing(self, cell: Cell, by: str, *, cut: bool = False) -> CellResult:
+        """Measure users that stand still; those who leave for it finish their request, or are cut.
+
+        Raises DiedUnsettled.
+        """
+
+        async def ask() -> None:
+            assert self._testbed.pool is not None
+            await self._testbed.pool.set_users(cell[0], cut=cut)
+
+        return await self._stand(cell, Mode.STEADY, by, ask)
+
+    async def _rate(self, cell: Cell) -> CellResult:
+        """Ask at `users` times the profile's rate, whether earlier requests were answered or not."""
+        load, pool, scale = self._testbed.profile.load, self._testbed.pool, self._testbed.clock.time_scale
+        assert pool is not None and load.rate_per_s is not None
+        asking = pool.open_loop(
+            load.rate_per_s * cell[0] * scale, load.arrivals, load.seed, (load.warm_up_s + load.duration_s) / scale
+        )
+        task: asyncio.Task[int] | None = None
+
+        async def ask() -> None:
+            nonlocal task
+            task = background(asking, name="open-loop")
+
+        try:
+            result = await self._stand(cell, Mode.RATE, "sweep", ask)
+            dropped = await task if task is not None and self._testbed.ready else 0
+        finally:
+            if task is None:
+                asking.close()
+            else:
+                await end_task(task)
+            await self.stop()
+        return msgspec.structs.replace(result, requests_dropped=dropped)
+
+    async def _stand(
+        self, cell: Cell, mode: Mode, by: str, ask: Callable[[], Coroutine[None, None, None]]
+    ) -> CellResult:
+        same = self.current == cell and self.users == cell[0] and self.standing_since_ns is not None
+        self.prompt_tokens = cell[1]
+        self.want(cell[0])
+        self._mark_running(cell, mode)
+        before, self._under_way = self._under_way, None
+        self.settling = mode is Mode.STEADY and not _is_part_of(before, cell)
+        if self.settling:
+            self.standing_since_ns = None
+        elif not same:
+            self.standing_since_ns = self._testbed.clock.now_ns()
+        tag = await self._testbed.configure(cell[1])
+
+        def on_settled() -> None:
+            self.settling = False
+            self._under_way = cell
+            self.standing_since_ns = self._testbed.clock.now_ns()
+
+        if not self.settling:
+            self._under_way = cell if mode is Mode.STEADY else None
+        measuring = measure_standing(
+            self._testbed, cell, mode, tag, ask, by, self._take_progress, on_settled if self.settling else None
+        )
+        try:
+            return await measuring
+        finally:
+            self.settling = False
+            self.progress = None
+
+    def _mark_running(self, cell: Cell, mode: Mode) -> None:
+        self.current = cell
+        self.progress = 0.0
+        self._cells.mark_running(cell, mode)
+
+    def _take_progress(self, share: float) -> None:
+        self.progress = share
+
+
+def _is_part_of(under_way: Cell | None, cell: Cell) -> bool:
+    """Say whether what is under way is no more than what `cell` asks itself."""
+    if under_way is None:
+        return False
+    return under_way[0] == 0 or (under_way[0] <= cell[0] and under_way[1] == cell[1])

@@ -1,0 +1,136 @@
+"""What is known of the cells: kept in the grids and in the session, told to the operator, doubted where need be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from tui.bench.grid import Cell, Grid
+from tui.bench.measure import DiedUnsettled, why_too_long
+from tui.bench.outcomes import evidence_of, outcome_of
+from tui.bench.system_under_test import SystemUnderTest
+from tui.core.outcome import Outcome
+from tui.metrics.cell import CellResult, users_in_words
+from tui.profile.schema import Mode
+
+# An engine that died of something else than memory, or in a smaller cell than one that was ok, may have died by
+# accident: its cell is measured once more.
+DEATHS_PER_CELL = 2
+# A worker that dies in each of so many tries has a cause that one more try will not remove.
+VOIDS_PER_CELL = 3
+
+
+class CellResults:
+    """Owns the grids, one for each mode."""
+
+    def __init__(self, testbed: SystemUnderTest) -> None:
+        self._testbed = testbed
+        load = testbed.profile.load
+        self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
+        self._voids: Counter[tuple[Mode, Cell]] = Counter()
+        self._deaths: Counter[tuple[Mode, Cell]] = Counter()
+
+    def mark_running(self, cell: Cell, mode: Mode) -> None:
+        """Show a cell of which nothing is known as being measured."""
+        grid = self.grids[mode]
+        if grid.get(cell) is None:
+            grid.put(grid.without_figures(cell, Outcome.RUNNING, simulated=self._testbed.simulated))
+
+    def drop_running(self) -> None:
+        """Make open again what was being measured."""
+        for grid in self.grids.values():
+            for result in grid.results:
+                if result.outcome is Outcome.RUNNING:
+                    grid.forget((result.users, result.prompt_tokens))
+
+    def workers_lost(self) -> int:
+        """Return how many load workers have died so far."""
+        return self._testbed.pool.workers_lost if self._testbed.pool is not None else 0
+
+    def keep_unless_doubtful(self, result: CellResult, lost_before: int) -> bool:
+        """Keep a result; return False for one that says nothing yet, whose cell is open again.
+
+        `lost_before`: how many load workers had died when it began.
+        """
+        if self._is_void(result, lost_before) or self._is_doubtful(result):
+            return False
+        self.keep(result)
+        return True
+
+    def keep(self, result: CellResult) -> None:
+        """Keep a result, and all that it implies."""
+        grid = self.grids[Mode(result.mode)]
+        result = self._marked(result)
+        before = grid.get((result.users, result.prompt_tokens))
+        for new in grid.put(result):
+            self._testbed.keep_cell(new)
+        if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
+            self._tell(result)
+
+    def keep_too_long(self, cell: Cell, mode: Mode) -> str:
+        """Keep the result of a cell that cannot fit; return why it cannot, or ""."""
+        why = why_too_long(self._testbed, cell[1])
+        if why:
+            grid = self.grids[mode]
+            self.keep(grid.without_figures(cell, Outcome.TOO_LONG, why, simulated=self._testbed.simulated))
+        return why
+
+    def fail_all(self, mode: Mode, outcome: Outcome, evidence: str) -> None:
+        """Give every open cell of a mode the outcome of a server that could not be launched."""
+        grid = self.grids[mode]
+        for cell in grid.open_cells():
+            result = grid.without_figures(cell, outcome, evidence, simulated=self._testbed.simulated)
+            grid.put(result)
+            self._testbed.keep_cell(result)
+
+    def tell_unsettled(self, cell: Cell, died: DiedUnsettled) -> None:
+        """Say that the server died of no cell in particular."""
+        text = (
+            f"the server died ({outcome_of(died.report)}: {evidence_of(died.report)}) while requests of another cell "
+            f"were under way beside {cell[0]} users x {cell[1]} tokens: no cell is blamed for it"
+        )
+        self._testbed.say("cell", text, level="error")
+        self._testbed.show_notice(text)
+
+    def _is_void(self, result: CellResult, lost_before: int) -> bool:
+        """Say whether a load worker died while the cell was measured: it is open again, and measured once more."""
+        mode, cell = Mode(result.mode), (result.users, result.prompt_tokens)
+        # Even one that had nothing under way may have left requests unsent.
+        if self.workers_lost() == lost_before or result.outcome.grows_with_load:
+            return False
+        self._voids[mode, cell] += 1
+        if self._voids[mode, cell] > VOIDS_PER_CELL:
+            return False
+        self._tell(result, "void, will be measured again")
+        self.grids[mode].forget(cell)
+        return True
+
+    def _is_doubtful(self, result: CellResult) -> bool:
+        """Say whether a death may have been an accident: then the cell is open again, to be measured once more."""
+        mode, cell = Mode(result.mode), (result.users, result.prompt_tokens)
+        contradicts = result.outcome.grows_with_load and self.grids[mode].larger_ok(cell) is not None
+        if not contradicts and result.outcome is not Outcome.ENGINE_DEAD:
+            return False
+        self._deaths[mode, cell] += 1
+        if self._deaths[mode, cell] >= DEATHS_PER_CELL:
+            return False
+        self._tell(self._marked(result), "will be measured once more")
+        self.grids[mode].forget(cell)
+        return True
+
+    def _marked(self, result: CellResult) -> CellResult:
+        """Return the result, its evidence saying so where it contradicts what is known of a larger cell."""
+        larger = self.grids[Mode(result.mode)].larger_ok((result.users, result.prompt_tokens))
+        if larger is None or not result.outcome.grows_with_load:
+            return result
+        why = f"contradicts {larger.users} users x {larger.prompt_tokens} tokens, which was ok"
+        return msgspec.structs.replace(result, evidence=f"{result.evidence} ({why})")
+
+    def _tell(self, result: CellResult, more: str = "") -> None:
+        cell = f"{users_in_words(result.users)} x {result.prompt_tokens} tokens"
+        if result.outcome is Outcome.OK and result.time_to_resolve_s is not None:
+            self._testbed.say("cell", f"{cell}: {result.time_to_resolve_s:.2f} s")
+        else:
+            text = f"{cell}: {result.outcome}: {result.evidence}"
+            self._testbed.say("cell", f"{text}; {more}" if more else text, level="warning")
