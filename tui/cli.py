@@ -235,7 +235,7 @@ def attach(context: click.Context, session: str | None, read_only: bool, stage: 
 
     benches = matching(session)
     asked = len(benches) > 1 and sys.stdin.isatty() and sys.stdout.isatty()
-    bench = benches[_choose([one.session_id for one in benches])] if asked else find_running(session)
+    bench = benches[_choose([one.in_words for one in benches])] if asked else find_running(session)
     return _open_app(context, Attach(bench.socket_path, read_only=read_only, presentation=stage))
 
 

@@ -37,6 +37,7 @@ REFRESH_HZ = 4.0
 TAKEN_OVER_S = 5.0
 """How long a sweep that another front end has ended may take to begin again."""
 STOP_TIMEOUT_S = 120.0
+_GO_ON = "with --unkept go-on it is measured all the same, in memory, and --out keeps it elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class _Ending:
     results: Results | None = None
     """What the bench said was measured, at its end."""
     taken_over: str = ""
-    """Who steers the session now."""
+    """Who steers the session now, or has ended it."""
     exported: bool = False
     snapshot: Snapshot | None = None
     """The last one that was seen."""
@@ -139,6 +140,8 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
             return
         if snapshot.sweep.failed:
             ending.error = snapshot.sweep.failed
+            if snapshot.unkept:
+                ending.error += f"; {_GO_ON}"
             return
         if snapshot.server.phase is Phase.FAILED and snapshot.load.activity == "idle":
             failure = snapshot.server.failure
@@ -147,7 +150,19 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
             if failure and failure.advice:
                 ending.failure += f"\n{failure.advice}"
             return
-    ending.lost = link.why_gone
+    await _take_farewell(link, ending)
+
+
+async def _take_farewell(link: BenchLink, ending: _Ending) -> None:
+    """Take in why a bench ended that we did not end, and what it says was measured."""
+    farewell, seen = await link.last_word(), ending.snapshot
+    if farewell is None or not farewell.ok:
+        ending.lost = link.why_gone
+        return
+    ending.results = farewell.results
+    ending.unkept = seen.unkept if seen is not None else ""
+    if seen is None or not seen.sweep.finished:
+        ending.taken_over = farewell.message
 
 
 async def _stop(link: BenchLink, ending: _Ending, output: Output) -> None:
@@ -161,17 +176,20 @@ async def _stop(link: BenchLink, ending: _Ending, output: Output) -> None:
                 reply = await link.request(Export(str(output.out_dir.absolute())))
                 ending.exported = reply.ok
                 ending.error = ending.error or ("" if reply.ok else reply.message)
-            if ending.taken_over:
+            if ending.taken_over and link.farewell is None:
                 ending.results = (await link.request(ReadResults())).results
                 return
             reply = await link.request(StopBench())
+            if reply.results is None:  # somebody else has ended it already
+                await _take_farewell(link, ending)
+                return
             ending.results = reply.results
             if reply.ok:
                 ending.unkept = reply.message
             else:
                 ending.error = ending.error or reply.message
-    except BenchLost as error:
-        ending.lost = str(error)
+    except BenchLost:
+        await _take_farewell(link, ending)
     except TimeoutError:
         ending.lost = f"it did not stop within {STOP_TIMEOUT_S:g} s"
 
@@ -237,7 +255,7 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult], endpoin
         complain(ending.error)
         return ExitCode.UNEXPECTED
     if ending.unkept and output.unkept == "stop":
-        complain(ending.unkept)
+        complain(f"{ending.unkept}; {_GO_ON}")
         return ExitCode.UNEXPECTED
     if ending.lost:
         complain(f"{ending.lost}; what was measured is in the session")

@@ -8,6 +8,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import World
 from tests.e2e.test_killing import start_sweep
 from tui.link.client import BenchLink
@@ -40,6 +42,28 @@ def test_a_run_that_another_view_steers_ends_with_what_was_measured(world: World
     stdout, stderr = steer(socket_path, SetUsers(3), until_ended=running)
     assert running.returncode == 4
     assert f"process {os.getpid()} took over (set-users 3)" in stderr
+    cells = json.loads(stdout)["cells"]
+    assert 2 <= len(cells) < 40 and {cell["outcome"] for cell in cells} == {"ok"}
+
+
+@pytest.mark.parametrize("by", ["another view", "a signal"])
+def test_a_run_that_somebody_else_ends_says_who_and_what_was_measured(by: str, world: World) -> None:
+    running = start_sweep(world, cells=40)
+    (socket_path,) = world.sockets
+
+    async def stop() -> None:
+        link = await BenchLink.connect(socket_path)
+        await link.request(StopBench())
+        await link.close()
+
+    if by == "a signal":
+        world.running("tui.bench")[0].terminate()
+    else:
+        asyncio.run(stop())
+    stdout, stderr = running.communicate(timeout=60)
+    assert running.returncode == 4, stderr
+    who = "(signal SIGTERM)" if by == "a signal" else f"process {os.getpid()} stopped the session"
+    assert f"{who}; the table is what was measured until then" in stderr
     cells = json.loads(stdout)["cells"]
     assert 2 <= len(cells) < 40 and {cell["outcome"] for cell in cells} == {"ok"}
 

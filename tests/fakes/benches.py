@@ -22,6 +22,7 @@ class FakeSource:
         self.requests: list[Command] = []
         self.closed = False
         self.lost = ""
+        self.why_gone = ""
         self.answer = Reply(number=1, ok=True)
         for snapshot in snapshots:
             self.say(snapshot)

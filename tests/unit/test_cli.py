@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.unit.session import made
 from tui.cli import main
 from tui.core.paths import sessions_dir, socket_of
 from tui.link.launcher import spec_to_resume
+from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.session.store import SessionWriter
 
 
@@ -46,6 +48,23 @@ def test_a_running_session_is_attached_to_and_not_resumed(
         bench.listen()
         assert vramp(monkeypatch, "run", "--resume", session_id) == 2
     assert f"vramp attach {session_id}" in capsys.readouterr().err
+
+
+def test_the_list_of_benches_marks_those_whose_launch_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as held:
+        for name in ("failing", "fine"):
+            bench = held.enter_context(socket.socket(socket.AF_UNIX))
+            bench.bind(str(socket_of(name)))
+            bench.listen()
+        writer = SessionWriter(sessions_dir() / "failing.vramp", made.meta())
+        held.callback(writer.close, "stopped")
+        failure = FailureReport(failure="oom-weights", summary="", line="", advice="")
+        writer.set_server(ServerStatus(phase=Phase.FAILED, failure=failure))
+        writer.flush()
+        assert vramp(monkeypatch, "attach") == 2
+    assert "say which of: fine, failing  failed: oom-weights" in capsys.readouterr().err
 
 
 OSC_52 = "\x1b]52;c;cm0gLXJm\x07"

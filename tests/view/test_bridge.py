@@ -54,6 +54,19 @@ async def test_a_lost_bench_is_told_with_its_reason() -> None:
         assert app.gone == ["the bench speaks another version"]
 
 
+async def test_an_end_by_somebody_else_is_told_in_the_benchs_own_words() -> None:
+    app = _Looker()
+    app.may_look.set()
+    async with app.run_test() as pilot:
+        source = FakeSource()
+        source.why_gone = "the front end of process 7 stopped the session"
+        source.say_farewell()
+        app.run_worker(Bridge(source, app.post_message).pump())
+        while not app.gone:
+            await pilot.pause()
+        assert app.gone == ["the front end of process 7 stopped the session"]
+
+
 async def test_an_end_that_was_wished_for_is_no_news() -> None:
     app = _Looker()
     async with app.run_test() as pilot:

@@ -19,7 +19,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot
 from tui.view.app import VrampApp
 from tui.view.screens.dialogs import Question
-from tui.view.screens.gone import GoneScreen
+from tui.view.screens.gone import GoneScreen, Stopping
 from tui.view.screens.launch import LaunchScreen, LogTail, log_content, stages_content
 from tui.view.screens.live import LiveScreen
 from tui.view.screens.picker import PickerScreen
@@ -103,6 +103,28 @@ async def test_back_from_a_failed_launch_stops_the_bench_and_shows_the_list(shel
         await until(pilot, on(pilot, PickerScreen))
         assert shell.benches.source.requests == [StopBench()]
         assert shell.benches.source.closed
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_leaving_while_a_bench_still_stops_counts(
+    key: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = shell.picker(entries=(entry(DEMO),))
+    source = shell.benches.source
+    monkeypatch.setattr(source, "say_farewell", lambda: None)
+    source.say(snapshots.failed())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("enter")
+        await shown(pilot, "FAILED")
+        await pilot.press("b")
+        await until(pilot, on(pilot, Stopping))
+        await pilot.press(key)
+        assert "Then vramp ends" in str(app.screen.query_one(Static).content)
+        assert app.return_value is None
+        source.lose("")
+        await until(pilot, lambda: app.return_value is not None)
+    assert app.return_value == 0
 
 
 async def test_what_was_measured_before_a_failure_can_be_looked_at(shell: Shell) -> None:

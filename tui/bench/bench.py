@@ -36,7 +36,7 @@ from tui.core.paths import socket_of
 from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import ServerMetrics
 from tui.engines.command_line import command_line
-from tui.link.protocol import BenchSpec, Command, Reply, Results
+from tui.link.protocol import FAREWELL, BenchSpec, Command, Reply, Results, StopBench
 from tui.link.server import FRONT_END, LINK_TASK, LinkServer
 from tui.metrics.cell import CellResult
 from tui.metrics.queueing import must_queue
@@ -108,7 +108,9 @@ class Bench:
         self._giving_up: asyncio.Task[None] | None = None
         self.fault = ""
         """What of our own has failed, in words; empty = nothing."""
-        self._why_cut_short = ""
+        self._cut_short = False
+        """Whether a fault of our own ended the session."""
+        self._last_words = ""
         self._detached = False
         self._wanted_at_s = time.monotonic()
         """When last somebody looked at it, or it had something to do."""
@@ -132,12 +134,18 @@ class Bench:
         finally:
             await end_task(ticking)
             await self.close(self.how_it_ended)
-            await self._link.close(self._why_cut_short)
+            await self._link.close(self._farewell())
 
     def end(self, how: str) -> None:
         """Let the session end; returns at once."""
         self.how_it_ended = how
         self.ended.set()
+
+    def _farewell(self) -> Reply:
+        """Return what front ends are told that have not ended the session themselves."""
+        if self._cut_short:
+            return Reply(FAREWELL, False, self.how_it_ended)
+        return Reply(FAREWELL, True, self._last_words or f"the session was ended ({self.how_it_ended})", self.results)
 
     async def close(self, how: str) -> None:
         """Cut the load, stop the server, close the file, which says `how` it ended; does nothing the second time."""
@@ -234,7 +242,7 @@ class Bench:
             self._giving_up = background(self._give_up_for(error), name=GIVE_UP_TASK)
 
     def _end_by(self, why: str) -> None:
-        self._why_cut_short = why
+        self._cut_short = True
         self.end(why)
 
     async def _give_up_for(self, error: BaseException) -> None:
@@ -379,6 +387,8 @@ class Bench:
     async def _execute(self, command: Command) -> Reply:
         if self._closed:  # what is ending launches nothing any more
             return Reply(0, False, "this session is ending")
+        if isinstance(command, StopBench):
+            self._last_words = f"{FRONT_END.get()} stopped the session"
         sweeping = self.scheduler.activity == "sweep"
         reply = await self._executor.execute(command)
         status = self.scheduler.sweep_status

@@ -60,6 +60,8 @@ class BenchLink:
         self._gone = False
         self.why_gone = ""
         """Why there is no bench any more; empty while there is."""
+        self.farewell: Reply | None = None
+        """What the bench said of its own end; None of one that is here, or was killed."""
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
         self._listening = asyncio.create_task(self._listen(), name="bench-link")
@@ -111,6 +113,11 @@ class BenchLink:
         finally:
             self._waiting.pop(number, None)
 
+    async def last_word(self) -> Reply | None:
+        """Wait for the bench's end, and return what it said of it; None for one that was killed."""
+        await asyncio.wait({self._listening})
+        return self.farewell
+
     async def close(self) -> None:
         """Hang up; what the bench does then is the bench's to know. A killed one's socket is taken away."""
         gone = self._gone
@@ -130,7 +137,7 @@ class BenchLink:
             while (body := await read_frame(self._reader, MAX_FRAME_BYTES)) is not None:
                 message = decoder.decode(body)
                 if isinstance(message, Reply) and message.number == FAREWELL:
-                    self.why_gone = message.message
+                    self.farewell, self.why_gone = message, message.message
                 elif isinstance(message, Reply):
                     future = self._waiting.get(message.number)
                     if future is not None and not future.done():

@@ -26,6 +26,7 @@ from tui.link.client import is_listening
 from tui.link.protocol import BenchSpec
 from tui.profile.schema import Profile
 from tui.session import shelf
+from tui.session.database import SUFFIX
 from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader
 
@@ -40,6 +41,13 @@ class RunningBench:
 
     session_id: str
     socket_path: Path
+    failure: str = ""
+    """The class of the failure by which its server was lost before any cell was ok; empty = it was not."""
+
+    @property
+    def in_words(self) -> str:
+        """Return its name, and what is amiss with it."""
+        return f"{self.session_id}  failed: {self.failure}" if self.failure else self.session_id
 
 
 def new_session_id(profile_name: str) -> str:
@@ -202,7 +210,12 @@ class StartingBench:
 def running() -> list[RunningBench]:
     """Return the benches that answer, latest first; a socket that nobody answers on is removed."""
     sockets = sorted((path for folder in runtime_dirs() for path in folder.glob("*.sock")), key=_name, reverse=True)
-    return [RunningBench(path.stem, path) for path in sockets if is_listening(path)]
+    return [RunningBench(path.stem, path, _failure_of(path.stem)) for path in sockets if is_listening(path)]
+
+
+def _failure_of(session_id: str) -> str:
+    """Return what its session file says of its server; a bench that keeps none says it when it is looked at."""
+    return shelf.summary(sessions_dir() / f"{session_id}{SUFFIX}").failure
 
 
 def _name(path: Path) -> str:
@@ -214,7 +227,7 @@ def find_running(wanted: str | None) -> RunningBench:
     matches = matching(wanted)
     if len(matches) == 1:
         return matches[0]
-    raise UsageError(f"several sessions run; say which of: {', '.join(bench.session_id for bench in matches)}")
+    raise UsageError(f"several sessions run; say which of: {', '.join(bench.in_words for bench in matches)}")
 
 
 def matching(wanted: str | None) -> list[RunningBench]:

@@ -135,7 +135,8 @@ class Results(msgspec.Struct, frozen=True):
 
 
 FAREWELL = 0
-"""The number of the reply that nobody asked for: why a bench ends that does not end in an orderly way."""
+"""The number of the reply that nobody asked for, a bench's last word: why it ends, whether in an orderly way (`ok`),
+and then what was measured."""
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply"):

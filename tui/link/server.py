@@ -89,9 +89,9 @@ class LinkServer:
         self._server = await asyncio.start_unix_server(self._welcome, path=str(self._path))
         self._path.chmod(0o600)
 
-    async def close(self, why: str = "") -> None:
-        """Send every front end the last snapshot, and `why` in words where it is no orderly end; hang up, and remove
-        the socket."""
+    async def close(self, farewell: Reply) -> None:
+        """Send every front end the last snapshot, and `farewell`, which says why and whether it is an orderly end;
+        hang up, and remove the socket."""
         if self._server is None:
             return
         self._server.close()
@@ -99,8 +99,7 @@ class LinkServer:
         for front_end in list(self._front_ends):
             with contextlib.suppress(Exception):  # it may be what ended the session: that has been told
                 front_end.send(self._frame())
-            if why:
-                front_end.send(self._encoder.encode(Reply(FAREWELL, False, why)))
+            front_end.send(self._encoder.encode(msgspec.structs.replace(farewell, number=FAREWELL)))
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(front_end.writer.drain(), 1.0)
             front_end.writer.close()

@@ -45,6 +45,7 @@ _OWNERS_OF_KEYS = (
     ReplayScreen,
     CellScreen,
     GoneScreen,
+    Stopping,
     HelpScreen,
     Question,
     Form,
@@ -334,9 +335,12 @@ class VrampApp(Chrome):
 
     async def action_quit(self) -> None:
         """Take ctrl+q as `q`; a second one on the question detaches."""
+        stopping = next((screen for screen in self.screen_stack if isinstance(screen, Stopping)), None)
         if self.screen is self._leave_question:
             self.action_detach()
-        elif not any(isinstance(screen, Stopping) for screen in self.screen_stack):
+        elif stopping is not None:
+            stopping.action_leave()
+        else:
             self.action_leave()
 
     async def action_interrupt(self) -> None:
@@ -395,7 +399,7 @@ class VrampApp(Chrome):
                 await opening.wait()
         if self.screen is stopping:
             await self.pop_screen()
-        then()
+        (self._leave if stopping.leave_wanted else then)()
 
     @work(group="stop", exclusive=True)
     async def _stop_bench(self, then: Callable[[], object]) -> None:
@@ -411,7 +415,7 @@ class VrampApp(Chrome):
         self._bridge = None
         if self.screen is stopping:
             await self.pop_screen()
-        then()
+        (self._leave if stopping.leave_wanted else then)()
 
     def _say_where(self, *, goes_on: bool, snapshot: Snapshot | None = None) -> None:
         snapshot = snapshot or (self._bridge.latest if self._bridge else None)

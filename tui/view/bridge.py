@@ -20,6 +20,10 @@ _LAST_MOMENTS_S = 5.0
 class SnapshotSource(Protocol):
     """Where snapshots of a session come from: a bench's link, or a replay. `BenchLink` is one."""
 
+    @property
+    def why_gone(self) -> str:
+        """Why there are no more snapshots, as far as it is known; empty while there are."""
+
     def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield snapshots as they come, the latest only; end when there will be no more."""
 
@@ -63,7 +67,7 @@ class Bridge:
 
     async def pump(self) -> None:
         """Post every snapshot, then `BenchGone` unless we hung up ourselves. Runs as a worker."""
-        reason = "the bench is gone"
+        reason = ""
         try:
             async for snapshot in self.source.snapshots():
                 self.latest = snapshot
@@ -73,7 +77,7 @@ class Bridge:
         finally:
             self._over.set()
         if not self._closing:
-            self._post(BenchGone(reason))
+            self._post(BenchGone(reason or self.source.why_gone or "the bench is gone"))
 
     async def send(self, command: Command) -> Reply:
         """Return the bench's answer; a lost bench is an answer, too."""

@@ -33,6 +33,7 @@ class ReplaySource:
         self._changed = asyncio.Event()
         self._changed.set()
         self._closed = False
+        self.why_gone = ""
 
     @classmethod
     async def open(cls, path: Path) -> ReplaySource:

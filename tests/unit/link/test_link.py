@@ -11,7 +11,7 @@ from tests.fakes.snapshots import mid_ramp
 from tui.core.errors import BenchLost
 from tui.core.frames import pack_frame
 from tui.link.client import BenchLink, is_listening
-from tui.link.protocol import MAX_FRAME_BYTES, ChangeUsers, Command, Hello, Linger, Reply, SetUsers
+from tui.link.protocol import FAREWELL, MAX_FRAME_BYTES, ChangeUsers, Command, Hello, Linger, Reply, SetUsers
 from tui.link.server import LinkServer
 
 
@@ -34,7 +34,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     found = Door(tmp_path / "bench.sock")
     await found.server.open()
     yield found
-    await found.server.close()
+    await found.server.close(Reply(FAREWELL, True))
 
 
 async def test_snapshots_come_down_whole(door: Door) -> None:
@@ -110,9 +110,10 @@ async def test_a_lost_bench_ends_snapshots_and_requests(door: Door) -> None:
     seen = 0
     async for _ in link.snapshots():
         seen += 1
-        await door.server.close()
+        await door.server.close(Reply(FAREWELL, True, "somebody stopped the session"))
     assert seen >= 1
-    with pytest.raises(BenchLost):
+    assert await link.last_word() == Reply(FAREWELL, True, "somebody stopped the session")
+    with pytest.raises(BenchLost, match="somebody stopped the session"):
         await link.request(SetUsers(1))
     await link.close()
 

@@ -16,6 +16,8 @@ from tui.metrics.snapshot import Snapshot
 from tui.view.screens.fact_sheet import Fact, FactSheet
 from tui.view.screens.roomy import RoomyScreen
 
+_STOPPING = "Stopping the load, then the server with all its processes. What was measured is kept."
+
 
 class Stopping(ModalScreen[None]):
     """Up while a bench cuts its load and stops its server."""
@@ -27,10 +29,23 @@ class Stopping(ModalScreen[None]):
     }
     """
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "leave", id="leave", tooltip="leave as soon as all has stopped")
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leave_wanted = False
+        """The operator wants to leave, whatever was to come when all has stopped."""
+
     def compose(self) -> ComposeResult:
         """Say what is under way."""
-        text = "Stopping the load, then the server with all its processes. What was measured is kept."
-        yield Static(text, markup=False)
+        yield Static(_STOPPING, markup=False)
+
+    def action_leave(self) -> None:
+        """Take note of it: a key that is typed while something ends counts as well."""
+        self.leave_wanted = True
+        self.query_one(Static).update(f"{_STOPPING} Then vramp ends.")
 
 
 class GoneScreen(RoomyScreen):

@@ -248,11 +248,13 @@ class PickerScreen(RoomyScreen):
 
 
 def _bench_facts(bench: RunningBench) -> list[Fact]:
+    state = Content.styled("runs on this machine", "$success")
+    if bench.failure:
+        state = Content.styled(
+            f"failed: {safe_line(bench.failure, limit=40)}; its bench waits on this machine", "$error"
+        )
     return [
-        Fact(
-            "session",
-            (Content.styled(safe_line(bench.session_id), "bold"), Content.styled("runs on this machine", "$success")),
-        ),
+        Fact("session", (Content.styled(safe_line(bench.session_id), "bold"), state)),
         Fact("", ()),
         Fact("enter", (Content("attaches to it: all its panes, and the say over its users"),)),
         Fact("look only", (Content(f"vramp attach --read-only {safe_line(bench.session_id)}"),)),

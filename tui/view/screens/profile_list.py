@@ -106,6 +106,8 @@ def _row(choice: Choice, width: int) -> Content:
         parts = _SESSION_ID.match(choice.session_id)
         name = parts["profile"] if parts else choice.session_id
         state = f"runs since {parts['hour']}:{parts['minute']}" if parts else "runs"
+        if choice.failure:
+            return _two_columns(name, choice.failure, "bold", "$error", width)
         return _two_columns(name, state, "bold", "$success", width)
     return _two_columns(choice.entry.name, choice.state, "", _STATE_STYLES.get(choice.state, "$warning"), width)
 
