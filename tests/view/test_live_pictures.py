@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from rich.color import ColorSystem
 from textual.pilot import Pilot
 
 from tests.fakes import snapshots
 from tests.view.live_app import LiveApp
 from tui.view.screens.live import LiveScreen
-from tui.view.themes import DARK, LIGHT
-from tui.view.widgets.lines import HEAT, Ink
+from tui.view.themes import LIGHT
 
 Compare = Callable[..., bool]
 
@@ -123,31 +121,3 @@ async def test_a_failure_is_a_word_on_every_layout() -> None:
             picture = app.picture()
             assert "FAILED" in picture
             assert "server failed: The KV cache does not fit." in picture
-
-
-_TOLD_APART = (*HEAT, Ink.HEAT_FAILED, Ink.HEAT_OPEN, Ink.HEAT_IMPLIED)
-
-
-@pytest.mark.parametrize("theme", [DARK.name, LIGHT.name])
-async def test_heat_and_outcomes_are_told_apart_in_256_colours(theme: str) -> None:
-    app = LiveApp(snapshots.oom_grid(), theme=theme)
-    app.add_class("-256-colours")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(pilot)
-        styles = [app.live.panes[3].get_component_rich_style(f"ink--{ink.value}") for ink in _TOLD_APART]
-        shown = [
-            tuple(colour.downgrade(ColorSystem.EIGHT_BIT).number for colour in (style.color, style.bgcolor) if colour)
-            for style in styles
-        ]
-        assert len(set(shown)) == len(_TOLD_APART)
-        assert len({background for _, background in shown[: len(HEAT) + 1]}) == len(HEAT) + 1
-
-
-@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light"])
-async def test_heat_and_outcomes_are_told_apart_in_the_terminals_own_colours(theme: str) -> None:
-    app = LiveApp(snapshots.oom_grid(), theme=theme)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await _settled(pilot)
-        styles = [app.live.panes[3].get_component_rich_style(f"ink--{ink.value}") for ink in _TOLD_APART]
-        assert len({(style.color, style.reverse, style.dim) for style in styles}) == len(_TOLD_APART)
-        assert len({style.color for style in styles[: len(HEAT)]}) == len(HEAT)

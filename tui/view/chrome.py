@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual.app import SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.dom import DOMNode
-from textual.filter import LineFilter
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 
 from tui.core.errors import UsageError
@@ -18,10 +18,11 @@ from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
 from tui.profile.settings import Settings, settings_file
 from tui.view.ascii_filter import AsciiFilter
+from tui.view.colours.choice import FEW_COLOURS_CLASS
 from tui.view.keys import binding_ids
 from tui.view.screens.help import HelpScreen, help_facts
 from tui.view.terminal import CLEAR, TerminalDriver, speaks_utf8
-from tui.view.themes import DARK, LIGHT, THEMES, fitting_theme
+from tui.view.themes import THEMES, fitting_theme, themes_for
 from tui.view.typed_ahead import TypedAhead
 
 
@@ -61,10 +62,12 @@ class Chrome(TypedAhead[int]):
         self.ascii_only = not speaks_utf8(os.environ) if settings.ascii is None else settings.ascii
         self.animation_level = "none"
         self._clashes: set[str] = set()
-        for theme in (DARK, LIGHT):
+        colours = self.console.color_system
+        for theme in themes_for(colours):
             self.register_theme(theme)
-        self.theme = fitting_theme(_known_theme(settings.theme, list(self.available_themes)), self.console.color_system)
-        self.set_class(self.console.color_system == "256", "-256-colours")
+        known = _known_theme(settings.theme, list(self.available_themes))
+        self.theme = fitting_theme(known, colours, no_colour=self.no_color)
+        self.set_class(colours == "256", FEW_COLOURS_CLASS)
         self.set_keymap(_known_keys(settings.keys, binding_ids(type(self), *owners)))
 
     def action_help(self) -> None:
@@ -112,8 +115,9 @@ class Chrome(TypedAhead[int]):
             yield SystemCommand(f"theme {name}", "", lambda name=name: setattr(self, "theme", name))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Add the filter for `--ascii`."""
-        return [*super().get_line_filters(), *([AsciiFilter()] if self.ascii_only else [])]
+        """Add the filter for `--ascii`; without colours, not even greys are written."""
+        filters = [NoColor() if isinstance(one, Monochrome) else one for one in super().get_line_filters()]
+        return [*filters, *([AsciiFilter()] if self.ascii_only else [])]
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         """Say once that the settings give one key to two things."""

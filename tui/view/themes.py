@@ -1,92 +1,165 @@
-"""The two themes of our own: one accent for what the operator steers, one colour for warnings, one for failures,
-all else grey. Contrast of text on its background is at least 7:1 in both."""
+"""The themes of our own, for all that is not painted with inks: dialogs, lists, borders.
+
+Contrast of text on its background is at least 7:1 in all of them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from textual.theme import Theme
 
-_STEER_DARK = "#7fc8d8"
-_STEER_LIGHT = "#0b5f73"
 
-DARK = Theme(
-    name="vramp-dark",
-    dark=True,
-    primary=_STEER_DARK,
-    secondary="#9aa7b0",
-    accent=_STEER_DARK,
-    warning="#e5b567",
-    error="#ef7d75",
-    success="#93c98f",
-    foreground="#d5dbe0",
-    background="#12161a",
-    surface="#171c21",
-    panel="#20272e",
-    variables={
-        "border": "#3a454f",
-        "border-blurred": "#2b343c",
-        "block-cursor-background": "#24414b",
-        "block-cursor-foreground": "#f2f6f8",
-        "block-cursor-text-style": "none",
-        "block-cursor-blurred-background": "#20272e",
-        "block-cursor-blurred-foreground": "#d5dbe0",
-        "footer-key-foreground": _STEER_DARK,
-        "footer-description-foreground": "#9aa7b0",
-        "footer-background": "#12161a",
-        "input-selection-background": "#24414b",
-        "text-muted": "#9aa7b0",
-        "scrollbar": "#2f3a43",
-        "scrollbar-hover": "#3f4d58",
-        "scrollbar-active": "#3f4d58",
-        "scrollbar-background": "#12161a",
-        "scrollbar-background-hover": "#12161a",
-        "scrollbar-background-active": "#12161a",
-        "scrollbar-corner-color": "#12161a",
-    },
+@dataclass(frozen=True)
+class _Colours:
+    """The colours of one theme."""
+
+    steer: str
+    warning: str
+    error: str
+    success: str
+    text: str
+    muted: str
+    ground: str
+    pane: str
+    band: str
+    edge: str
+    cursor: str
+    bar: str
+
+
+def _theme(name: str, dark: bool, of: _Colours) -> Theme:
+    return Theme(
+        name=name,
+        dark=dark,
+        primary=of.steer,
+        secondary=of.muted,
+        accent=of.steer,
+        warning=of.warning,
+        error=of.error,
+        success=of.success,
+        foreground=of.text,
+        background=of.ground,
+        surface=of.pane,
+        panel=of.band,
+        variables={
+            "border": of.edge,
+            "border-blurred": of.edge,
+            "block-cursor-background": of.cursor,
+            "block-cursor-foreground": of.text,
+            "block-cursor-text-style": "none",
+            "block-cursor-blurred-background": of.band,
+            "block-cursor-blurred-foreground": of.text,
+            "footer-key-foreground": of.steer,
+            "footer-description-foreground": of.muted,
+            "footer-background": of.band,
+            "input-selection-background": of.cursor,
+            "text-muted": of.muted,
+            "scrollbar": of.bar,
+            "scrollbar-hover": of.bar,
+            "scrollbar-active": of.steer,
+            "scrollbar-background": of.ground,
+            "scrollbar-background-hover": of.ground,
+            "scrollbar-background-active": of.ground,
+            "scrollbar-corner-color": of.ground,
+        },
+    )
+
+
+_DARK = _Colours(
+    steer="#6cc1f5",
+    warning="#e9bd6c",
+    error="#ff7a86",
+    success="#45dd9a",
+    text="#dbe3ea",
+    muted="#9fadba",
+    ground="#0d1116",
+    pane="#12181f",
+    band="#18212b",
+    edge="#2f3b47",
+    cursor="#1f4a66",
+    bar="#33414e",
 )
-
-LIGHT = Theme(
-    name="vramp-light",
-    dark=False,
-    primary=_STEER_LIGHT,
-    secondary="#4f5a63",
-    accent=_STEER_LIGHT,
+_LIGHT = _Colours(
+    steer="#0a5f94",
     warning="#7a4d00",
     error="#a1231c",
-    success="#1f6b2c",
-    foreground="#1d242a",
-    background="#fbfbf9",
-    surface="#f3f4f2",
-    panel="#e6e9e8",
-    variables={
-        "border": "#aab3b8",
-        "border-blurred": "#c9cfd2",
-        "block-cursor-background": "#cfe6ec",
-        "block-cursor-foreground": "#10181c",
-        "block-cursor-text-style": "none",
-        "block-cursor-blurred-background": "#e6e9e8",
-        "block-cursor-blurred-foreground": "#1d242a",
-        "footer-key-foreground": _STEER_LIGHT,
-        "footer-description-foreground": "#4f5a63",
-        "footer-background": "#fbfbf9",
-        "input-selection-background": "#cfe6ec",
-        "text-muted": "#4f5a63",
-        "scrollbar": "#c4cbce",
-        "scrollbar-hover": "#aab3b8",
-        "scrollbar-active": "#aab3b8",
-        "scrollbar-background": "#fbfbf9",
-        "scrollbar-background-hover": "#fbfbf9",
-        "scrollbar-background-active": "#fbfbf9",
-        "scrollbar-corner-color": "#fbfbf9",
-    },
+    success="#00694f",
+    text="#1f272e",
+    muted="#4c5862",
+    ground="#f1f3f3",
+    pane="#fbfbf9",
+    band="#e2e7e9",
+    edge="#b4bec4",
+    cursor="#c9e2f1",
+    bar="#b4bec4",
+)
+_CONTRAST = _Colours(
+    steer="#79d0ff",
+    warning="#ffd24a",
+    error="#ff8088",
+    success="#00edb3",
+    text="#ffffff",
+    muted="#d0d8e0",
+    ground="#000000",
+    pane="#000000",
+    band="#101820",
+    edge="#6b7b8a",
+    cursor="#0f4f7a",
+    bar="#6b7b8a",
+)
+_DARK_256 = replace(
+    _DARK,
+    steer="#5fd7ff",
+    warning="#ffd787",
+    error="#ff8787",
+    success="#5fd787",
+    text="#dadada",
+    muted="#a8a8a8",
+    ground="#080808",
+    pane="#121212",
+    band="#1c1c1c",
+    edge="#3a3a3a",
+    cursor="#005f87",
+    bar="#444444",
+)
+_LIGHT_256 = replace(
+    _LIGHT,
+    steer="#005f87",
+    warning="#5f5f00",
+    error="#870000",
+    success="#005f5f",
+    text="#262626",
+    muted="#4e4e4e",
+    ground="#eeeeee",
+    pane="#ffffff",
+    band="#e4e4e4",
+    edge="#b2b2b2",
+    cursor="#afd7ff",
+    bar="#b2b2b2",
 )
 
-_SIXTEEN = {DARK.name: "ansi-dark", LIGHT.name: "ansi-light"}
+DARK = _theme("vramp-dark", True, _DARK)
+LIGHT = _theme("vramp-light", False, _LIGHT)
+CONTRAST = _theme("vramp-contrast", True, _CONTRAST)
+OWN = (DARK, LIGHT, CONTRAST)
+_OF_256 = (_theme(DARK.name, True, _DARK_256), _theme(LIGHT.name, False, _LIGHT_256), CONTRAST)
+
+_SIXTEEN = {DARK.name: "ansi-dark", LIGHT.name: "ansi-light", CONTRAST.name: "ansi-dark"}
 
 
-def fitting_theme(name: str, color_system: str | None) -> str:
-    """Return the theme for a terminal's colours: of sixteen, those nearest to ours would be one grey."""
-    return _SIXTEEN.get(name, name) if color_system in ("standard", "windows") else name
+def themes_for(color_system: str | None) -> tuple[Theme, ...]:
+    """Return our themes in the colours that the terminal has."""
+    return _OF_256 if color_system == "256" else OWN
 
 
-THEMES: tuple[str, ...] = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light")
+def fitting_theme(name: str, color_system: str | None, *, no_colour: bool = False) -> str:
+    """Return the theme for a terminal's colours: of sixteen, those nearest to ours would be one grey.
+
+    Without colours too the terminal keeps its own: bold, dim and reverse tell the rest.
+    """
+    return _SIXTEEN.get(name, name) if no_colour or color_system in ("standard", "windows") else name
+
+
+THEMES: tuple[str, ...] = (DARK.name, LIGHT.name, CONTRAST.name, "ansi-dark", "ansi-light")
 """What `t` walks through; the last two leave all colours to the terminal."""

@@ -45,6 +45,10 @@ def test_sixteen_colours_are_the_terminals_own(theme: str, colours: str | None, 
     assert fitting_theme(theme, colours) == fitting
 
 
+def test_without_colours_the_terminal_keeps_its_own() -> None:
+    assert fitting_theme("vramp-contrast", "truecolor", no_colour=True) == "ansi-dark"
+
+
 def test_every_character_that_the_view_draws_has_a_likeness_in_ascii() -> None:
     folder = Path(tui.view.__file__).parent
     drawn: dict[str, str] = {}

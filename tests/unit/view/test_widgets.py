@@ -19,7 +19,7 @@ from tui.view.widgets.axes import named, round_top, scaled, tick, time_line
 from tui.view.widgets.bars import bar, filled, stacked
 from tui.view.widgets.big_digits import ROWS, big
 from tui.view.widgets.history import history
-from tui.view.widgets.lines import Ink, Line, cells, cut, pack, plain, spread, text_of, width_of, wrapped
+from tui.view.widgets.lines import HEAT, Ink, Line, cells, cut, pack, plain, spread, text_of, width_of, wrapped
 from tui.view.widgets.table import Column, row
 from tui.view.widgets.time_window import WINDOW_S, TimeWindow
 
@@ -158,8 +158,8 @@ def test_every_outcome_has_a_word_that_fits_every_cell() -> None:
 def test_heat_goes_from_the_least_to_the_greatest() -> None:
     scale = heat_map.HeatScale([1.0, 100.0, None, math.nan])
     assert scale.ink(1.0) is Ink.HEAT_0
-    assert scale.ink(10.0) is Ink.HEAT_2
-    assert scale.ink(100.0) is Ink.HEAT_4
+    assert scale.ink(10.0) is HEAT[len(HEAT) // 2]
+    assert scale.ink(100.0) is HEAT[-1]
     assert scale.ink(None) is Ink.HEAT_OPEN
     assert heat_map.HeatScale([]).ink(3.0) is Ink.HEAT_0
 

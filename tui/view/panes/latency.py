@@ -129,7 +129,7 @@ class _Chart:
             x_high=self.window.end_ns / NS_PER_S,
             top=top,
         )
-        drawn = [list(row) for row in plotext_backend.draw(spec, self.columns, rows)]
+        drawn: list[Line] = [list(row) for row in plotext_backend.draw(spec, self.columns, rows)]
         if not drawn:
             drawn = [[(text, Ink.STRONG)] for text in self._plain_line(middle, top, rows)]
         return scaled(drawn, top)

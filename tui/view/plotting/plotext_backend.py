@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 
 from tui.view.plotting.spec import ChartSpec, Series
-from tui.view.widgets.lines import Ink, Line, cut
+from tui.view.widgets.lines import Ink, Line, Span, cut
 
 try:
     import plotext
@@ -29,7 +29,7 @@ def available() -> bool:
 
 
 @lru_cache(maxsize=32)
-def draw(spec: ChartSpec, width: int, height: int) -> tuple[tuple[tuple[str, Ink], ...], ...]:
+def draw(spec: ChartSpec, width: int, height: int) -> tuple[tuple[Span, ...], ...]:
     """Return `height` lines of `width` cells; empty where there is no room or no plotext."""
     if plotext is None or width < 2 or height < 1 or not spec.x_high > spec.x_low or not spec.top > 0:
         return ()

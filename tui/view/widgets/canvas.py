@@ -6,24 +6,23 @@ a picture costs what changed. So any pane may simply compose all its lines at ev
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.view.widgets.lines import FILLED, Ink, Line, Span, cut, width_of
+from tui.view.colours.choice import palette_for
+from tui.view.widgets.lines import SHADE, Ink, Line, Span, Tone, cut, has_background, shaded, width_of
 
 
 class Canvas(Widget):
     """Shows lines; `paint` takes new ones."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink.value}" for ink in Ink}
-
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
+        self._base_style: Style | None = None
 
     def paint(self, lines: list[Line]) -> None:
         """Show `lines`, from the top; what goes over the size is cut."""
@@ -46,10 +45,29 @@ class Canvas(Widget):
     def render_line(self, y: int) -> Strip:
         """Return one line as the terminal gets it."""
         width = self.content_size.width
+        base = self._base
         if y >= len(self._lines):
-            return Strip.blank(width, self.get_component_rich_style("ink--plain"))
-        segments = [Segment(text, self.get_component_rich_style(f"ink--{ink.value}")) for text, ink in self._lines[y]]
-        return Strip(segments).adjust_cell_length(width, self.get_component_rich_style("ink--plain"))
+            return Strip.blank(width, base)
+        palette = palette_for(self.app)
+        line = shaded(self._lines[y]) if palette.shaded else self._lines[y]
+        segments = [
+            Segment(text.replace(SHADE, " ") if not palette.shaded and isinstance(paint, Tone) else text, base + style)
+            for text, paint in line
+            for style in (palette.style(paint),)
+        ]
+        return Strip(segments).adjust_cell_length(width, base)
+
+    @property
+    def _base(self) -> Style:
+        """Return the style of what is not painted, by the style sheet."""
+        if self._base_style is None:
+            self._base_style = self.rich_style
+        return self._base_style
+
+    def notify_style_update(self) -> None:
+        """Forget the style of before."""
+        self._base_style = None
+        super().notify_style_update()
 
 
 def _normal(line: Line, width: int) -> Line:
@@ -60,9 +78,9 @@ def _normal(line: Line, width: int) -> Line:
     for text, ink in line:
         if not text:
             continue
-        if joined and ink is Ink.PLAIN and joined[-1][1] not in FILLED and text.isspace():
+        if joined and ink is Ink.PLAIN and text.isspace() and not has_background(joined[-1][1]):
             ink = joined[-1][1]  # a blank has no colour of its own
-        if joined and joined[-1][1] is ink:
+        if joined and joined[-1][1] == ink:
             joined[-1] = (joined[-1][0] + text, ink)
         else:
             joined.append((text, ink))

@@ -1,49 +1,28 @@
 """Lines of spans: what panes compose and a `Canvas` shows. Pure; text from outside comes in by `plain`.
 
-A span is a text and an ink, the ink a role ("failure"), never a colour: colours belong to the theme.
+A span is a text and a paint. The simplest paint is an ink: a role ("failure") or a figure ("ttft"), never a colour;
+colours belong to the palettes (`view/colours`). Each figure has one ink, wherever it is shown: curve, tile, label.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from rich.cells import cell_len, set_cell_size
 
 from tui.core.safe_text import safe_line
+from tui.view.colours.paint import HEAT, HUES, SHADE, TONES, Ink, Over, Paint, Tone, has_background
 
+__all__ = ["HEAT", "HUES", "SHADE", "TONES", "Ink", "Line", "Over", "Paint", "Span", "Tone", "has_background"]
 
-class Ink(StrEnum):
-    """What a span means; styles/live.tcss gives each its look under the component class `ink--<value>`."""
-
-    PLAIN = "plain"
-    STRONG = "strong"
-    DIM = "dim"
-    FAINT = "faint"
-    STEER = "steer"
-    WARNING = "warning"
-    FAILURE = "failure"
-    GOOD = "good"
-    BADGE = "badge"
-    WEIGHTS = "weights"
-    KV = "kv"
-    OTHER = "other"
-    HEAT_0 = "heat-0"
-    HEAT_1 = "heat-1"
-    HEAT_2 = "heat-2"
-    HEAT_3 = "heat-3"
-    HEAT_4 = "heat-4"
-    HEAT_FAILED = "heat-failed"
-    HEAT_OPEN = "heat-open"
-    HEAT_IMPLIED = "heat-implied"
-
-
-FILLED = frozenset(ink for ink in Ink if ink is Ink.BADGE or ink.value.startswith("heat-"))
-"""Inks that have a background: blanks in them can be seen."""
-
-HEAT = (Ink.HEAT_0, Ink.HEAT_1, Ink.HEAT_2, Ink.HEAT_3, Ink.HEAT_4)
-
-Span = tuple[str, Ink]
+Span = tuple[str, Paint]
 Line = list[Span]
+
+
+def shaded(line: Line) -> Line:
+    """Return a line as it is where areas have no tones: shaded by their glyph, edges whole."""
+    return [
+        ("█" * len(text), paint.back) if isinstance(paint, Over) and isinstance(paint.fore, Tone) else (text, paint)
+        for text, paint in line
+    ]
 
 
 def plain(text: str, width: int | None = None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from tui.view.widgets.lines import Ink, Line, cells
+from tui.view.widgets.lines import Ink, Line, Span, cells
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def heading(columns: list[Column], width: int) -> Line:
     return row(columns, [(column.heading, Ink.DIM) for column in columns], width)
 
 
-def row(columns: list[Column], values: list[tuple[str, Ink]], width: int) -> Line:
+def row(columns: list[Column], values: list[Span], width: int) -> Line:
     """Return one line of the table; what has no room is left out from the right."""
     line: Line = []
     used = 0
