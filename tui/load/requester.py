@@ -202,7 +202,7 @@ class Requester:
         elif response is None:
             self._context.doubts_addresses = True
             self._end(*_why_not_opened(error))
-        elif self._reused and not response.begun and not self._retried:
+        elif self._reused and not response.http.begun and not self._retried:
             # The server closed the idle connection while the request was on its way: it never took it.
             self._retried = True
             self._response = None
@@ -258,7 +258,7 @@ class Requester:
         self._pieces = None
         self._connect_ns = None
         self.deadline_ns = None
-        if response.keep_alive and self._connection is not None:
+        if response.http.keep_alive and self._connection is not None:
             self._reused = True
             self._connection.fed = self
         else:
@@ -266,7 +266,7 @@ class Requester:
         context.in_flight -= 1
         context.started.pop(self._request_id, None)
         context.records.append(record)
-        self._on_over(record, response.retry_after_s)
+        self._on_over(record, response.http.retry_after_s)
 
     def _record(self, response: Response, at_ns: int) -> RequestRecord:
         assert self._configured is not None
@@ -295,7 +295,7 @@ class Requester:
             events=len(stamps),
             event_gaps_us=gaps.event_gaps_us,
             outcome=outcome,
-            http_status=response.status,
+            http_status=response.http.status,
             error=error,
             connect_ns=self._connect_ns,
             gaps_histogram=gaps.gaps_histogram,

@@ -1,4 +1,4 @@
-"""One response of the server: HTTP by httptools, events, tokens and their times, and how it ended. No sockets.
+"""One answer of the server: its events, tokens and their times, and how it ended. No sockets.
 
 Everything in here runs once per token, by callbacks: no task, no copy that can be spared.
 """
@@ -8,22 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import httptools
-
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
-from tui.engines.parts.dialect import TOKEN, Count, Dialect, Ending, StreamEvent, read_error
+from tui.engines.parts.dialect import TOKEN, Count, Dialect, Ending, StreamEvent
 from tui.engines.parts.framing import Framing, FramingError, Sse
+from tui.load.http_response import MAX_ERROR_CHARS, MAX_QUOTED_CHARS, HttpResponse
 from tui.load.template import Template, framed, is_text, texts
 from tui.metrics.record import CountedBy
 
 if TYPE_CHECKING:
     from tui.load.tally import Tally
 
-MAX_HEADER_BYTES = 64 * 1024
-MAX_ERROR_BODY_BYTES = 64 * 1024
-MAX_ERROR_CHARS = 2000
-MAX_QUOTED_CHARS = 200
 # A server that ignores how many tokens were asked for may send as many again, and at least this many more.
 MOST_BEYOND = 64
 # The line that begins a chunk -> the bytes of the whole; what is longer is no event of one token.
@@ -32,8 +27,6 @@ _CHUNK_BYTES = {
 }
 USUAL_SIZE_BYTES = len(b"1c4\r\n")
 _CR = ord("\r")
-# What no event stream begins with: JSON, or HTML.
-_NO_SSE = (b"{", b"[", b"<")
 
 
 class Response:
@@ -42,27 +35,18 @@ class Response:
     __slots__ = (
         "_asked",
         "_at_ns",
-        "_body",
-        "_chunk_complete",
-        "_content_type",
         "_counts_lag",
         "_decode",
         "_dialect",
-        "_encoding",
         "_ended",
         "_exact",
         "_finished",
-        "_framed",
         "_framing",
-        "_header_bytes",
-        "_in_body",
         "_is_sse",
-        "_is_stream",
         "_next_mark",
         "_on_end",
         "_on_last_token",
         "_on_over",
-        "_parser",
         "_perhaps_ns",
         "_running",
         "_size_bytes",
@@ -74,15 +58,12 @@ class Response:
         "counted",
         "counted_by",
         "error",
-        "keep_alive",
-        "location",
+        "http",
         "outcome",
         "output_tokens",
         "over",
         "prompt_tokens",
-        "retry_after_s",
         "stamps_ns",
-        "status",
     )
 
     def __init__(
@@ -138,33 +119,12 @@ class Response:
         """Tokens of the whole answer, once that is over."""
         self.counted_by = CountedBy.NONE
         self.prompt_tokens: int | None = None
-        self.status: int | None = None
         self.outcome: Outcome | None = None
         self.error = ""
         self.over = False
-        self.keep_alive = False
-        self.retry_after_s: float | None = None
-        self._reset_head()
-
-    def _reset_head(self) -> None:
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self._header_bytes = 0
-        self._in_body = False
-        self._chunk_complete = False
+        self.http = HttpResponse(self, dialect)
         self._size_bytes = 0
         """Between two chunks of one event each: of the line with the size of the last one; else 0."""
-        self._is_stream: bool | None = False
-        """None = to be told by the beginning of the body."""
-        self._framed = False
-        self._content_type = b""
-        self._encoding = b""
-        self._body = bytearray()
-        self.location = b""
-
-    @property
-    def begun(self) -> bool:
-        """Say whether any byte of it has arrived."""
-        return self._header_bytes > 0
 
     def feed(self, data: bytes, at_ns: int) -> None:
         """Take bytes that arrived at `at_ns`."""
@@ -213,7 +173,9 @@ class Response:
                 if end == b"\n\r\n" and payload.startswith(b"data: ") and _CR not in payload:
                     self._on_event(payload[6:])
                     return
-        self._parse(data)
+        at_end = self.http.feed(data)
+        between = at_end and self._is_sse and not self.over and self._framing.between
+        self._size_bytes = (self._size_bytes or USUAL_SIZE_BYTES) if between else 0
 
     def _on_token(self, told: StreamEvent) -> None:
         """Take an event that bears tokens and says nothing else, but for the counts of a running usage."""
@@ -239,37 +201,13 @@ class Response:
             if running.prompt_tokens is not None:
                 self.prompt_tokens = running.prompt_tokens
 
-    def _parse(self, data: bytes) -> None:
-        parser = self._parser
-        if parser is None:
-            return
-        if not self._in_body:
-            self._header_bytes += len(data)
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._fail(Outcome.MALFORMED, f"not HTTP: {_cause(error)}")
-        except httptools.HttpParserUpgrade:
-            self._fail(Outcome.MALFORMED, "the server switched to another protocol")
-        if not self._in_body and self._header_bytes > MAX_HEADER_BYTES:
-            self._fail(Outcome.MALFORMED, f"a header of more than {MAX_HEADER_BYTES} bytes")
-        # The last line break is the chunk's own: had another size begun after it, the parser would have told of that.
-        at_end = self._chunk_complete and data.endswith(b"\r\n")
-        between = at_end and self._is_stream and self._is_sse and not self.over and self._framing.between
-        self._size_bytes = (self._size_bytes or USUAL_SIZE_BYTES) if between else 0
-
     def end_of_stream(self, at_ns: int, why: str = "") -> None:
         """Take it that the connection has ended; `why` is empty for a plain end of file."""
         self._at_ns = at_ns
-        if self.over:
-            return
-        if self._in_body and not self._framed and not why:
-            self.on_message_complete()  # HTTP/1.0: the body lasts until the connection ends
-        elif self._ended:
-            self.end_body()
-        else:
-            where = "in the body" if self._in_body else "in the header" if self.begun else "before any answer"
-            self.fail(Outcome.DISCONNECTED, f"{why or 'the server closed the connection'} {where}")
+        if not why:
+            self.http.end_of_connection()
+        if not self.over:
+            self.fail(Outcome.DISCONNECTED, f"{why or 'the server closed the connection'} {self.http.where}")
 
     def end_body(self) -> None:
         """Wait no longer for the end of a body whose stream has said that nothing follows, or that it failed."""
@@ -283,77 +221,29 @@ class Response:
         else:
             self._fail(outcome, error)
 
-    # What httptools calls; they raise nothing, for it would wrap and hide it.
+    # What the HTTP of it tells.
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header field."""
-        name = name.lower()
-        if name == b"content-type":
-            self._content_type = value.strip().lower()
-        elif name == b"content-encoding":
-            self._encoding = value.strip().lower()
-        elif name in (b"content-length", b"transfer-encoding"):
-            self._framed = True
-        elif name == b"retry-after":
-            self.retry_after_s = _retry_after_s(value)
-        elif name == b"location":
-            self.location = value
-
-    def on_headers_complete(self) -> None:
-        """Judge the head."""
-        parser = self._parser
-        if parser is None:
-            return
-        self.status = parser.get_status_code()
-        if self.status < 200:
-            return
-        self._in_body = True
-        if self._encoding not in (b"", b"identity"):
-            self._fail(Outcome.MALFORMED, f"content-encoding {_text(self._encoding)} though not asked for")
-        elif self.status == 200:
-            # Some name two types, and some none.
-            types = [part.split(b";")[0].strip() for part in self._content_type.split(b",")]
-            known = any(part in self._dialect.media_types for part in types)
-            self._is_stream = known or (False if self._content_type else None)
-
-    def on_chunk_header(self) -> None:
-        """Take it that a chunk begins."""
-        self._chunk_complete = False
-
-    def on_chunk_complete(self) -> None:
-        """Take it that a chunk, and the line break behind it, are over."""
-        self._chunk_complete = True
-
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+    def take_stream(self, body: bytes) -> None:
+        """Take a piece of the stream."""
         if self.over:
             return
-        if self._is_stream is None:
-            self._is_stream = not (self._is_sse and body.lstrip().startswith(_NO_SSE))
-        if self._is_stream:
-            try:
-                self._framing.feed(body)
-            except FramingError as error:
-                self._fail(Outcome.MALFORMED, str(error))
-        else:
-            self._body += body
-            if len(self._body) > MAX_ERROR_BODY_BYTES:
-                self._judge_plain_body()
+        try:
+            self._framing.feed(body)
+        except FramingError as error:
+            self._fail(Outcome.MALFORMED, str(error))
 
-    def on_message_complete(self) -> None:
+    def take_end(self) -> None:
         """Judge the whole."""
         if self.over:
             return
-        if self.status is not None and self.status < 200:  # 100 Continue and its like: the response is still to come
-            self._in_body = False
-            self._header_bytes = 1
-            return
-        # A body that lasts until the end of the connection leaves none to keep.
-        self.keep_alive = self._framed and self._parser is not None and bool(self._parser.should_keep_alive())
-        if self._is_stream or (self._is_stream is None and self.status == 200):
+        if self.http.is_stream:
             self._judge_stream()
         else:
-            self._judge_plain_body()
+            self._finish(*self.http.refusal())
+
+    def take_fault(self, fault: str) -> None:
+        """End it: what came is not HTTP."""
+        self._fail(Outcome.MALFORMED, fault)
 
     def _on_event(self, payload: bytes) -> None:
         template = self._template
@@ -514,60 +404,24 @@ class Response:
         self.output_tokens = self.counted if final is None else final
         return self.output_tokens
 
-    def _judge_plain_body(self) -> None:
-        text, code = read_error(bytes(self._body))
-        text = safe_line(text, limit=MAX_ERROR_CHARS)
-        status = self.status or 0
-        outcome_of = self._dialect.outcome_of
-        if status == 200:
-            if code is not None or self._body.startswith(b'{"error"'):
-                self._finish(outcome_of(code, text), f"HTTP 200 with an error: {text}")
-            else:
-                found = _text(self._content_type.split(b";")[0]) or "none"
-                wanted = _text(self._dialect.media_types[0])
-                self._finish(Outcome.MALFORMED, f"content type {found}, expected {wanted}: {text[:MAX_QUOTED_CHARS]}")
-        elif 300 <= status < 400:
-            self._finish(Outcome.HTTP_ERROR, f"HTTP {status}: a redirect to {_text(self.location)} is not followed")
-        else:
-            self._finish(outcome_of(status, text), f"HTTP {status}: {text or 'no body'}")
-
     def _fail(self, outcome: Outcome, error: str) -> None:
         if self.over:
             return
         if self.outcome is not None:  # the error event came first and is the cause of what follows
             outcome, error = self.outcome, self.error
-        self.keep_alive = False
-        self._finish(outcome, error)
+        self._finish(outcome, error, keep_alive=False)
 
-    def _finish(self, outcome: Outcome, error: str) -> None:
+    def _finish(self, outcome: Outcome, error: str, *, keep_alive: bool = True) -> None:
         self._take_running()
         self._template.close(len(self.stamps_ns))
         self.over = True
         self._size_bytes = 0
         self.outcome = outcome
         self.error = safe_line(error, limit=MAX_ERROR_CHARS)
-        self._body = bytearray()
-        # Both hold our methods: each response, with the time of each token, would wait for the garbage collector.
-        self._parser = None
+        # Both hold us: each response, with the time of each token, would wait for the garbage collector.
+        self.http.close(keep_alive=keep_alive)
         self._framing.emit = _pass_over
 
 
 def _pass_over(_: bytes) -> None:
     """Take what the same read held behind the event that ended a response."""
-
-
-def _retry_after_s(value: bytes) -> float | None:
-    try:
-        seconds = float(value)
-    except ValueError:
-        return None  # a date: rare, and the back-off serves as well
-    return seconds if 0 <= seconds < 1e9 else None
-
-
-def _cause(error: BaseException) -> str:
-    cause = error.__context__ or error
-    return f"{type(cause).__name__}: {cause}" if cause is not error else str(error)
-
-
-def _text(value: bytes) -> str:
-    return safe_line(value.decode("latin-1"), limit=200)

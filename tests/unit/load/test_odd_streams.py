@@ -164,7 +164,7 @@ def test_errors_in_plain_words_are_quoted_and_understood(said: str, outcome: Out
     assert ended == [True]
     assert not response.over
     response.end_body()
-    assert (response.outcome, response.error, response.keep_alive) == (outcome, said, False)
+    assert (response.outcome, response.error, response.http.keep_alive) == (outcome, said, False)
 
 
 def test_what_cannot_be_read_is_quoted() -> None:

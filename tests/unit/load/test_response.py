@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from tui.core.outcome import Outcome
 from tui.engines.parts.openai_stream import DIALECT
-from tui.load.response import MAX_HEADER_BYTES, Response
+from tui.load.http_response import MAX_HEADER_BYTES
+from tui.load.response import Response
 from tui.load.tally import Tally
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "streams"
@@ -171,7 +172,7 @@ def test_how_a_stream_is_cut_into_reads_says_nothing(pieces: list[bytes], cuts: 
                 response.outcome,
                 response.output_tokens,
                 response.counted,
-                response.keep_alive,
+                response.http.keep_alive,
                 response.prompt_tokens,
             )
         )
@@ -325,14 +326,14 @@ def test_answers_that_are_no_stream_cut_at_every_byte(sent: bytes, outcome: Outc
         assert response.over, at
         assert response.outcome is outcome
         assert words in response.error
-        assert response.keep_alive
+        assert response.http.keep_alive
 
 
 def test_retry_after_is_told() -> None:
-    assert response_to(plain("503 X", b"", "Retry-After: 7")).retry_after_s == 7
-    assert response_to(plain("503 X", b"", "Retry-After: Fri, 20 Nov 2026 17:52:05 GMT")).retry_after_s is None
-    assert response_to(plain("503 X", b"", "Retry-After: -7")).retry_after_s is None
-    assert response_to(plain("503 X", b"", "Retry-After: nan")).retry_after_s is None
+    assert response_to(plain("503 X", b"", "Retry-After: 7")).http.retry_after_s == 7
+    assert response_to(plain("503 X", b"", "Retry-After: Fri, 20 Nov 2026 17:52:05 GMT")).http.retry_after_s is None
+    assert response_to(plain("503 X", b"", "Retry-After: -7")).http.retry_after_s is None
+    assert response_to(plain("503 X", b"", "Retry-After: nan")).http.retry_after_s is None
 
 
 def test_a_huge_header_is_refused_early() -> None:
@@ -355,7 +356,7 @@ def test_a_huge_error_body_is_not_kept() -> None:
     assert response.over
     assert response.outcome is Outcome.HTTP_ERROR
     assert len(response.error) <= 2000
-    assert not response.keep_alive
+    assert not response.http.keep_alive
 
 
 def test_http_1_0_lasts_until_the_end_of_the_connection() -> None:
@@ -365,7 +366,7 @@ def test_http_1_0_lasts_until_the_end_of_the_connection() -> None:
     assert not response.over
     response.end_of_stream(9)
     assert response.outcome is Outcome.OK
-    assert not response.keep_alive
+    assert not response.http.keep_alive
 
 
 def test_http_1_0_that_breaks_off() -> None:
@@ -424,8 +425,8 @@ def test_what_is_over_does_not_wait_for_the_garbage_collector(pieces: list[bytes
 
 def test_connection_close_is_heeded() -> None:
     body = token() * 3 + usage(3) + DONE + END
-    assert response_to(HEAD + body).keep_alive
-    assert not response_to(HEAD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + body).keep_alive
+    assert response_to(HEAD + body).http.keep_alive
+    assert not response_to(HEAD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + body).http.keep_alive
 
 
 @given(st.lists(st.binary(max_size=200), max_size=8), st.booleans())
