@@ -132,7 +132,9 @@ def end_tree(
 
 def _tidies_up(process: psutil.Process) -> bool:
     try:
-        return _TRACKER in " ".join(process.cmdline())
+        words = process.cmdline()
+        # One that has no words left is ending: the kernel took its memory already.
+        return not words or _TRACKER in " ".join(words)
     except psutil.Error:
         return False
 
