@@ -22,6 +22,7 @@ from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
 from tui.link.protocol import BenchSpec, Export, ReadResults, Results, StopBench
+from tui.metrics.best import best_cell
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.refused import why_nothing_was_asked
 from tui.metrics.snapshot import Phase, Snapshot
@@ -29,6 +30,7 @@ from tui.metrics.window import TOKENS_WINDOW_S
 from tui.profile.schema import Endpoint, Profile
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
+from tui.session.judged import costs, session_terms
 from tui.session.kept_profile import cells_of_sweep
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
@@ -200,7 +202,7 @@ def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
     if output.as_json:
         tell(msgspec.json.encode(_as_json(spec, results)).decode())
     else:
-        tell(grid_table(results.meta, results.cells))
+        tell(grid_table(results.meta, results.cells, session_terms(results.meta)))
     if output.out_dir is not None and not ending.exported:
         export_session(session_file, output.out_dir)
     if not output.quiet:
@@ -232,6 +234,8 @@ def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Res
 
 
 def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
+    best = best_cell(results.cells)
+    terms = session_terms(results.meta)
     return {
         "session": spec.session_id,
         "file": spec.session_file,
@@ -239,6 +243,9 @@ def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
         "time_scale": results.meta.time_scale,
         "profile": results.meta.profile_name,
         "cells": results.cells,
+        "best_cell": None if best is None else {"users": best.users, "prompt_tokens": best.prompt_tokens},
+        "slo": terms.slo,
+        "million_sentences": None if terms.price_per_hour is None else costs(results.meta, results.cells, terms),
     }
 
 

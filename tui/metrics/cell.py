@@ -94,6 +94,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """Requests per second that met the profile's SLO; None without an SLO."""
     slo_met: bool | None = None
     cost_per_1k_tokens: float | None = None
+    """Of tokens processed, input and output (`metrics/cost.py`)."""
     cost_per_1m_tokens: float | None = None
     currency: str = ""
     prompt_tokens_exact: bool | None = None

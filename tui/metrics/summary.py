@@ -19,7 +19,7 @@ from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
 from tui.metrics.concurrency import Interval, area_ns, busy_ns, peak
-from tui.metrics.cost import cost_per_tokens
+from tui.metrics.cost import cost_per_tokens, throughput
 from tui.metrics.ended import EndedRequests
 from tui.metrics.percentile import percentile_of_sorted
 from tui.metrics.record import RequestRecord
@@ -122,6 +122,8 @@ class CellSummary:
         lasting_s = measured.duration_s
         tokens_per_s = measured.tokens / lasting_s if measured.tokens and lasting_s else None
         slo_known = self._slo is not None and len(ended) > 0
+        asked_and_answered = prompt_tokens + measured.tokens / ended.ok if measured.tokens and ended.ok else 0.0
+        processed_per_s = throughput(ended.ok, asked_and_answered, lasting_s)
         return CellResult(
             users=users,
             prompt_tokens=prompt_tokens,
@@ -143,8 +145,8 @@ class CellSummary:
             events_packed=ended.packed,
             goodput_requests_per_s=ended.met_slo / lasting_s if slo_known and lasting_s else None,
             slo_met=ended.met_slo >= SLO_SHARE * len(ended) if slo_known else None,
-            cost_per_1k_tokens=cost_per_tokens(cost.price_per_hour, tokens_per_s, 1_000) if cost else None,
-            cost_per_1m_tokens=cost_per_tokens(cost.price_per_hour, tokens_per_s, 1_000_000) if cost else None,
+            cost_per_1k_tokens=cost_per_tokens(cost.price_per_hour, processed_per_s, 1_000) if cost else None,
+            cost_per_1m_tokens=cost_per_tokens(cost.price_per_hour, processed_per_s, 1_000_000) if cost else None,
             currency=cost.currency if cost else "",
             prompt_tokens_exact=ended.prompt_tokens_exact,
             **ended.answers.figures(),

@@ -20,6 +20,8 @@ from tui.profile.schema import Profile
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _NAME_LINE = re.compile(r"""^(name[ \t]*=[ \t]*)(?:"[^"\n]*"|'[^'\n]*')""", re.M)
 _REFERENCE_OUTCOMES = frozenset({"ok", "failed"})
+PRICE_LIST = "prices.toml"
+"""Lies among the profiles and is none: what closed APIs cost."""
 
 TEMPLATE = """\
 name = "{name}"                            # as the file is named
@@ -142,7 +144,7 @@ def write_profile(name: str, text: str) -> Path:
 
     Raises UsageError for a name that cannot be one, that is taken, or when the folder cannot be written.
     """
-    if not _NAME.match(name):
+    if not _NAME.match(name) or f"{name}.toml" == PRICE_LIST:
         raise UsageError(f'found the name "{safe_line(name, limit=80)}", expected letters, digits, ".", "_" and "-"')
     return _write_new(name, text.encode())
 
@@ -247,7 +249,7 @@ def _reference_dirs() -> list[Path]:
 
 
 def _toml_files(folder: Path) -> list[Path]:
-    return _files(folder, ".toml")
+    return [path for path in _files(folder, ".toml") if path.name != PRICE_LIST]
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from tui.core.errors import UsageError
 from tui.core.files import atomic_file
 from tui.metrics.cell import CellResult
 from tui.session import export_csv, export_toml, imported
 from tui.session.exported import ExportedSession
 from tui.session.grid_table import grid_html, grid_markdown
+from tui.session.judged import session_terms
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
@@ -75,6 +78,7 @@ def _from_toml(session: ExportedSession, path: Path, folder: Path, formats: Sequ
         vramp_version=run.vramp_version,
         profile_name=run.profile_name,
         profile_title=run.profile_title,
+        profile_json=msgspec.json.encode(session.profile).decode(),
         engine=run.engine,
         simulated=session.simulated,
     )
@@ -82,10 +86,11 @@ def _from_toml(session: ExportedSession, path: Path, folder: Path, formats: Sequ
 
 
 def _write_grids(meta: SessionMeta, cells: list[CellResult], folder: Path, formats: Sequence[str]) -> list[Path]:
-    written = []
+    written: list[Path] = []
+    terms = session_terms(meta)
     for form, name, render in (("md", MD_FILE, grid_markdown), ("html", HTML_FILE, grid_html)):
         if form in formats:
             with atomic_file(folder / name) as file:
-                file.write(render(meta, cells))
+                file.write(render(meta, cells, terms))
             written.append(folder / name)
     return written

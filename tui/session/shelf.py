@@ -13,7 +13,7 @@ from tui.core.nearest import did_you_mean
 from tui.core.outcome import Outcome
 from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
-from tui.metrics.cell import CellResult
+from tui.metrics.best import best_cell
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.session.database import SUFFIX
 from tui.session.lock import SessionLock, is_live
@@ -99,16 +99,6 @@ def _failure_of(server: ServerStatus | None) -> str:
     if server is None or server.phase is not Phase.FAILED or server.failure is None:
         return ""
     return safe_line(server.failure.failure, limit=40)
-
-
-def best_cell(cells: Sequence[CellResult]) -> CellResult | None:
-    """Return the cell with the most tokens per second of those that were answered and met their SLO, if any."""
-    good = [
-        cell
-        for cell in cells
-        if cell.outcome is Outcome.OK and cell.slo_met is not False and cell.tokens_per_s_total is not None
-    ]
-    return max(good, key=lambda cell: cell.tokens_per_s_total or 0.0, default=None)
 
 
 def as_json() -> str:

@@ -58,8 +58,8 @@ def test_a_burst_by_hand() -> None:
     assert cell.steady is None
     assert cell.goodput_requests_per_s == 1 / 5
     assert cell.slo_met is False
-    assert cell.cost_per_1k_tokens == pytest.approx(3.6 / 3600 / 1.2 * 1000)
-    assert cell.cost_per_1m_tokens == pytest.approx(3.6 / 3600 / 1.2 * 1e6)
+    assert cell.cost_per_1k_tokens == pytest.approx(3.6 / 3600 / (68 / 5) * 1000)  # 2 x (31 + 3) tokens in 5 s
+    assert cell.cost_per_1m_tokens == pytest.approx(3.6 / 3600 / (68 / 5) * 1e6)
     assert cell.currency == "USD"
     assert cell.prompt_tokens_exact is True
     assert cell.events_packed is False

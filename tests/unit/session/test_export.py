@@ -23,6 +23,7 @@ from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.metrics.terms import Terms
 from tui.session import export_csv, export_toml, imported
 from tui.session.export import export_folder, export_session
 from tui.session.grid_table import grid_html, grid_markdown, grid_table
@@ -332,14 +333,14 @@ _CELLS = [
 
 
 def test_the_grid_is_a_table_per_mode() -> None:
-    lines = grid_table(made.meta(), _CELLS).splitlines()
+    lines = grid_table(made.meta(), _CELLS, Terms()).splitlines()
     assert lines[0].endswith("SIMULATED")
     assert [line.split() for line in lines if line.startswith(("  1", "   1", "    "))][:2] == [
         ["1", "0.3", "·"],
         ["2", "123", "oom-kv"],
     ]
     assert sum("mode" in line for line in lines) == 2
-    assert "no cell was measured" in grid_table(made.meta(), [])
+    assert "no cell was measured" in grid_table(made.meta(), [], Terms())
 
 
 def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
@@ -347,8 +348,8 @@ def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
         msgspec.structs.replace(made.cell(), users=users, caveats="answers are short; \x1b[31mcounted by events")
         for users in (1, 2)
     ]
-    text = grid_table(made.meta(), cells)
-    assert text.splitlines()[-3:] == [
+    text = grid_table(made.meta(), cells, Terms())
+    assert text.splitlines()[-5:-2] == [
         f"1 × {cells[0].prompt_tokens}, 2 × {cells[0].prompt_tokens}: answers are short",
         "",
         f"1 × {cells[0].prompt_tokens}, 2 × {cells[0].prompt_tokens}: counted by events",
@@ -357,9 +358,9 @@ def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
 
 def test_the_grid_as_markdown_and_html_takes_no_markup_from_outside() -> None:
     meta = made.meta(profile_title="<script>x</script> | [a](b)\n# *b*")
-    markdown = grid_markdown(meta, _CELLS)
+    markdown = grid_markdown(meta, _CELLS, Terms())
     assert "\\<script\\>" in markdown and "\\[a\\]" in markdown and "\n# " not in markdown
-    page = grid_html(meta, [made.cell(mode="<img>")])
+    page = grid_html(meta, [made.cell(mode="<img>")], Terms())
     assert "<script>" not in page and "<img>" not in page
     parser = html.parser.HTMLParser()
     parser.feed(page)

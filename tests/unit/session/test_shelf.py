@@ -42,8 +42,8 @@ def test_a_session_is_told_in_a_line() -> None:
     cells = [
         made.cell(1, tokens_per_s_total=5.0),
         made.cell(1, tokens_per_s_total=10.0),  # the same cell again
-        made.cell(8, tokens_per_s_total=80.0),
-        made.cell(16, tokens_per_s_total=99.0, slo_met=False),
+        made.cell(8, tokens_per_s_total=80.0, goodput_requests_per_s=0.8, slo_met=True),
+        made.cell(16, tokens_per_s_total=99.0, goodput_requests_per_s=0.1, slo_met=False),
         made.cell(32, outcome=Outcome.OOM_KV, tokens_per_s_total=None),
         made.cell(64, outcome=Outcome.IMPLIED),
     ]
