@@ -15,6 +15,7 @@ from tests.view import wire_app
 from tests.view.live_app import LiveApp
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     Figures,
@@ -390,3 +391,16 @@ def test_a_cell_that_is_measured_now_has_no_requests_yet_and_another_has_none_an
     ]
     assert "none has ended yet" in told[0]
     assert "none of its requests are at hand any more" in told[1]
+
+
+def test_an_opened_cell_shows_its_histograms_or_says_why_there_are_none() -> None:
+    base = snapshots.full_grid()
+    kept = Distributions(ttft=Distribution(3, 80, [3, 9, 4]), itl=Distribution(3, 50, [1, 100]))
+    cells = [msgspec.structs.replace(one, distributions=kept) if one.users == 8 else one for one in base.grid.cells]
+    snapshot = msgspec.structs.replace(base, grid=msgspec.structs.replace(base.grid, cells=cells))
+
+    def told(users: int) -> str:
+        return "\n".join(line.plain for fact in cell_facts((users, 296), snapshot) for line in fact.lines)
+
+    assert "     9 ┤" in told(8) and "   100 ┤" in told(8) and told(8).count("0 ┼┴") == 2
+    assert "an earlier version of vramp" in told(4) and "┼" not in told(4)

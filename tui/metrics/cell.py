@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tui.core.outcome import Outcome
+from tui.metrics.distribution import Distributions
 
 
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     e2e_p50_s: float | None = None
     e2e_p90_s: float | None = None
     e2e_p99_s: float | None = None
+    distributions: Distributions | None = None
+    """How often which latency was; None where no request was answered, and in older session files."""
     requests_ok: int = 0
     requests_failed: int = 0
     requests_dropped: int = 0

@@ -8,36 +8,36 @@ middle, so a value is off by less than 1/128 = 0.8 %. Pure; one thread.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Collection
 from itertools import accumulate
 
 from tui.metrics.percentile import sample_floor
 
 _SUB_BITS = 6
-_EXACT_BITS = _SUB_BITS + 1
 MAX_VALUE = (1 << 48) - 1
 """Larger values count as this one: 78 hours in ns."""
 _PAIR = struct.Struct("<HI")
 
 
-def _bucket(value: int) -> int:
+def bucket_of(value: int, bits: int = _SUB_BITS) -> int:
+    """Return the number of the bucket of a value where each power of two is cut into 2^`bits` equal buckets."""
     value = min(max(value, 0), MAX_VALUE)
-    shift = max(0, value.bit_length() - _EXACT_BITS)
-    return (shift << _SUB_BITS) + (value >> shift)
+    shift = max(0, value.bit_length() - bits - 1)
+    return (shift << bits) + (value >> shift)
 
 
-def _last_value(bucket: int) -> int:
-    shift = max(0, (bucket >> _SUB_BITS) - 1)
-    return ((bucket - (shift << _SUB_BITS) + 1) << shift) - 1
+def first_value_of(bucket: int, bits: int = _SUB_BITS) -> int:
+    """Return the least value of a bucket."""
+    shift = max(0, (bucket >> bits) - 1)
+    return (bucket - (shift << bits)) << shift
 
 
 def _middle(bucket: int) -> float:
-    shift = max(0, (bucket >> _SUB_BITS) - 1)
-    return ((bucket - (shift << _SUB_BITS)) << shift) + ((1 << shift) - 1) / 2
+    return (first_value_of(bucket) + first_value_of(bucket + 1) - 1) / 2
 
 
-_LAST_BUCKET = _bucket(MAX_VALUE)
+_LAST_BUCKET = bucket_of(MAX_VALUE)
 
 
 def packed(values: Collection[int]) -> bytes:
@@ -46,8 +46,8 @@ def packed(values: Collection[int]) -> bytes:
     pairs = []
     counted = 0
     while counted < len(ordered):
-        bucket = _bucket(ordered[counted])
-        after = len(ordered) if bucket == _LAST_BUCKET else bisect_right(ordered, _last_value(bucket), counted)
+        bucket = bucket_of(ordered[counted])
+        after = len(ordered) if bucket == _LAST_BUCKET else bisect_left(ordered, first_value_of(bucket + 1), counted)
         pairs.append(_PAIR.pack(bucket, after - counted))
         counted = after
     return b"".join(pairs)
@@ -74,7 +74,7 @@ class LogHistogram:
 
     def add(self, value: int, times: int = 1) -> None:
         """Count `value`, `times` times."""
-        bucket = _bucket(value)
+        bucket = bucket_of(value)
         self._counts[bucket] = self._counts.get(bucket, 0) + times
         self.count += times
 
@@ -90,6 +90,10 @@ class LogHistogram:
         for bucket, times in other._counts.items():
             self._counts[bucket] = self._counts.get(bucket, 0) + times
         self.count += other.count
+
+    def buckets(self) -> dict[int, int]:
+        """Return the counts by bucket, of those that are not empty."""
+        return dict(self._counts)
 
     def value_at(self, q: float) -> float | None:
         """Return the `q`-th percentile (0 to 100), linear between the neighbouring ranks; None when empty."""

@@ -20,6 +20,7 @@ from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
 from tui.metrics.concurrency import Interval, area_ns, busy_ns, peak
 from tui.metrics.cost import cost_per_tokens, throughput
+from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.ended import EndedRequests
 from tui.metrics.percentile import percentile_of_sorted
 from tui.metrics.record import RequestRecord
@@ -232,10 +233,16 @@ def _outcome(ended: EndedRequests, measured: _Measured) -> tuple[Outcome, str]:
 
 def _latencies(ended: EndedRequests) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for name, column in (("ttft", ended.ttft_s), ("tpot", ended.tpot_s), ("e2e", ended.e2e_s)):
-        ordered = sorted(column)
+    ordered = {"ttft": sorted(ended.ttft_s), "tpot": sorted(ended.tpot_s), "e2e": sorted(ended.e2e_s)}
+    for name, column in ordered.items():
         for q in (50, 90, 99):
-            figures[f"{name}_p{q}_s"] = percentile_of_sorted(ordered, q)
+            figures[f"{name}_p{q}_s"] = percentile_of_sorted(column, q)
+    if ended.ok:
+        figures["distributions"] = Distributions(
+            ttft=Distribution.of_ordered_s(ordered["ttft"]),
+            itl=Distribution.of_us(ended.itl_us.buckets()),
+            e2e=Distribution.of_ordered_s(ordered["e2e"]),
+        )
     figures["ttft_mean_s"] = fmean(ended.ttft_s) if ended.ttft_s else None
     figures["time_to_resolve_s"] = fmean(ended.e2e_s) if ended.e2e_s else None
     for q in (50, 90, 99):

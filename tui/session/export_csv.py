@@ -131,12 +131,14 @@ def _at(meta: SessionMeta, at_ns: int) -> dict[str, object]:
 
 
 def _columns(first: Iterator[str] | Sequence[str], struct: type[msgspec.Struct], *left_out: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*first, *(name for name in _flat_names(struct) if name not in left_out)]))
+    return tuple(dict.fromkeys([*first, *_flat_names(struct, *left_out)]))
 
 
-def _flat_names(struct: type[msgspec.Struct]) -> Iterator[str]:
+def _flat_names(struct: type[msgspec.Struct], *left_out: str) -> Iterator[str]:
     """Yield the columns of a struct; a field that is a struct of its own gives a column for each of its fields."""
     for field in msgspec.structs.fields(struct):
+        if field.name in left_out:
+            continue
         inner = _struct_in(field.type)
         if inner is None:
             yield field.name
@@ -170,6 +172,7 @@ CELLS = _columns(
     [*_SESSION, "users", "prompt_tokens", "output_tokens", "mode", "outcome", "measured", "started_at_s", "started_at"],
     CellResult,
     "started_at_ns",
+    "distributions",
 )
 REQUESTS = export_requests.COLUMNS
 SERIES = _columns([*_SESSION, "at_s", "at"], SeriesPoint, "at_ns")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
+from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.profile.schema import Profile
@@ -172,7 +173,10 @@ def _of_struct(struct: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchS
 
 def any_cell() -> st.SearchStrategy[CellResult]:
     outcomes = [o for o in Outcome if not o.is_open and o is not Outcome.IMPLIED]
-    return _of_struct(CellResult, outcome=st.sampled_from(outcomes))
+    latencies_s = st.lists(st.floats(0, 1e6), max_size=30).map(sorted)
+    distribution = st.builds(Distribution.of_ordered_s, latencies_s)
+    distributions = st.builds(Distributions, ttft=distribution, itl=distribution, e2e=distribution)
+    return _of_struct(CellResult, outcome=st.sampled_from(outcomes), distributions=st.none() | distributions)
 
 
 def any_request() -> st.SearchStrategy[RequestRecord]:

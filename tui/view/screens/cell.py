@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -13,17 +14,21 @@ from textual.widgets import Footer, Static
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line, safe_text
 from tui.metrics.cell import CellResult, users_in_words
+from tui.metrics.distribution import Distributions
 from tui.metrics.snapshot import RequestRow, Snapshot
 from tui.view import formatting
 from tui.view.panes.cell_story import server_story
 from tui.view.screens.fact_sheet import Fact, FactSheet
 from tui.view.screens.roomy import RoomyScreen
 from tui.view.widgets.bars import filled
+from tui.view.widgets.histogram_bars import histogram_lines
 
 Place = tuple[int, int]
 """users, prompt tokens"""
 _NOTHING = Fact("", ())
 _BAR_CELLS = 24
+_LABEL_CELLS = 12
+"""What labels take of a line."""
 _REQUESTS = 40
 
 
@@ -71,20 +76,25 @@ class CellScreen(RoomyScreen):
             ("   SIMULATED" if snapshot.simulated else "", "bold $warning"),
         )
         self.query_one("#title", Static).update(title)
-        self.query_one(FactSheet).show(cell_facts(self.place, snapshot), from_top=False)
+        sheet = self.query_one(FactSheet)
+        sheet.show(cell_facts(self.place, snapshot, sheet.room - _LABEL_CELLS), from_top=False)
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Draw the histograms for the new width."""
+        self.call_after_refresh(lambda: self.show(self._snapshot))
 
     def action_close(self) -> None:
         """Go back."""
         self.dismiss(None)
 
 
-def cell_facts(place: Place, snapshot: Snapshot) -> list[Fact]:
-    """Return all that is known of the cell at `place`. Pure."""
+def cell_facts(place: Place, snapshot: Snapshot, width: int = 64) -> list[Fact]:
+    """Return all that is known of the cell at `place`, its histograms in at most `width` cells. Pure."""
     cell = next((one for one in snapshot.grid.cells if (one.users, one.prompt_tokens) == place), None)
     queueing = place in snapshot.grid.queueing
     facts = _outcome_facts(cell, queueing=queueing)
     if cell is not None and not cell.outcome.is_open:
-        facts += [*_figure_facts(cell), *_latency_facts(cell)]
+        facts += [*_figure_facts(cell), *_latency_facts(cell, width)]
         if cell.caveats:
             facts.append(Fact("note", tuple(Content(safe_line(text, limit=200)) for text in cell.caveats.split("; "))))
         if said := server_story(cell, queueing=queueing):
@@ -131,21 +141,27 @@ def _figure_facts(cell: CellResult) -> list[Fact]:
     return [*facts, Fact("requests", (Content(requests),))] if cell.measured else facts
 
 
-def _latency_facts(cell: CellResult) -> list[Fact]:
-    """Return the percentiles as a ladder of bars, one scale for each figure."""
+def _latency_facts(cell: CellResult, width: int) -> list[Fact]:
+    """Return the percentiles as a ladder of bars, one scale for each figure, with their histograms."""
+    known = cell.distributions or Distributions()
     rows = [
-        ("TTFT", (cell.ttft_p50_s, cell.ttft_p90_s, cell.ttft_p99_s)),
-        ("ITL", (cell.itl_p50_s, cell.itl_p90_s, cell.itl_p99_s)),
-        ("TPOT", (cell.tpot_p50_s, cell.tpot_p90_s, cell.tpot_p99_s)),
-        ("E2E", (cell.e2e_p50_s, cell.e2e_p90_s, cell.e2e_p99_s)),
+        ("TTFT", (cell.ttft_p50_s, cell.ttft_p90_s, cell.ttft_p99_s), known.ttft),
+        ("ITL", (cell.itl_p50_s, cell.itl_p90_s, cell.itl_p99_s), known.itl),
+        ("TPOT", (cell.tpot_p50_s, cell.tpot_p90_s, cell.tpot_p99_s), None),
+        ("E2E", (cell.e2e_p50_s, cell.e2e_p90_s, cell.e2e_p99_s), known.e2e),
     ]
     facts = []
-    for name, percentiles in rows:
+    for name, percentiles, distribution in rows:
         top = max((value for value in percentiles if value is not None), default=None)
         if top is None:
             continue
         labelled = zip(("p50", "p90", "p99"), percentiles, strict=True)
         facts.append(Fact(name, tuple(_rung(label, value, top) for label, value in labelled)))
+        if distribution is not None:
+            facts.append(Fact("", tuple(histogram_lines(distribution, width))))
+    if facts and cell.distributions is None:
+        why = "not in this session, which an earlier version of vramp has written"
+        facts.append(Fact("histograms", (Content.styled(why, "$text-muted"),)))
     return [_NOTHING, *facts] if facts else []
 
 

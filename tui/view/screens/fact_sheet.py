@@ -52,10 +52,11 @@ class FactSheet(VerticalScroll, can_focus=True):
     @property
     def plain(self) -> str:
         """Return the text as it is drawn."""
-        return sheet_content(self._facts, self._width).plain
+        return sheet_content(self._facts, self.room).plain
 
     @property
-    def _width(self) -> int:
+    def room(self) -> int:
+        """Return how many columns there are."""
         return max(self.scrollable_content_region.width, 1)
 
     def on_resize(self, _: events.Resize) -> None:
@@ -64,7 +65,7 @@ class FactSheet(VerticalScroll, can_focus=True):
 
     def _redraw(self) -> None:
         if self.is_mounted:
-            self.query_one(Static).update(sheet_content(self._facts, self._width))
+            self.query_one(Static).update(sheet_content(self._facts, self.room))
 
 
 def indent_of(facts: Sequence[Fact]) -> int:
