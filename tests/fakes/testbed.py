@@ -15,6 +15,7 @@ from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.cell import CellResult
+from tui.metrics.conditions import Conditions
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import CountedBy, RequestRecord, gaps_between
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
@@ -143,6 +144,7 @@ class FakeTestbed:
         self.progress: LoadProgress | None = None
         self.own_gpus: list[GpuReading] = []
         self.silent_s: float | None = None
+        self.conditions = Conditions(launch=1)
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
         self.pool = FakePool(self)
         self.launches = 1

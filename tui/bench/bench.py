@@ -38,15 +38,14 @@ from tui.engines.base import ServerMetrics
 from tui.engines.command_line import command_line
 from tui.link.protocol import FAREWELL, BenchSpec, Command, Reply, Results, StopBench
 from tui.link.server import FRONT_END, LINK_TASK, LinkServer
+from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
-from tui.metrics.queueing import must_queue
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Mode, Profile
 from tui.session.export import export_folder, export_open_session, export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
-from tui.session.references import beside_of
 from tui.session.store import SessionWriter
 
 _log = logging.getLogger(__name__)
@@ -125,7 +124,6 @@ class Bench:
         await self._link.open()
         on_ready.set()
         loop.call_later(FIRST_FRONT_END_S, self._check_first_front_end)
-        self._tell_beside()
         self.launch()
         ticking = background(self._tick(), name="tick")
         try:
@@ -137,18 +135,6 @@ class Bench:
             await end_task(ticking)
             await self.close(self.how_it_ended)
             await self._link.close(self._farewell())
-
-    def _tell_beside(self) -> None:
-        """Say what is wrong with what the cells are laid beside, and how its conditions differ."""
-        terms, reference = self.snapshot_builder.beside
-        for note in terms.notes:
-            self.testbed.say("cell", note, level="warning")
-        if reference is None:
-            return
-        if reference.problem:
-            self.testbed.say("cell", reference.problem, level="warning")
-        elif reference.differs:
-            self.testbed.say("cell", f"beside {reference.words} conditions differ: {'; '.join(reference.differs)}")
 
     def end(self, how: str) -> None:
         """Let the session end; returns at once."""
@@ -342,7 +328,8 @@ class Bench:
             load=self._load_status(),
             grid=grid,
             current=scheduler.current,
-            queueing=must_queue(status.kv_cache_tokens, grid.users, grid.prompt_tokens, grid.output_tokens),
+            queueing=must_queue(status.kv_pool, grid.users, grid.prompt_tokens, grid.output_tokens),
+            edges=edges(status.kv_pool, grid.results, grid.prompt_tokens, grid.output_tokens),
             sweep=scheduler.sweep_status,
             gpu_note=self.testbed.gpu_note,
             notice=self.writer.failure or self.snapshot_builder.notice,
@@ -449,7 +436,6 @@ def _snapshot_builder_of(spec: BenchSpec, profile: Profile, clock: SessionClock,
         gpu_summary=gpu_summary_of(profile),
         command_line=command_line(profile) if profile.server else "",
         window=LiveWindow(spec.time_scale),
-        beside=beside_of(profile, gpu_summary_of(profile)),
     )
 
 

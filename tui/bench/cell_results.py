@@ -12,6 +12,8 @@ from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult, users_in_words
+from tui.metrics.conditions import pool_note
+from tui.metrics.verdict import verdict_of
 from tui.profile.schema import Mode
 
 # An engine that died of something else than memory, or in a smaller cell than one that was ok, may have died by
@@ -61,7 +63,7 @@ class CellResults:
     def keep(self, result: CellResult) -> None:
         """Keep a result, and all that it implies."""
         grid = self.grids[Mode(result.mode)]
-        result = self._marked(result)
+        result = self._judged(self._marked(result), grid)
         before = grid.get((result.users, result.prompt_tokens))
         for new in grid.put(result):
             self._testbed.keep_cell(new)
@@ -81,6 +83,7 @@ class CellResults:
         grid = self.grids[mode]
         for cell in grid.open_cells():
             result = grid.without_figures(cell, outcome, evidence, simulated=self._testbed.simulated)
+            result = self._judged(result, grid)
             grid.put(result)
             self._testbed.keep_cell(result)
 
@@ -126,6 +129,15 @@ class CellResults:
             return result
         why = f"contradicts {larger.users} users x {larger.prompt_tokens} tokens, which was ok"
         return msgspec.structs.replace(result, evidence=f"{result.evidence} ({why})")
+
+    def _judged(self, result: CellResult, grid: Grid) -> CellResult:
+        """Return the result with what limited it, and with what sets its conditions apart from those of other cells."""
+        conditions = result.conditions
+        if conditions is not None:
+            earlier = (other.conditions for other in grid.results if other.conditions is not None)
+            if note := pool_note(conditions, earlier):
+                conditions = msgspec.structs.replace(conditions, notes=[*conditions.notes, note])
+        return msgspec.structs.replace(result, conditions=conditions, verdict=verdict_of(result, grid.results))
 
     def _tell(self, result: CellResult, more: str = "") -> None:
         cell = f"{users_in_words(result.users)} x {result.prompt_tokens} tokens"

@@ -37,6 +37,10 @@ class Sampling(Protocol):
     def unavailable(self) -> str:
         """Why there are no readings; empty when there are."""
 
+    @property
+    def driver_version(self) -> str:
+        """The version of the cards' driver; empty where it is not known."""
+
     async def start(self) -> None:
         """Begin; does nothing when it has begun."""
 
@@ -89,6 +93,10 @@ class _Attached:
             "KV cache and queue are as its metrics tell."
         )
 
+    @property
+    def driver_version(self) -> str:
+        return "" if self._elsewhere else self._here.driver_version
+
     async def start(self) -> None:
         self._elsewhere = not await is_here(self._address)
         if not self._elsewhere:
@@ -106,6 +114,10 @@ class _Simulated:
 
     @property
     def unavailable(self) -> str:
+        return ""
+
+    @property
+    def driver_version(self) -> str:
         return ""
 
     async def start(self) -> None:
@@ -144,6 +156,10 @@ class _Nvml:
     @property
     def unavailable(self) -> str:
         return self._sampler.unavailable
+
+    @property
+    def driver_version(self) -> str:
+        return self._sampler.driver_version
 
     async def start(self) -> None:
         if not self._started:

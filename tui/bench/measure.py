@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from tui.bench.client_limit import client_limit
-from tui.bench.energy import EnergyMeter
 from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
+from tui.bench.readings import Readings
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
@@ -20,7 +19,6 @@ from tui.core.tasks import end_task
 from tui.engines.base import ServerMetrics
 from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
-from tui.metrics.reading import devices
 from tui.metrics.record import CountedBy
 from tui.metrics.snapshot import FailureReport
 from tui.metrics.summary import CellSummary
@@ -47,45 +45,12 @@ class DiedUnsettled(ServerDied):
     """It died while requests of another cell were still under way: of this cell, that says nothing."""
 
 
-@dataclass(slots=True)
-class _Readings:
-    """What was read beside the requests while a cell was measured."""
-
-    before: ServerMetrics | None
-    energy: EnergyMeter
-    idle_around: bool = False
-    """Whether before and after are of an idle server, so that its gauges then say nothing of the cell."""
-    after: ServerMetrics | None = None
-    server_waiting_max: float | None = None
-    kv_cache_usage_max: float | None = None
-    vram_used_max_bytes: int | None = None
-    cpu_shares: list[float] = field(default_factory=list)
-    lags_p99_s: list[float] = field(default_factory=list)
-    silent_s: float | None = None
-    """The longest silence that was too long."""
-
-    def take(self, testbed: SystemUnderTest) -> None:
-        self.silent_s = _larger(self.silent_s, testbed.silent_s)
-        around = self.idle_around and (testbed.metrics is self.before or testbed.metrics is self.after)
-        if testbed.metrics is not None and not around:
-            self.server_waiting_max = _larger(self.server_waiting_max, testbed.metrics.waiting)
-            self.kv_cache_usage_max = _larger(self.kv_cache_usage_max, testbed.metrics.kv_cache_usage)
-        gpus = testbed.own_gpus
-        for gpu in devices(gpus):
-            self.vram_used_max_bytes = _larger(self.vram_used_max_bytes, gpu.vram_used_bytes)
-        self.energy.take(gpus)
-        if testbed.progress is not None:
-            self.cpu_shares.append(testbed.progress.cpu_share)
-            if testbed.progress.lag_p99_s is not None:
-                self.lags_p99_s.append(testbed.progress.lag_p99_s)
-
-
 async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnProgress) -> CellResult:
     """Send `users` requests at once, as often as the profile says, and wait for all of them."""
     load = testbed.profile.load
     tag = await testbed.configure(cell[1])
     started_ns = testbed.clock.now_ns()
-    readings = _Readings(await testbed.scrape(), EnergyMeter(testbed.clock.now_ns()), idle_around=True)
+    readings = Readings.begun(testbed, await testbed.scrape(), idle_around=True)
     died: FailureReport | None = None
     summary = CellSummary(Mode.BURST, tag=tag, slo=testbed.profile.slo)
     testbed.collect(summary)
@@ -128,7 +93,7 @@ async def measure_standing(
     started_ns = testbed.clock.now_ns()
     summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns, lasting_s=load.duration_s)
     testbed.collect(summary)
-    readings = _Readings(None, EnergyMeter(started_ns))
+    readings = Readings.begun(testbed, None)
     died: FailureReport | None = None
     try:
         if on_settled is None:
@@ -169,12 +134,10 @@ def why_too_long(testbed: SystemUnderTest, prompt_tokens: int) -> str:
     return f"{prompt_tokens} prompt + {output_tokens} output tokens exceed the server's limit of {limit}"
 
 
-_N = TypeVar("_N", int, float)
-
 _FATAL = frozenset({Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
 
 
-async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: _Readings | None) -> None:
+async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: Readings | None) -> None:
     """Wait for `work`, taking readings each second; raise ServerDied when the server dies first."""
     assert testbed.failure is not None
     task = asyncio.ensure_future(work)
@@ -195,7 +158,7 @@ async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readin
 
 
 async def _stand(
-    testbed: SystemUnderTest, session_s: float, readings: _Readings | None, on_progress: OnProgress, before_s: float
+    testbed: SystemUnderTest, session_s: float, readings: Readings | None, on_progress: OnProgress, before_s: float
 ) -> None:
     """Let the load stand for so long; raise ServerDied when the server dies in the meantime."""
     assert testbed.failure is not None
@@ -252,7 +215,7 @@ async def _result(
     by: str,
     summary: CellSummary,
     started_ns: int,
-    readings: _Readings,
+    readings: Readings,
     died: FailureReport | None,
 ) -> CellResult:
     readings.take(testbed)
@@ -279,6 +242,8 @@ async def _result(
         "client_cpu_share": max(readings.cpu_shares, default=None),
         "client_lag_p99_s": max(readings.lags_p99_s, default=None),
         "preemptions": _difference(before, after, "preemptions_total"),
+        "occupancy": readings.gauges.occupancy(before, after, result.duration_s),
+        "conditions": readings.conditions(testbed),
         "server_ttft_mean_s": _mean(before, after, "ttft"),
         "server_itl_mean_s": _mean(before, after, "itl"),
         "server_queue_mean_s": _mean(before, after, "queue"),
@@ -299,12 +264,6 @@ async def _result(
     if readings.silent_s is not None and died is None:
         caveats.append(f"no token came for {readings.silent_s:.0f} s while it was measured")
     return msgspec.structs.replace(result, caveats="; ".join(caveats))
-
-
-def _larger(known: _N | None, value: _N | None) -> _N | None:
-    if known is None or value is None:
-        return value if known is None else known
-    return max(known, value)
 
 
 def _per_token(energy_j: float | None, result: CellResult) -> float | None:

@@ -12,6 +12,7 @@ from tui.bench.grid import Grid
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
+from tui.metrics.boundary import Edge
 from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
@@ -30,7 +31,6 @@ from tui.metrics.snapshot import (
     SweepStatus,
 )
 from tui.metrics.window import LiveWindow
-from tui.session.references import NOTHING_BESIDE, Beside
 
 NEWS_LINES = 100
 # More than can have requests under way at once.
@@ -55,8 +55,6 @@ class SnapshotBuilder:
     gpu_summary: str
     command_line: str
     window: LiveWindow
-    beside: Beside = NOTHING_BESIDE
-    """What the cells are laid beside; the same from start to end."""
     series: deque[SeriesPoint] = field(default_factory=lambda: deque(maxlen=SERIES_POINTS))
     deaths: deque[ServerDeath] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
@@ -136,6 +134,7 @@ class SnapshotBuilder:
         grid: Grid,
         current: tuple[int, int] | None,
         queueing: list[tuple[int, int]],
+        edges: list[Edge],
         sweep: SweepStatus,
         gpu_note: str,
         notice: str,
@@ -173,9 +172,8 @@ class SnapshotBuilder:
                 current_users=current[0] if current else None,
                 current_prompt_tokens=current[1] if current else None,
                 queueing=queueing,
+                edges=edges,
             ),
-            terms=self.beside.terms,
-            reference=self.beside.reference,
             sweep=sweep,
             requests=list(self.requests),
             requests_failed=list(self.failed),

@@ -14,6 +14,7 @@ from tui.bench.grid import Cell
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.cell import CellResult
+from tui.metrics.conditions import Conditions
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, ServerStatus
@@ -93,6 +94,10 @@ class SystemUnderTest(Protocol):
     @property
     def own_gpus(self) -> Sequence[GpuReading]:
         """The last readings of the server's GPUs."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Under what conditions a cell is measured that begins now; without what is seen of the cards meanwhile."""
 
     @property
     def references(self) -> dict[Cell, float]:

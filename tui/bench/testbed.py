@@ -24,7 +24,7 @@ from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.token_count import tokens_per_event
 from tui.bench.trial import Trial, try_request
 from tui.bench.vram import VramReturn, split_by_log
-from tui.core.clock import now_ns
+from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.outcome import Outcome
@@ -32,15 +32,17 @@ from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_for
+from tui.engines.parts.weights import weights_bytes
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
 from tui.load.wire import LoadProgress, LoadTarget
 from tui.metrics.cell import CellResult
+from tui.metrics.conditions import Conditions, differences
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
-from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
+from tui.profile.catalogue import reference_table
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
 from tui.session.room import bytes_needed, free_bytes, in_words
@@ -104,8 +106,8 @@ class Testbed:
         self._sampling = sampling_for(
             profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
         )
-        self.references = seconds_of(snapshot_builder.beside.reference)
-        """The reference's seconds by cell, where something is laid beside."""
+        self.references = references_of(profile)
+        """Published seconds by cell, where the profile names a table."""
 
     def number_from(self, last_tag: int, last_request_id: int) -> None:
         """Go on with the numbers of an earlier part of this session."""
@@ -420,6 +422,29 @@ class Testbed:
         return [gpu for gpu in self.gpus if not wanted or gpu.index in wanted]
 
     @property
+    def conditions(self) -> Conditions:
+        """Return under what conditions a cell is measured that begins now."""
+        status, server = self.status, self.profile.server
+        told, ready_ns = status.settings.arguments, self.supervisor.ready_ns
+        names = (server.model, self.profile.name, self.profile.title) if server is not None else ()
+        engines = max(1, _count(told, "data-parallel-size") or 1)
+        most = _count(told, "max-num-seqs")
+        pool = status.kv_pool
+        return Conditions(
+            launch=status.launches,
+            server_age_s=(self.clock.now_ns() - self.clock.at(ready_ns)) / NS_PER_S if ready_ns else None,
+            version=status.version,
+            driver=self._sampling.driver_version,
+            kv_pool_tokens=pool.tokens,
+            kv_pool_blocks=pool.blocks,
+            block_size=pool.block_size,
+            max_num_seqs=None if most is None else most * engines,
+            weights_estimated_bytes=weights_bytes(names, server.args) if server is not None else None,
+            weights_told_bytes=self.supervisor.memory_told.weights_bytes,
+            differences=differences(server.args, told) if server is not None else [],
+        )
+
+    @property
     def gpu_note(self) -> str:
         """Return why there are no GPU readings; empty when there are."""
         return self._sampling.unavailable
@@ -457,8 +482,15 @@ class Testbed:
         self.keep_event(Event(at_ns=now_ns(), source=source, text=text, level=level))
 
 
-def seconds_of(reference: Reference | None) -> dict[tuple[int, int], float]:
-    """Return the time to resolve of each cell (users, prompt_tokens) of a reference that has some."""
-    cells = reference.cells if reference is not None else []
-    known = {(cell.users, cell.prompt_tokens): cell.time_to_resolve_s for cell in cells}
-    return {place: seconds for place, seconds in known.items() if seconds is not None}
+def references_of(profile: Profile) -> dict[tuple[int, int], float]:
+    """Return the published seconds of each cell (users, prompt_tokens) that has some."""
+    if profile.reference is None:
+        return {}
+    table = reference_table(profile.reference.table)
+    return {cell: known.seconds for cell, known in table.items() if known.seconds is not None}
+
+
+def _count(arguments: Mapping[str, str], name: str) -> int | None:
+    """Return an argument that is a whole number; None for one that is not there, or is none."""
+    value = arguments.get(name, "")
+    return int(value) if value.isdecimal() else None

@@ -69,6 +69,8 @@ class LogFact:
     """Of one GPU, as the process that logs the line holds it."""
     kv_cache_bytes: int | None = None
     """Of one GPU, as the process that logs the line holds it."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """With which it runs, by their flags without dashes before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,12 @@ class ServerMetrics:
     prefix_cache_queries_total: float | None = None
     prefix_cache_hits_total: float | None = None
     kv_cache_tokens: int | None = None
+    kv_cache_blocks: int | None = None
+    """That requests can have, of all its engines."""
+    block_size: int | None = None
+    """Tokens of the KV cache in a block."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """With which it runs, as far as its figures tell: by their flags without dashes before them."""
     ttft_sum_s: float | None = None
     ttft_count: float | None = None
     itl_sum_s: float | None = None
@@ -117,6 +125,14 @@ class ServerMetrics:
     queue_sum_s: float | None = None
     """From arrival to the first place in the KV cache and batch; counted as requests finish."""
     queue_count: float | None = None
+    prefill_sum_s: float | None = None
+    """From a request's place in the batch to its first token; counted as requests finish."""
+    prefill_count: float | None = None
+    decode_sum_s: float | None = None
+    """From its first token to its last."""
+    decode_count: float | None = None
+    refused_total: float | None = None
+    """Requests that a limit of its own queue turned away."""
     extra: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -55,6 +55,10 @@ class GpuBackend(Protocol):
     def note(self) -> str:
         """What the readings lack, in words; empty = nothing."""
 
+    @property
+    def driver_version(self) -> str:
+        """The driver's version; empty = not told."""
+
     def sample(self, pids: frozenset[int]) -> list[GpuReading]:
         """Return one reading per GPU and slice, by index; `pids` are the server's processes, whose VRAM is told apart.
 

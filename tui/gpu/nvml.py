@@ -21,6 +21,8 @@ from tui.gpu.nvml_device import (
     Device,
     GpuLost,
     ask,
+    clock_mhz,
+    power_limit_w,
     temperature_c,
     throttle,
     unavailable,
@@ -202,6 +204,8 @@ class NvmlBackend:
             energy_j=None if energy_mj is None else energy_mj / 1000,
             temperature_c=temperature_c(gpu),
             throttle=throttle(gpu),
+            clock_mhz=clock_mhz(gpu),
+            power_limit_w=power_limit_w(gpu),
         )
         return with_memory(reading, gpu, pids)
 

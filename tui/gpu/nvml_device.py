@@ -120,13 +120,15 @@ def with_memory(reading: GpuReading, device: Device, pids: frozenset[int]) -> Gp
     memory = ask(device, "memory v2", pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
     memory = memory or ask(device, _MEMORY, pynvml.nvmlDeviceGetMemoryInfo)
     device.vram_total_bytes = device.vram_total_bytes if memory is None else int(memory.total)
+    held = _held_bytes(device, pids) if pids else (None, None)
     return msgspec.structs.replace(
         reading,
         vram_total_bytes=device.vram_total_bytes,
         vram_used_bytes=None if memory is None else int(memory.used),
         vram_reserved_bytes=None if memory is None else getattr(memory, "reserved", None),
         vram_free_bytes=None if memory is None else int(memory.free),
-        vram_server_bytes=_server_bytes(device, pids) if pids else None,
+        vram_server_bytes=held[0],
+        vram_neighbours_bytes=held[1],
     )
 
 
@@ -139,6 +141,18 @@ def temperature_c(device: Device) -> float | None:
     return None if degrees is None else float(degrees)
 
 
+def clock_mhz(device: Device) -> int | None:
+    """Return the present clock of its multiprocessors."""
+    clock = ask(device, "clock", pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM)
+    return None if clock is None else int(clock)
+
+
+def power_limit_w(device: Device) -> float | None:
+    """Return the power limit that is enforced."""
+    limit_mw = ask(device, "power limit", pynvml.nvmlDeviceGetEnforcedPowerLimit)
+    return None if limit_mw is None else limit_mw / 1000
+
+
 def throttle(device: Device) -> str | None:
     """Return why the clocks are held down, in words; empty when they are not, None when it is not told."""
     reasons = ask(device, "event reasons", pynvml.nvmlDeviceGetCurrentClocksEventReasons)
@@ -147,8 +161,9 @@ def throttle(device: Device) -> str | None:
     return None if reasons is None else ", ".join(words for bit, words in _THROTTLE_WORDS if reasons & bit)
 
 
-def _server_bytes(device: Device, pids: frozenset[int]) -> int | None:
-    """Return the VRAM that the server's processes hold; None when none is on this GPU or it is not told of each.
+def _held_bytes(device: Device, pids: frozenset[int]) -> tuple[int | None, int | None]:
+    """Return the VRAM that the server's processes hold, and others'; None when none of the server's is on this GPU or
+    it is not told of each.
 
     In a container NVML tells the host's process numbers, which match none of ours: None, too.
     """
@@ -156,4 +171,6 @@ def _server_bytes(device: Device, pids: frozenset[int]) -> int | None:
     if processes is None:
         processes = ask(device, "processes v2", pynvml.nvmlDeviceGetComputeRunningProcesses_v2)
     held = [process.usedGpuMemory for process in processes or () if process.pid in pids]
-    return sum(held) if held and None not in held else None
+    others = [process.usedGpuMemory for process in processes or () if process.pid not in pids]
+    own = sum(held) if held and None not in held else None
+    return own, sum(others) if own is not None and None not in others else None

@@ -50,6 +50,8 @@ class GpuSampler:
         self._thread: threading.Thread | None = None
         # Written by the thread, read by others: single values, each replaced as a whole.
         self._note = ""
+        self.driver_version = ""
+        """Of the driver that gives the readings; empty = not known yet."""
         self._round_began_ns: int | None = None
 
     @property
@@ -92,6 +94,7 @@ class GpuSampler:
     def _sample_while_it_lasts(self, stopping: threading.Event) -> None:
         self._round_began_ns = now_ns()
         backend = self._factory()
+        self.driver_version = backend.driver_version
         try:
             due_s = time.monotonic()
             while not stopping.is_set():

@@ -25,6 +25,8 @@ class _VirtualGpu(msgspec.Struct):
     power_w: _Amount | None = None
     energy_j: _Amount | None = None
     temperature_c: Annotated[float, msgspec.Meta(ge=-273.15, le=1e6)] | None = None
+    power_limit_w: _Amount | None = None
+    neighbours_bytes: _Bytes | None = None
 
 
 _DECODER = msgspec.json.Decoder(Annotated[list[_VirtualGpu], msgspec.Meta(max_length=256)])
@@ -62,4 +64,6 @@ def _reading(gpu: _VirtualGpu, at_ns: int) -> GpuReading:
         power_w=gpu.power_w,
         energy_j=gpu.energy_j,
         temperature_c=gpu.temperature_c,
+        power_limit_w=gpu.power_limit_w,
+        vram_neighbours_bytes=gpu.neighbours_bytes,
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from tui.core.outcome import Outcome
+from tui.metrics.conditions import Conditions
 from tui.metrics.distribution import Distributions
+from tui.metrics.limits import Verdict
+from tui.metrics.occupancy import Occupancy
 
 
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +108,11 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     reference_s: float | None = None
     """The published figure for this cell, if the profile names a table."""
     simulated: bool = False
+    verdict: Verdict | None = None
+    """What limited it; None for a cell that was not measured, or by a vramp that did not say."""
+    occupancy: Occupancy | None = None
+    """What the server said of its requests meanwhile."""
+    conditions: Conditions | None = None
 
     @property
     def measured(self) -> bool:

@@ -67,6 +67,12 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     temperature_c: float | None = None
     throttle: str | None = None
     """Why the clocks are held down, in words; empty = they are not."""
+    clock_mhz: int | None = None
+    """Of its multiprocessors."""
+    power_limit_w: float | None = None
+    """That is enforced."""
+    vram_neighbours_bytes: int | None = None
+    """Held by other processes than the server's, where the driver tells the server's apart."""
     mig_mode: bool = False
     """Whether this card is cut into slices: what runs, runs on one of them, and on nothing where there is none."""
     mig_index: int | None = None

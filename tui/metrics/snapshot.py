@@ -7,10 +7,9 @@ from enum import StrEnum
 import msgspec
 
 from tui.core.outcome import Outcome
+from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
-from tui.metrics.reference import Reference
-from tui.metrics.terms import Terms
 
 SERIES_POINTS = 240
 LATENCY_POINTS = 600
@@ -52,6 +51,17 @@ class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server says that it is set up."""
+
+    arguments: dict[str, str] = {}
+    """With which it runs, by their flags without dashes before them; most tell those that are not their defaults."""
+    kv_cache_blocks: int | None = None
+    """That requests can have: without what stands for nothing."""
+    block_size: int | None = None
+    """Tokens of the KV cache in a block."""
+
+
 class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The server under test."""
 
@@ -78,6 +88,14 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What this server does not offer, in words, e.g. "no /metrics"."""
     notes: list[str] = []
     """What was done on its account, in words, e.g. which of its models is asked."""
+    settings: ServerSettings = ServerSettings()
+
+    @property
+    def kv_pool(self) -> KvPool:
+        """Return the size of its KV cache."""
+        return KvPool(
+            tokens=self.kv_cache_tokens, blocks=self.settings.kv_cache_blocks, block_size=self.settings.block_size
+        )
 
 
 class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +195,8 @@ class GridStatus(msgspec.Struct, frozen=True, kw_only=True):
     current_prompt_tokens: int | None = None
     queueing: list[tuple[int, int]] = []
     """(users, prompt_tokens) of cells that must queue, by the server's own KV-cache size."""
+    edges: list[Edge] = []
+    """How many users the KV cache carries, predicted and measured, for each prompt size."""
 
 
 class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,10 +251,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     gpu_sample_s: float | None = None
     """What one round of readings cost."""
     grid: GridStatus = GridStatus()
-    terms: Terms = Terms()
-    """What the cells are judged by."""
-    reference: Reference | None = None
-    """What is laid beside the grid."""
     sweep: SweepStatus = SweepStatus()
     requests: list[RequestRow] = []
     """Latest first."""

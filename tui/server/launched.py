@@ -46,6 +46,8 @@ class LaunchedServer:
         self.max_concurrency: float | None = None
         self.max_model_len: int | None = None
         self.memory_told = MemoryTold()
+        self.arguments: dict[str, str] = {}
+        """With which it says that it runs."""
         self.failure: asyncio.Future[FailureReport] = asyncio.get_running_loop().create_future()
         """Why it failed, as soon as that is certain: at the decisive line of the log, or when the process ends."""
         self._excerpt = LogExcerpt()
@@ -137,6 +139,7 @@ class LaunchedServer:
                 self.max_concurrency = fact.max_concurrency or self.max_concurrency
                 self.max_model_len = fact.max_model_len or self.max_model_len
                 self.memory_told.note(fact)
+                self.arguments |= fact.arguments
             is_error = self._excerpt.add(line, telling=fact is not None)
             self._hand_on(line, important=is_error or fact is not None)
             if is_error and self._look is None and not self._ending and not self.failure.done():

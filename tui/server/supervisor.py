@@ -24,7 +24,7 @@ from tui.engines.command_line import show_plan
 from tui.engines.parts.auth import Auth
 from tui.engines.parts.questions import Content
 from tui.metrics.reading import Event
-from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.metrics.snapshot import FailureReport, Phase, ServerSettings, ServerStatus
 from tui.profile.schema import AttachTable, Endpoint, Profile, ServerTable
 from tui.server import probe, readiness, wrong_door
 from tui.server.client import NoAnswer, ServerClient, ServerResponse
@@ -71,6 +71,10 @@ class Supervisor:
         # What is installed here says nothing of an image.
         self._flags = FlagCheck(None if contained else self._engine.launch, profile.server)
         self._kv_cache_tokens: int | None = None
+        self._metrics = ServerMetrics()
+        """The latest that told the size of the KV cache."""
+        self.ready_ns = 0
+        """Since when the present server has taken requests, CLOCK_MONOTONIC."""
         self._watching: asyncio.Task[None] | None = None
         self._died: asyncio.Future[FailureReport] | None = None
         self.address = address_of(profile.attach.base_url) if profile.attach else None
@@ -102,6 +106,7 @@ class Supervisor:
             launches=self._launches,
             missing=list(self._probe.missing),
             notes=list(self._notes),
+            settings=self.settings,
         )
 
     @property
@@ -124,6 +129,16 @@ class Supervisor:
         """Return what the log of the server that runs says of its memory; nothing for an attached one."""
         return self._launched.memory_told if self._launched is not None else MemoryTold()
 
+    @property
+    def settings(self) -> ServerSettings:
+        """Return how the server says that it is set up."""
+        told = self._launched.arguments if self._launched is not None else {}
+        metrics = self._metrics
+        arguments = {**told, **{name: safe_line(value, limit=200) for name, value in metrics.arguments.items()}}
+        return ServerSettings(
+            arguments=arguments, kv_cache_blocks=metrics.kv_cache_blocks, block_size=metrics.block_size
+        )
+
     # -- coming ------------------------------------------------------------------------------------------------------
 
     async def launch(self) -> None:
@@ -137,6 +152,7 @@ class Supervisor:
         self._probe = probe.Probe()
         self._notes = []
         self._kv_cache_tokens = None
+        self._metrics = ServerMetrics()
         self._phase = Phase.LAUNCHING if self._launches == 1 else Phase.RELAUNCHING
         began = time.monotonic()
         checking = background(self._check_flags(), name="check-flags")
@@ -162,6 +178,7 @@ class Supervisor:
             self._notes.append(unseen)
         self._died = asyncio.get_running_loop().create_future()
         self._phase = Phase.READY
+        self.ready_ns = now_ns()
         watch = self._watch_attached() if self._profile.attach else self._watch_launched()
         self._watching = background(watch, name="server-watch")
         verb = "attached to" if self._profile.attach else "ready after"
@@ -422,7 +439,8 @@ class Supervisor:
         metrics = await probe.answer_to(self._client, self._engine.questions.metrics())
         if metrics is None:
             return None
-        self._kv_cache_tokens = metrics.kv_cache_tokens or self._kv_cache_tokens
+        if metrics.kv_cache_tokens is not None:
+            self._kv_cache_tokens, self._metrics = metrics.kv_cache_tokens, metrics
         return metrics
 
     async def tokenize(self, text_or_messages: Content) -> list[int] | None:

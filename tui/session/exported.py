@@ -12,7 +12,7 @@ import msgspec
 
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.snapshot import FailureReport, ServerStatus
+from tui.metrics.snapshot import FailureReport, ServerSettings, ServerStatus
 
 EXPORT_VERSION = 1
 
@@ -65,6 +65,7 @@ class ExportedServer(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: float | None = None
     missing: list[str] = []
     notes: list[str] = []
+    settings: ServerSettings = ServerSettings()
     failure: FailureReport | None = None
 
 

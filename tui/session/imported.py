@@ -12,7 +12,10 @@ from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
 from tui.core.toml_text import parse_toml
 from tui.metrics.cell import CellResult, was_measured
-from tui.metrics.snapshot import FailureReport
+from tui.metrics.conditions import Conditions
+from tui.metrics.limits import Verdict
+from tui.metrics.occupancy import Occupancy
+from tui.metrics.snapshot import FailureReport, ServerSettings
 from tui.session.exported import EXPORT_VERSION, ExportedRun, ExportedServer, ExportedSession
 from tui.session.tables import finite, sanitised
 
@@ -59,9 +62,13 @@ def _check_keys(document: dict[str, Any]) -> None:
     _check_table("server.", document.get("server"), ExportedServer)
     if isinstance(server := document.get("server"), dict):
         _check_table("server.failure.", server.get("failure"), FailureReport)
+        _check_table("server.settings.", server.get("settings"), ServerSettings)
     cells = document.get("cells", [])
     for number, cell in enumerate(cells if isinstance(cells, list) else []):
         _check_table(f"cells[{number}].", cell, CellResult, extra=("measured",))
+        if isinstance(cell, dict):
+            for name, struct in (("verdict", Verdict), ("occupancy", Occupancy), ("conditions", Conditions)):
+                _check_table(f"cells[{number}].{name}.", cell.get(name), struct)
 
 
 def _check_table(place: str, table: object, expected: type[msgspec.Struct], extra: tuple[str, ...] = ()) -> None:

@@ -10,9 +10,9 @@ import msgspec
 
 from tui.core.clock import NS_PER_S, NS_PER_US
 from tui.core.outcome import Outcome
+from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
 from tui.metrics.of_record import latency_point, request_row
-from tui.metrics.queueing import must_queue
 from tui.metrics.reading import GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import (
@@ -35,7 +35,6 @@ from tui.profile.schema import LoadTable
 from tui.session.exported import without_figures
 from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader, latest_cells
-from tui.session.references import Beside, beside_session
 
 # A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
 _GPU_ROUND_S = 5
@@ -44,11 +43,8 @@ _GPU_READINGS = 256
 _LONGEST_REQUEST_S = 600
 
 
-def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | None = None) -> Snapshot:
-    """Return what was to be seen at a moment of the session's axis (None = its end). Raises SessionError.
-
-    `beside`: what its cells are laid beside, where that was read before.
-    """
+def snapshot(reader: SessionReader, at_ns: int | None = None) -> Snapshot:
+    """Return what was to be seen at a moment of the session's axis (None = its end). Raises SessionError."""
     moment_ns = reader.last_ns() if at_ns is None else at_ns
     meta, profile = reader.meta, profile_of(reader.meta)
     load = profile.load if profile is not None else LoadTable()
@@ -57,7 +53,6 @@ def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | N
     window = _window(reader, moment_ns, series)
     server = _server(reader, moment_ns, last)
     grid = _grid(reader, moment_ns, load, server)
-    beside = beside_session(reader) if beside is None else beside
     return Snapshot(
         at_ns=moment_ns,
         started_at_ns=meta.started_at_ns,
@@ -79,8 +74,6 @@ def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | N
         gpus=_gpus(reader, moment_ns),
         gpu_note=meta.gpu_note,
         grid=grid,
-        terms=beside.terms,
-        reference=beside.reference,
         sweep=_sweep(grid, load),
         requests=_rows(reader, moment_ns, series, failed=False),
         requests_failed=_rows(reader, moment_ns, series, failed=True),
@@ -225,7 +218,8 @@ def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStat
         cells=cells,
         current_users=running.users if running else None,
         current_prompt_tokens=running.prompt_tokens if running else None,
-        queueing=must_queue(server.kv_cache_tokens, users, prompts, load.output_tokens),
+        queueing=must_queue(server.kv_pool, users, prompts, load.output_tokens),
+        edges=edges(server.kv_pool, cells, prompts, load.output_tokens),
     )
 
 

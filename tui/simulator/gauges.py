@@ -39,6 +39,8 @@ _E2E = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 
 _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 _ITERATION = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 _PREEMPTIONS = (1, 2, 3, 4, 5, 10, 20)
+NULL_BLOCKS = 1
+"""vLLM counts one that no request can have; the model's pool holds those that they can."""
 _LABELS = ("engine", "model_name")
 
 
@@ -106,6 +108,7 @@ class Gauges:
             "enable_prefix_caching": "True",
             "engine": "0",
             "gpu_memory_utilization": "0.92",
+            "num_gpu_blocks": str(table.kv_cache_tokens // table.block_size + NULL_BLOCKS),
             "kv_cache_max_concurrency": str(round(table.kv_cache_tokens / table.max_model_len, 2)),
             "kv_cache_size_tokens": str(table.kv_cache_tokens // table.block_size * table.block_size),
             "simulated": "True",

@@ -85,6 +85,8 @@ class VirtualGpus:
                 "power_w": round(power, 1),
                 "energy_j": round(self._energy_j, 1),
                 "temperature_c": round(self._temperature_c),
+                "power_limit_w": self._card.full_power_w,
+                "neighbours_bytes": 0,
             }
             for index in self._indices
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 from tui.simulator.responses import VERSION
@@ -41,15 +42,15 @@ class VllmLog:
         """Say something without a prefix, on stderr."""
         _write(sys.stderr, text + "\n")
 
-    def banner(self, model: str, host: str, port: int) -> None:
-        """Say who this is: SIMULATED, in vLLM's banner."""
+    def banner(self, model: str, host: str, port: int, arguments: Mapping[str, object]) -> None:
+        """Say who this is: SIMULATED, in vLLM's banner; and with which arguments it runs, by their names in Python."""
         mark = "SIMULATED by vramp: no GPU computes here, all figures come from a model"
         self.api("api_utils.py:347", f"\n       █     █     █▄   ▄█\n ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}")
         self.api(
             "api_utils.py:347", f"  █▄█▀ █     █     █     █  model   {model}\n   ▀▀  ▀▀▀▀▀ ▀▀▀▀▀ ▀     ▀  {mark}\n"
         )
-        arguments = {"model_tag": model, "host": host, "port": port, "simulated": True}
-        self.api("api_utils.py:286", f"non-default args: {arguments}")
+        told = {"model_tag": model, "host": host, "port": port, "simulated": True, **arguments}
+        self.api("api_utils.py:286", f"non-default args: {told}")
 
     def config(self, model: str, max_model_len: int) -> None:
         """Say that the configuration is resolved and the engine process up."""

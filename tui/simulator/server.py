@@ -26,6 +26,7 @@ from tui.simulator.model import Engine, KvCacheTooSmall
 
 _STATISTICS_EVERY_S = 10.0
 _SHARDS = 8
+_TOLD = ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "block_size")
 _DEATH_TO_EXIT_S = 0.3
 """Streams get their last events in this time; as with vLLM, new requests are answered 500 meanwhile."""
 
@@ -48,7 +49,7 @@ def serve(
     gpus = VirtualGpus(table, profile.server.gpus)
     log = VllmLog(len(profile.server.gpus) or 1)
     model = safe_line(profile.server.model)
-    log.banner(model, host, port)
+    log.banner(model, host, port, {name: getattr(table, name) for name in _TOLD})
     try:
         listener = _bind(host, port)
     except OSError as error:

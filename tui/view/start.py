@@ -76,8 +76,6 @@ class Replay:
 
     path: Path
     presentation: bool = False
-    reference: dict[str, str] | None = None
-    """A `[reference]` table instead of its profile's."""
 
 
 StartWish = Picker | Launch | Attach | Replay

@@ -43,6 +43,7 @@ def test_a_server_that_writes_without_end_pushes_nothing_else_out_of_the_log() -
         grid=Grid("burst", [1], [1], 1),
         current=None,
         queueing=[],
+        edges=[],
         sweep=SweepStatus(),
         gpu_note="",
         notice="",

@@ -17,6 +17,8 @@ READING = GpuReading(at_ns=1, index=0, name="A100")
 class Backend:
     """Does at each sample what it is told next."""
 
+    driver_version = "580.1"
+
     def __init__(self) -> None:
         self.note = ""
         self.reported: list[str] = []

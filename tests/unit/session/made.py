@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
@@ -156,6 +158,10 @@ def _of_struct(struct: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchS
                 return st.none()
             case msgspec.inspect.EnumType(cls=members):
                 return st.sampled_from(list(members))
+            case msgspec.inspect.StructType(cls=inner_struct):
+                return _of_struct(inner_struct)
+            case msgspec.inspect.ListType(item_type=item):
+                return st.lists(of_type(item), max_size=3)
             case _:
                 return kinds[type(one).__name__]
 
@@ -169,6 +175,18 @@ def _of_struct(struct: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchS
         inner = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
         fields[field.name] = st.one_of(*map(of_type, inner))
     return st.builds(struct, **fields)
+
+
+def text_cleaned(value: Any) -> Any:
+    """Return a value with its texts, those of inner structs and lists included, as a session keeps them."""
+    if isinstance(value, str) and not isinstance(value, StrEnum):
+        return safe_text(value)
+    if isinstance(value, list):
+        return [text_cleaned(inner) for inner in value]
+    if isinstance(value, msgspec.Struct):
+        names = value.__struct_fields__
+        return msgspec.structs.replace(value, **{name: text_cleaned(getattr(value, name)) for name in names})
+    return value
 
 
 def any_cell() -> st.SearchStrategy[CellResult]:

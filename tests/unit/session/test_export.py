@@ -19,7 +19,6 @@ from tests.unit.session import made
 from tui.core.clock import NS_PER_S
 from tui.core.errors import SessionError, UsageError
 from tui.core.outcome import Outcome
-from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
@@ -44,11 +43,6 @@ def _export(path: Path, *formats: str) -> Path:
     return folder
 
 
-def _text_cleaned(cell: CellResult) -> CellResult:
-    texts = ("mode", "measured_by", "evidence", "currency", "counted_by", "caveats")
-    return msgspec.structs.replace(cell, **{name: safe_text(getattr(cell, name)) for name in texts})
-
-
 # -- TOML ----------------------------------------------------------------------------------------------------------
 
 
@@ -59,7 +53,7 @@ def test_an_export_read_back_gives_the_same_numbers(
 ) -> None:
     path = made.session(tmp_path_factory.mktemp("s") / "a.vramp", cells=cells)
     session = imported.read(_export(path, "toml") / "session.toml")
-    assert session.cells == [_text_cleaned(cell) for cell in cells]
+    assert session.cells == made.text_cleaned(cells)
 
 
 def test_the_toml_says_where_its_figures_come_from(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from tui.engines.base import PROCESS_UP, LogFact
 from tui.engines.base import READY as READY_STAGE
+from tui.engines.vllm.told_arguments import arguments_in
 
 
 class Stage(StrEnum):
@@ -107,7 +108,11 @@ _TABLE: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], LogFact]], .
         # The banner alone: FlashAttention and NCCL tell versions of their own.
         ("  version ", r"[█▄▀]  version (\d\S*)", lambda found: LogFact(stage=Stage.CONFIG, version=found[1])),
         ("API server version", r"API server version (\d\S*)", lambda f: LogFact(stage=Stage.CONFIG, version=f[1])),
-        ("non-default args", r"non-default args: \{", _begins(Stage.CONFIG)),
+        (
+            "non-default args",
+            r"non-default args: \{(.*)",
+            lambda found: LogFact(stage=Stage.CONFIG, arguments=arguments_in(found[1])),
+        ),
         ("Resolved architecture", r"Resolved architecture: \S", _begins(Stage.CONFIG)),
         (
             "Using max model len",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tui.engines.base import ServerMetrics
 from tui.engines.parts.prometheus import Samples, samples_of, total
 
@@ -20,31 +22,44 @@ _SUMS: dict[str, tuple[str, ...]] = {
     "itl_count": ("vllm:inter_token_latency_seconds_count", "vllm:time_per_output_token_seconds_count"),
     "queue_sum_s": ("vllm:request_queue_time_seconds_sum",),
     "queue_count": ("vllm:request_queue_time_seconds_count",),
+    "prefill_sum_s": ("vllm:request_prefill_time_seconds_sum",),
+    "prefill_count": ("vllm:request_prefill_time_seconds_count",),
+    "decode_sum_s": ("vllm:request_decode_time_seconds_sum",),
+    "decode_count": ("vllm:request_decode_time_seconds_count",),
+    "refused_total": ("vllm:admission_rejections_total",),
 }
-_EXTRA: dict[str, str] = {
-    "prefill_time_sum_s": "vllm:request_prefill_time_seconds_sum",
-    "prefill_time_count": "vllm:request_prefill_time_seconds_count",
-    "rejections_total": "vllm:admission_rejections_total",
+# What the information metric tells of arguments, by its labels: the flag of each.
+_ARGUMENTS = {
+    "gpu_memory_utilization": "gpu-memory-utilization",
+    "kv_cache_memory_bytes": "kv-cache-memory-bytes",
+    "cache_dtype": "kv-cache-dtype",
+    "num_gpu_blocks_override": "num-gpu-blocks-override",
+    "enable_prefix_caching": "enable-prefix-caching",
+    "block_size": "block-size",
 }
+_NULL_BLOCKS = 1
+"""Of each engine's cache stand for nothing (vllm/v1/core/block_pool.py), and belong to no request."""
 _KV_CACHE_USAGE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 _CACHE_CONFIG = "vllm:cache_config_info"
 
-_WANTED = frozenset(
-    [name for names in _SUMS.values() for name in names] + list(_EXTRA.values()) + [*_KV_CACHE_USAGE, _CACHE_CONFIG]
-)
+_WANTED = frozenset([name for names in _SUMS.values() for name in names] + [*_KV_CACHE_USAGE, _CACHE_CONFIG])
 
 
 def read_metrics(text: str) -> ServerMetrics:
     """Return the server's own figures; what is absent, unreadable or not finite is None. Never raises."""
     samples = samples_of(text, _WANTED)
     usages = [value for name in _KV_CACHE_USAGE for _labels, value in samples.get(name, ())]
-    extra = {field: value for field, name in _EXTRA.items() if (value := total(samples, [name])) is not None}
+    config = samples.get(_CACHE_CONFIG, [])
+    tokens, block_size = _kv_cache_tokens(config), _block_size(config)
+    sums: dict[str, Any] = {field: total(samples, names) for field, names in _SUMS.items()}
     return ServerMetrics(
-        **{field: total(samples, names) for field, names in _SUMS.items()},
+        **sums,
         # Of several engines the fullest one is the one that queues first.
         kv_cache_usage=min(max(usages), 1.0) if usages else None,
-        kv_cache_tokens=_kv_cache_tokens(samples.get(_CACHE_CONFIG, [])),
-        extra=extra,
+        kv_cache_tokens=tokens,
+        kv_cache_blocks=_usable_blocks(config, tokens, block_size),
+        block_size=block_size,
+        arguments=_arguments(config),
     )
 
 
@@ -61,3 +76,34 @@ def _kv_cache_tokens(samples: Samples) -> int | None:
             size = str(int(blocks) * int(block_size))
         total += int(size)
     return total or None
+
+
+def _block_size(samples: Samples) -> int | None:
+    """Return how many tokens a block of attention has; None where engines differ. A hybrid model's is a larger one."""
+    sizes = set()
+    for labels, _value in samples:
+        told = labels.get("effective_attention_block_size", ""), labels.get("block_size", "")
+        sizes.add(next((int(size) for size in told if size.isdecimal() and int(size) > 0), None))
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _usable_blocks(samples: Samples, tokens: int | None, block_size: int | None) -> int | None:
+    """Return how many blocks requests can have of all engines; None where it is not told.
+
+    A hybrid model has several groups of layers, and a request needs a block of each for the same tokens: so many blocks
+    of all groups count as one here.
+    """
+    told = [labels.get("num_gpu_blocks", "") for labels, _value in samples]
+    if not tokens or not block_size:
+        return None
+    if not all(blocks.isdecimal() for blocks in told):
+        return max(0, tokens // block_size - _NULL_BLOCKS * len(told))
+    blocks = sum(map(int, told))
+    groups = max(1, round(blocks * block_size / tokens))
+    return max(0, (blocks - _NULL_BLOCKS * len(told)) // groups)
+
+
+def _arguments(samples: Samples) -> dict[str, str]:
+    """Return the arguments that the first engine tells."""
+    labels = samples[0][0] if samples else {}
+    return {flag: labels[name] for name, flag in _ARGUMENTS.items() if labels.get(name, "None") != "None"}

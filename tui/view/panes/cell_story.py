@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
+from tui.metrics.limits import Verdict
 from tui.view import formatting
 from tui.view.widgets.lines import Ink, Line, plain
 
@@ -33,6 +34,14 @@ def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width
         if value is not None:
             line += [(f"{name} " if name else "", Ink.DIM), (formatting.significant(value, 0), Ink.PLAIN)]
             line.append((f" {unit}  " if unit else "  ", Ink.DIM))
+    return line
+
+
+def verdict_line(verdict: Verdict) -> Line:
+    """Return what limited a cell as one line, to be cut."""
+    line: Line = [(f"{verdict.limit.value}  ", Ink.STRONG), (plain(verdict.sentence, 200), Ink.PLAIN)]
+    if verdict.evidence:
+        line.append((f"  {plain(', '.join(verdict.evidence), 300)}", Ink.DIM))
     return line
 
 

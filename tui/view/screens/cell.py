@@ -16,6 +16,7 @@ from tui.core.safe_text import safe_line, safe_text
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.distribution import Distributions
 from tui.metrics.snapshot import RequestRow, Snapshot
+from tui.metrics.verdict import asked_delivered_running, where_they_part
 from tui.view import formatting
 from tui.view.panes.cell_story import server_story
 from tui.view.screens.fact_sheet import Fact, FactSheet
@@ -94,11 +95,15 @@ def cell_facts(place: Place, snapshot: Snapshot, width: int = 64) -> list[Fact]:
     queueing = place in snapshot.grid.queueing
     facts = _outcome_facts(cell, queueing=queueing)
     if cell is not None and not cell.outcome.is_open:
-        facts += [*_figure_facts(cell), *_latency_facts(cell, width)]
+        facts += [*_limit_facts(cell), *_figure_facts(cell), *_latency_facts(cell, width)]
         if cell.caveats:
             facts.append(Fact("note", tuple(Content(safe_line(text, limit=200)) for text in cell.caveats.split("; "))))
         if said := server_story(cell, queueing=queueing):
             facts.append(Fact("server", tuple(Content(part) for part in said.split(" · "))))
+        if cell.conditions is not None:
+            said_of = tuple(Content(safe_line(text, limit=300)) for text in cell.conditions.in_words)
+            facts.append(Fact("conditions", said_of or (Content("nothing is known of them"),)))
+    facts += _edge_facts(place, snapshot)
     running = cell is not None and cell.outcome is Outcome.RUNNING
     return [*facts, _NOTHING, *_request_facts(place, snapshot, running=running)]
 
@@ -118,6 +123,33 @@ def _outcome_facts(cell: CellResult | None, *, queueing: bool) -> list[Fact]:
     if cell.evidence:
         facts.append(Fact("evidence", (Content(safe_text(cell.evidence, limit=4000)),)))
     return facts
+
+
+def _limit_facts(cell: CellResult) -> list[Fact]:
+    """Return what limited it, with the figures, and how many requests were asked, delivered, running."""
+    facts = []
+    if cell.verdict is not None:
+        name = Content.styled(cell.verdict.limit.value, "bold")
+        said = (cell.verdict.sentence, *cell.verdict.evidence)
+        facts.append(Fact("limit", (name, *(Content(safe_line(text, limit=500)) for text in said))))
+    if said_of := asked_delivered_running(cell):
+        parts = [text for text in where_they_part(cell).split("; ") if text]
+        facts.append(Fact("requests", (Content(said_of), *(Content.styled(text, "bold") for text in parts))))
+    return facts
+
+
+def _edge_facts(place: Place, snapshot: Snapshot) -> list[Fact]:
+    """Return how many users of this prompt size the KV cache carries, as predicted and as measured."""
+    edge = next((one for one in snapshot.grid.edges if one.prompt_tokens == place[1]), None)
+    if edge is None:
+        return []
+    said = []
+    if edge.predicted is not None:
+        said.append(f"the KV cache holds {users_in_words(edge.predicted)} at once, by its blocks")
+    if edge.measured is not None:
+        more = f", it gave out at {edge.beyond:,}" if edge.beyond is not None else ", and it has not given out yet"
+        said.append(f"{users_in_words(edge.measured)} were measured within it{more}")
+    return [Fact("edge", tuple(Content(text) for text in said))]
 
 
 def _figure_facts(cell: CellResult) -> list[Fact]:
