@@ -150,6 +150,7 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float) 
 @click.option("--api-key-env", metavar="NAME", help="The environment variable that holds the key.")
 @click.option("--model", help="The model to ask for.")
 @click.option("--request-timeout", "request_timeout_s", type=float, help="Seconds until a request is given up.")
+@click.option("--reference", metavar="NAME|SESSION", help="A published table or an earlier session to lay beside.")
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Export into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -170,13 +171,14 @@ def run(
     unkept: Literal["stop", "go-on"],
     resume: str | None,
     time_scale: float,
+    reference: str | None,
     **options: Any,
 ) -> int:
     """Sweep the grid of each PROFILE without the app, keep a session, print the table."""
     from tui import headless
     from tui.profile.overrides import Overrides
 
-    overrides = Overrides(**options)
+    overrides = Overrides(**options, reference=_reference(reference))
     if resume is not None:
         if profiles:
             raise UsageError("--resume takes the profile of its session; name no other")
@@ -186,6 +188,12 @@ def run(
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
     return headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
+
+
+def _reference(wanted: str | None) -> dict[str, str] | None:
+    from tui.session.references import key_of
+
+    return None if wanted is None else key_of(wanted)
 
 
 def _entry(name: str) -> ProfileEntry:
@@ -273,13 +281,14 @@ def _choose(names: list[str]) -> int:
 @cli.command(name="open")
 @click.argument("session")
 @click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
+@click.option("--reference", metavar="NAME|SESSION", help="A published table or an earlier session to lay beside.")
 @click.pass_context
-def open_session(context: click.Context, session: str, stage: bool) -> int:
+def open_session(context: click.Context, session: str, stage: bool, reference: str | None) -> int:
     """Show a finished SESSION (or its file) in the same panes."""
     from tui.session.shelf import find as find_session
     from tui.view.start import Replay
 
-    return _open_app(context, Replay(find_session(session), presentation=stage))
+    return _open_app(context, Replay(find_session(session), presentation=stage, reference=_reference(reference)))
 
 
 @cli.group(invoke_without_command=True)

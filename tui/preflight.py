@@ -248,7 +248,7 @@ def estimate(profile: Profile) -> tuple[float | None, str]:
     cells = [(users, tokens) for users in load.users for tokens in load.prompt_tokens]
     if load.mode is not Mode.BURST:
         return (load.warm_up_s + load.duration_s) * len(cells), "by warm-up and duration per cell"
-    if profile.reference is None:
+    if profile.reference is None or profile.reference.table is None:
         return None, ""
     try:
         table = reference_table(profile.reference.table)

@@ -88,7 +88,7 @@ class FakeBenches:
             raise BenchLost(self.refusal)
         return self.source
 
-    async def replay(self, path: Path) -> FakeSource:
+    async def replay(self, path: Path, reference: dict[str, str] | None = None) -> FakeSource:
         """Open a session."""
         return self.source
 

@@ -47,7 +47,7 @@ def reader() -> _Reader:
 def source(monkeypatch: pytest.MonkeyPatch, reader: _Reader) -> ReplaySource:
     last = _last()
 
-    def at(_: object, at_ns: int | None) -> Snapshot:
+    def at(_: object, at_ns: int | None, beside: object) -> Snapshot:
         return last if at_ns is None else msgspec.structs.replace(last, at_ns=at_ns)
 
     monkeypatch.setattr(replaying, "snapshot_at", at)
@@ -97,7 +97,7 @@ async def test_keys_go_through_the_time_and_q_leaves_without_a_question(
 ) -> None:
     app = shell.app(Replay(Path("/sessions/x.vramp")))
 
-    async def opened(path: Path) -> Any:
+    async def opened(path: Path, reference: object) -> Any:
         return source
 
     monkeypatch.setattr(shell.benches, "replay", opened)

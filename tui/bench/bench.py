@@ -46,6 +46,7 @@ from tui.profile.schema import Mode, Profile
 from tui.session.export import export_folder, export_open_session, export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
+from tui.session.references import beside_of
 from tui.session.store import SessionWriter
 
 _log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Bench:
         await self._link.open()
         on_ready.set()
         loop.call_later(FIRST_FRONT_END_S, self._check_first_front_end)
+        self._tell_beside()
         self.launch()
         ticking = background(self._tick(), name="tick")
         try:
@@ -135,6 +137,18 @@ class Bench:
             await end_task(ticking)
             await self.close(self.how_it_ended)
             await self._link.close(self._farewell())
+
+    def _tell_beside(self) -> None:
+        """Say what is wrong with what the cells are laid beside, and how its conditions differ."""
+        terms, reference = self.snapshot_builder.beside
+        for note in terms.notes:
+            self.testbed.say("cell", note, level="warning")
+        if reference is None:
+            return
+        if reference.problem:
+            self.testbed.say("cell", reference.problem, level="warning")
+        elif reference.differs:
+            self.testbed.say("cell", f"beside {reference.words} conditions differ: {'; '.join(reference.differs)}")
 
     def end(self, how: str) -> None:
         """Let the session end; returns at once."""
@@ -436,6 +450,7 @@ def _snapshot_builder_of(spec: BenchSpec, profile: Profile, clock: SessionClock,
         gpu_summary=gpu_summary_of(profile),
         command_line=command_line(profile) if profile.server else "",
         window=LiveWindow(spec.time_scale),
+        beside=beside_of(profile, gpu_summary_of(profile)),
     )
 
 

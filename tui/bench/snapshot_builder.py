@@ -31,6 +31,7 @@ from tui.metrics.snapshot import (
     SweepStatus,
 )
 from tui.metrics.window import LiveWindow
+from tui.session.references import NOTHING_BESIDE, Beside
 
 NEWS_LINES = 100
 # More than can have requests under way at once.
@@ -55,6 +56,8 @@ class SnapshotBuilder:
     gpu_summary: str
     command_line: str
     window: LiveWindow
+    beside: Beside = NOTHING_BESIDE
+    """What the cells are laid beside; the same from start to end."""
     series: deque[SeriesPoint] = field(default_factory=lambda: deque(maxlen=SERIES_POINTS))
     deaths: deque[ServerDeath] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
@@ -174,6 +177,8 @@ class SnapshotBuilder:
                 queueing=queueing,
                 edges=edges,
             ),
+            terms=self.beside.terms,
+            reference=self.beside.reference,
             sweep=sweep,
             requests=list(self.requests),
             requests_failed=list(self.failed),

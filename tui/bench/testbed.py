@@ -40,9 +40,9 @@ from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions, differences
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
+from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
-from tui.profile.catalogue import reference_table
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
 from tui.session.room import bytes_needed, free_bytes, in_words
@@ -106,8 +106,8 @@ class Testbed:
         self._sampling = sampling_for(
             profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
         )
-        self.references = references_of(profile)
-        """Published seconds by cell, where the profile names a table."""
+        self.references = seconds_of(snapshot_builder.beside.reference)
+        """The reference's seconds by cell, where something is laid beside."""
 
     def number_from(self, last_tag: int, last_request_id: int) -> None:
         """Go on with the numbers of an earlier part of this session."""
@@ -482,12 +482,11 @@ class Testbed:
         self.keep_event(Event(at_ns=now_ns(), source=source, text=text, level=level))
 
 
-def references_of(profile: Profile) -> dict[tuple[int, int], float]:
-    """Return the published seconds of each cell (users, prompt_tokens) that has some."""
-    if profile.reference is None:
-        return {}
-    table = reference_table(profile.reference.table)
-    return {cell: known.seconds for cell, known in table.items() if known.seconds is not None}
+def seconds_of(reference: Reference | None) -> dict[tuple[int, int], float]:
+    """Return the time to resolve of each cell (users, prompt_tokens) of a reference that has some."""
+    cells = reference.cells if reference is not None else []
+    known = {(cell.users, cell.prompt_tokens): cell.time_to_resolve_s for cell in cells}
+    return {place: seconds for place, seconds in known.items() if seconds is not None}
 
 
 def _count(arguments: Mapping[str, str], name: str) -> int | None:

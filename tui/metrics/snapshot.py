@@ -10,6 +10,8 @@ from tui.core.outcome import Outcome
 from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
+from tui.metrics.reference import Reference
+from tui.metrics.terms import Terms
 
 SERIES_POINTS = 240
 LATENCY_POINTS = 600
@@ -251,6 +253,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     gpu_sample_s: float | None = None
     """What one round of readings cost."""
     grid: GridStatus = GridStatus()
+    terms: Terms = Terms()
+    """What the cells are judged by."""
+    reference: Reference | None = None
+    """What is laid beside the grid."""
     sweep: SweepStatus = SweepStatus()
     requests: list[RequestRow] = []
     """Latest first."""

@@ -72,6 +72,17 @@ class ReferenceCell:
     """ok or failed, as published."""
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """A published table, and under which conditions it was measured, as far as it says."""
+
+    cells: dict[tuple[int, int], ReferenceCell]
+    """By (users, prompt tokens)."""
+    model: str = ""
+    gpus: str = ""
+    output_tokens: int | None = None
+
+
 def shipped_profiles_dir() -> Path:
     """Return the folder of the shipped profiles: in the installed package, else in the checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -218,7 +229,12 @@ def reference_names() -> list[str]:
 
 
 def reference_table(name: str) -> dict[tuple[int, int], ReferenceCell]:
-    """Return the published table of that name by (users, prompt tokens).
+    """Return the cells of the published table of that name by (users, prompt tokens); raises as `published_table`."""
+    return published_table(name).cells
+
+
+def published_table(name: str) -> PublishedTable:
+    """Return the published table of that name.
 
     Raises UsageError, with the nearest names, when there is none, or when a row cannot be read.
     """
@@ -227,14 +243,17 @@ def reference_table(name: str) -> dict[tuple[int, int], ReferenceCell]:
     if path is None:
         raise UsageError(_no_such("published table", name, reference_names()))
     cells: dict[tuple[int, int], ReferenceCell] = {}
+    row: dict[str, str] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 cells[int(row["users"]), int(row["prompt_tokens"])] = _reference_cell(row)
+        output_tokens = int(row["output_tokens"]) if row.get("output_tokens") else None
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         where = f"{path} after {len(cells)} rows"
         raise UsageError(f"{where}: found {safe_line(str(error), limit=120)}, expected a published table") from None
-    return cells
+    model, gpus = (safe_line(row.get(key) or "", limit=60) for key in ("model", "gpus"))
+    return PublishedTable(cells, model, gpus, output_tokens)
 
 
 def _reference_cell(row: dict[str, str]) -> ReferenceCell:

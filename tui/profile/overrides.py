@@ -30,6 +30,8 @@ class Overrides:
     attach_url: str | None = None
     api_key_env: str | None = None
     model: str | None = None
+    reference: dict[str, str] | None = None
+    """The `[reference]` table."""
 
 
 _LOAD_KEYS = (
@@ -59,6 +61,8 @@ def apply(profile: Profile, overrides: Overrides) -> Profile:
         document["attach" if "attach" in document else "server"]["model"] = overrides.model
     if overrides.api_key_env is not None and "attach" in document:
         document["attach"]["api_key_env"] = overrides.api_key_env
+    if overrides.reference is not None:
+        document["reference"] = overrides.reference
     mistakes = secret_mistakes(document)
     if load.get("mode") == Mode.RATE and "rate_per_s" not in load:
         mistakes.append('--rate: found nothing, expected a number with mode = "rate" (in the profile: load.rate_per_s)')

@@ -208,9 +208,17 @@ class CostTable(_Table):
 
 
 class ReferenceTable(_Table):
-    """A published table to lay beside the measured grid."""
+    """What is laid beside the measured grid: a published table, or an earlier session."""
 
-    table: Annotated[str, Field(min_length=1)]
+    table: Annotated[str, Field(min_length=1)] | None = None
+    session: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """Its id, or its file."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.table is None) == (self.session is None):
+            raise ValueError("expected one of the keys table and session")
+        return self
 
 
 class Profile(_Table):

@@ -6,16 +6,16 @@ Its standard input is a socket to the bench, with JSON lines:
 
 down  {"argv": [...], "env": {...}, "log": path, "scratch": [variable, ...]}   first, once
       {"end": seconds}                             end the tree, by force after so long; a later one may shorten it
-up    {"started": pid, "guardian": pid, "scratch": path} | {"refused": text, "errno": number}
+up    {"started": pid, "guardian": pid} | {"refused": text, "errno": number}
       {"exited": code}                             of the server itself; negative = signal, as by subprocess
       {"ended": {"killed": [...], "survivors": [...]}}
 
-What follows the scratch folder among its arguments is the command that removes the server's container, where it has
+What follows the scratch folder among the arguments is the command that removes the server's container, where it has
 one: a daemon's container is no child of ours, and outlives the command that started it. It is run behind the tree's
 end, by the watcher if the guardian did not come to it, by the bench if neither did.
 
-The scratch folder, which the variables name to the server (vLLM leaves a dozen sockets behind at every stop), is made
-by the watcher, and removed by whoever is left: guardian, watcher, bench.
+Its first argument is the scratch folder, which the variables name to the server (vLLM leaves a dozen sockets behind at
+every stop); it is removed by whoever is left: guardian, watcher, bench. Its standard output is the lease.
 
 The tree ends when the bench says so, when the bench is gone (end of file) and when the guardian gets a signal.
 """
@@ -35,7 +35,9 @@ from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
+from tui.server.lease import end_this_group_with, reading_end, take_lease
 from tui.server.removal import remove_container
+from tui.server.scratch import hold_scratch, remove_scratch
 from tui.server.subreaper import ask_to_end_with_parent, become_subreaper
 from tui.server.tree import descendants, end_tree
 
@@ -47,14 +49,12 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 class Guardian:
     """Holds one server. Single-threaded; everything happens in `watch`."""
 
-    def __init__(self, bench: socket.socket, scratch: str, no_scratch: str, *removal: str) -> None:
-        """`scratch`: a folder of this launch's own; where it is empty, `no_scratch` says why there is none.
-
-        `removal`: the command that removes the server's container, if it has one.
-        """
+    def __init__(self, bench: socket.socket, lease: int, scratch: str, *removal: str) -> None:
+        """`scratch`: a folder of this launch's own. `removal`: the command that removes the server's container, if it
+        has one."""
         self._bench = bench
+        self._lease = lease
         self._scratch = scratch
-        self._no_scratch = no_scratch
         self._removal = removal
         self.container_left = False
         self._unread = b""
@@ -72,25 +72,23 @@ class Guardian:
 
     def run(self) -> None:
         """Start what the bench asks for, and stay until nothing of it is left."""
-        wish = self._first_wish()
-        if wish is None:
-            return
-        if not self._scratch:
-            self._say({"refused": self._no_scratch})
-            return
         try:
-            self._keep(wish)
+            wish = self._first_wish()
+            if wish is not None:
+                self._keep(wish)
         finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            remove_scratch(self._scratch)
 
     def _keep(self, wish: dict[str, Any]) -> None:
         env = {**dict.fromkeys(wish.get("scratch", ()), self._scratch), **wish["env"]}
+        # A container's command passes SIGTERM on, and is asked by that alone: killed, it would leave the container.
+        lease = None if self._removal else self._lease
         try:
-            self._server = start(wish["argv"], env, wish["log"])
+            self._server = start(wish["argv"], env, wish["log"], lease)
         except OSError as error:
             self._say({"refused": error.strerror or str(error), "errno": error.errno})
             return
-        self._say({"started": self._server.pid, "guardian": os.getpid(), "scratch": self._scratch})
+        self._say({"started": self._server.pid, "guardian": os.getpid()})
         while self._end_by is None:
             self._pause(None)
         ending = end_tree(
@@ -162,7 +160,7 @@ class Guardian:
             pass  # the bench is gone; the next read finds that out
 
 
-def start(argv: list[str], env: dict[str, str], log: str) -> subprocess.Popen[bytes]:
+def start(argv: list[str], env: dict[str, str], log: str, lease: int | None) -> subprocess.Popen[bytes]:
     """Start a server: a process group of its own, no input, all output to the end of `log`. Return it, to be kept:
     once let go of, it would be waited for by Python, and its exit status be lost.
 
@@ -171,10 +169,12 @@ def start(argv: list[str], env: dict[str, str], log: str) -> subprocess.Popen[by
     executable = shutil.which(argv[0], path=env.get("PATH"))
     if executable is None:
         raise FileNotFoundError(2, "no such executable", argv[0])
-    guardian = os.getpid()
+    guardian, reader = os.getpid(), None if lease is None else reading_end(lease)
 
     def before_exec() -> None:  # between fork and exec; this process has no other thread that could hold a lock
         ask_to_end_with_parent(signal.SIGTERM)
+        if reader is not None:
+            end_this_group_with(reader)
         if os.getppid() != guardian:  # which was killed before we could ask
             os._exit(1)
 
@@ -190,10 +190,13 @@ def start(argv: list[str], env: dict[str, str], log: str) -> subprocess.Popen[by
             stdout=descriptor,
             stderr=descriptor,
             process_group=0,
+            pass_fds=() if reader is None else (reader,),
             preexec_fn=before_exec,
         )
     finally:
         os.close(descriptor)
+        if reader is not None:
+            os.close(reader)
 
 
 def main() -> int:
@@ -202,8 +205,9 @@ def main() -> int:
     # uvloop gives us inheritable copies of our own standard streams; a server that held one of the bench's socket
     # would hide our death from the bench.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    bench = socket.socket(fileno=os.dup(0))
-    guardian = Guardian(bench, *sys.argv[1:])
+    lease = take_lease()
+    hold_scratch(sys.argv[1])
+    guardian = Guardian(socket.socket(fileno=os.dup(0)), lease, *sys.argv[1:])
     guardian.run()
     return 1 if guardian.container_left or descendants(os.getpid()) else 0
 

@@ -11,12 +11,12 @@ import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tui.core.tasks import background
 from tui.engines.base import Container
 from tui.server.container import processes_of
 from tui.server.removal import remove_container
+from tui.server.scratch import make_scratch, remove_scratch
 from tui.server.subreaper import become_subreaper
 from tui.server.tree import KILL_TIMEOUT_S, MARK, Ending, descendants, end_tree, left_over, living
 
@@ -63,6 +64,7 @@ class ServerProcess:
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.pid = 0
         self._scratch = ""
+        self._lease: int | None = None
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         """The server's exit code, negative = signal; None = not known, since the guardian died."""
         self._listening: asyncio.Task[None] | None = None
@@ -86,22 +88,31 @@ class ServerProcess:
         """
         mark = secrets.token_hex(8)
         inherited = {name: value for name, value in os.environ.items() if name not in scratch_variables}
-        ours, theirs = socket.socketpair()
-        with theirs:
+        with ExitStack() as unless_started:
+            scratch = make_scratch()
+            unless_started.callback(remove_scratch, scratch)
+            leased, lease = os.pipe()
+            unless_started.callback(os.close, lease)
+            ours, theirs = socket.socketpair()
+            unless_started.callback(ours.close)
+            removal = container.remove if container is not None else ()
             try:
-                watcher = await _start_watcher(theirs, log_file, container.remove if container is not None else ())
-            except BaseException:
-                ours.close()
-                raise
+                watcher = await _start_watcher(theirs, lease, log_file, scratch, *removal)
+            finally:
+                theirs.close()
+                os.close(leased)  # the guardian opens it again, for the server alone
+            unless_started.pop_all()
         ours.setblocking(False)
         try:
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:
             ours.close()
             await asyncio.shield(watcher.wait())
+            os.close(lease)
+            remove_scratch(scratch)
             raise
         process = cls(watcher, reader, mark, container)
-        process._writer = writer
+        process._writer, process._lease, process._scratch = writer, lease, scratch
         wish = {
             "argv": list(argv),
             "env": {**inherited, **env, MARK: mark},
@@ -118,10 +129,10 @@ class ServerProcess:
         except BaseException:
             writer.close()
             await asyncio.shield(watcher.wait())
+            process._let_go()
             raise
         process.pid = answer["started"]
         process._guardian_pid = answer["guardian"]
-        process._scratch = answer["scratch"]
         process._listening = background(process._listen(), name="guardian")
         return process
 
@@ -171,9 +182,15 @@ class ServerProcess:
         rest = await asyncio.to_thread(self._end_left_over, min(grace_s, LEFT_OVER_GRACE_S))
         if not self._ending.done():  # then nobody may have come to remove it
             rest.survivors += await asyncio.to_thread(self._remove_container)
-        if self._scratch:
-            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+        await asyncio.to_thread(self._let_go)
         return Ending(killed=[*ending.killed, *rest.killed], survivors=[*rest.survivors, *self._containers_in(ending)])
+
+    def _let_go(self) -> None:
+        """Give back what a launch has of this process, once nothing of its server is left."""
+        remove_scratch(self._scratch)
+        if self._lease is not None:
+            os.close(self._lease)
+            self._lease = None
 
     def _remove_container(self) -> list[str]:
         """Remove the server's container, if it has one, and return it if it could not be."""
@@ -257,16 +274,19 @@ async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: floa
             await process.wait()
 
 
-async def _start_watcher(bench: socket.socket, log_file: Path, removal: Sequence[str]) -> asyncio.subprocess.Process:
+async def _start_watcher(
+    bench: socket.socket, lease: int, log_file: Path, scratch: str, *removal: str
+) -> asyncio.subprocess.Process:
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tui.server.watcher",
+            scratch,
             *removal,
             stdin=bench.fileno(),
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=lease,
             stderr=descriptor,
             start_new_session=True,
         )

@@ -3,26 +3,26 @@
 Three processes watch a server: the bench, the watcher below it, the guardian below that. All are child subreapers, in
 sessions of their own; whichever of them is killed, with whichever other, the one that is left inherits the whole tree
 (processes with sessions of their own and with overwritten environments included) and ends it. Should all three be
-killed in one moment, the kernel itself asks the server to end (PR_SET_PDEATHSIG, set by the guardian): that reaches a
-server that obeys SIGTERM, and what ends with it. What it costs: one sleeping Python process of some 10 MB, and 20 ms
-at a launch. A PID namespace would reach everything, but needs user namespaces that many hosts and containers refuse,
-and takes CUDA IPC and the driver's own process numbers apart; a cgroup is seldom ours to make.
+killed in one moment, the kernel itself kills the server's process group (`lease`). What it costs: one sleeping Python
+process of some 10 MB, and 20 ms at a launch. A PID namespace would reach everything, but needs user namespaces that
+many hosts and containers refuse, and takes CUDA IPC and the driver's own process numbers apart; a cgroup is seldom ours
+to make.
 
-Its standard input is the guardian's: the socket to the bench, which it hands on and lets go of. It lives until the
-guardian has ended, ends what is left then, and removes the scratch folder that it made. Its arguments are the command
-that removes the server's container, if it has one.
+Its standard input is the guardian's: the socket to the bench, which it hands on and lets go of; its standard output is
+the lease. It lives until the guardian has ended, ends what is left then, and removes the scratch folder, which is its
+first argument. The others are the command that removes the server's container, if it has one.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from types import FrameType
 
+from tui.server.lease import take_lease
+from tui.server.scratch import hold_scratch, remove_scratch
 from tui.server.subreaper import become_subreaper
 
 STAND_IN_GRACE_S = 3.0
@@ -32,12 +32,17 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 def main() -> int:
     """Start the guardian and outlive it; return 0 when nothing below is left."""
+    # What asks us to end before we can pass it on waits until we can: the scratch folder is ours to remove.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     become_subreaper()
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    scratch, why_not = _make_scratch()
+    lease = take_lease()
+    scratch, removal = sys.argv[1], sys.argv[2:]
+    hold_scratch(scratch)
     try:
-        argv = [sys.executable, "-m", "tui.server.guardian", scratch, why_not, *sys.argv[1:]]
-        guardian = os.posix_spawn(sys.executable, argv, os.environ, setsid=True)
+        argv = [sys.executable, "-m", "tui.server.guardian", scratch, *removal]
+        handed_down = [(os.POSIX_SPAWN_DUP2, lease, 1)]
+        guardian = os.posix_spawn(sys.executable, argv, os.environ, setsid=True, file_actions=handed_down)
         _let_go_of_the_bench()
 
         def pass_on(_number: int, _frame: FrameType | None) -> None:
@@ -45,25 +50,17 @@ def main() -> int:
 
         for number in _PASSED_ON:
             signal.signal(number, pass_on)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         while (ended := os.waitpid(-1, 0))[0] != guardian:
             pass
         for number in _PASSED_ON:
             signal.signal(number, signal.SIG_IGN)
         nothing_left = _end_what_is_left()
-        if ended[1] != 0 and sys.argv[1:]:
-            nothing_left = _remove_container(sys.argv[1:]) and nothing_left
+        if ended[1] != 0 and removal:
+            nothing_left = _remove_container(removal) and nothing_left
         return 0 if nothing_left else 1
     finally:
-        if scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _make_scratch() -> tuple[str, str]:
-    """Return a new folder, or "" and why there is none, which is the guardian's to say."""
-    try:
-        return tempfile.mkdtemp(prefix="vramp-"), ""
-    except OSError as error:
-        return "", f"there is no temporary folder for it: {error.strerror or error}"
+        remove_scratch(scratch)
 
 
 def _let_go_of_the_bench() -> None:

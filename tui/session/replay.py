@@ -35,6 +35,7 @@ from tui.profile.schema import LoadTable
 from tui.session.exported import without_figures
 from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader, latest_cells
+from tui.session.references import Beside, beside_session
 
 # A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
 _GPU_ROUND_S = 5
@@ -43,8 +44,11 @@ _GPU_READINGS = 256
 _LONGEST_REQUEST_S = 600
 
 
-def snapshot(reader: SessionReader, at_ns: int | None = None) -> Snapshot:
-    """Return what was to be seen at a moment of the session's axis (None = its end). Raises SessionError."""
+def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | None = None) -> Snapshot:
+    """Return what was to be seen at a moment of the session's axis (None = its end). Raises SessionError.
+
+    `beside`: what its cells are laid beside, where that was read before.
+    """
     moment_ns = reader.last_ns() if at_ns is None else at_ns
     meta, profile = reader.meta, profile_of(reader.meta)
     load = profile.load if profile is not None else LoadTable()
@@ -53,6 +57,7 @@ def snapshot(reader: SessionReader, at_ns: int | None = None) -> Snapshot:
     window = _window(reader, moment_ns, series)
     server = _server(reader, moment_ns, last)
     grid = _grid(reader, moment_ns, load, server)
+    beside = beside_session(reader) if beside is None else beside
     return Snapshot(
         at_ns=moment_ns,
         started_at_ns=meta.started_at_ns,
@@ -74,6 +79,8 @@ def snapshot(reader: SessionReader, at_ns: int | None = None) -> Snapshot:
         gpus=_gpus(reader, moment_ns),
         gpu_note=meta.gpu_note,
         grid=grid,
+        terms=beside.terms,
+        reference=beside.reference,
         sweep=_sweep(grid, load),
         requests=_rows(reader, moment_ns, series, failed=False),
         requests_failed=_rows(reader, moment_ns, series, failed=True),

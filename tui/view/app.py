@@ -268,7 +268,7 @@ class VrampApp(Chrome):
 
     def _replay(self, wish: Replay) -> None:
         run = Run(wish.path.stem, read_only=True, replay=True, presentation=wish.presentation)
-        self._begin(run, lambda: self._benches.replay(wish.path))
+        self._begin(run, lambda: self._benches.replay(wish.path, wish.reference))
 
     # ---- the launch screen's wishes
 

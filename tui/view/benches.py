@@ -26,7 +26,7 @@ class Benches(Protocol):
     async def attach(self, socket_path: Path, *, read_only: bool) -> SnapshotSource:
         """Open a line to a bench that runs. Raises BenchLost."""
 
-    async def replay(self, path: Path) -> SnapshotSource:
+    async def replay(self, path: Path, reference: dict[str, str] | None = None) -> SnapshotSource:
         """Open a session file. Raises SessionError."""
 
     def running(self) -> list[RunningBench]:
@@ -53,9 +53,9 @@ class LocalBenches:
         """Open a line to a bench that runs."""
         return await BenchLink.connect(socket_path, read_only=read_only, refresh_hz=self._refresh_hz)
 
-    async def replay(self, path: Path) -> SnapshotSource:
-        """Open a session file as a source of snapshots."""
-        return await ReplaySource.open(path)
+    async def replay(self, path: Path, reference: dict[str, str] | None = None) -> SnapshotSource:
+        """Open a session file as a source of snapshots, beside another reference than its profile's if one is given."""
+        return await ReplaySource.open(path, reference)
 
     def running(self) -> list[RunningBench]:
         """Return the benches that answer."""

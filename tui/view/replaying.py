@@ -11,6 +11,7 @@ from tui.core.clock import NS_PER_S
 from tui.link.protocol import Command, Reply
 from tui.metrics.snapshot import Snapshot
 from tui.session.reader import SessionReader
+from tui.session.references import Beside, beside_session
 from tui.session.replay import snapshot as snapshot_at
 
 STEPS = 100
@@ -24,6 +25,7 @@ class ReplaySource:
 
     def __init__(self, reader: SessionReader, last: Snapshot, thread: ThreadPoolExecutor) -> None:
         self._reader = reader
+        self._beside = Beside(last.terms, last.reference)
         self._thread = thread
         self.started_ns = last.started_at_ns
         self.ended_ns = max(last.at_ns, last.started_at_ns)
@@ -36,13 +38,17 @@ class ReplaySource:
         self.why_gone = ""
 
     @classmethod
-    async def open(cls, path: Path) -> ReplaySource:
-        """Open a session file. Raises SessionError."""
+    async def open(cls, path: Path, reference: dict[str, str] | None = None) -> ReplaySource:
+        """Open a session file, with another `[reference]` table than its profile's where one is given.
+
+        Raises SessionError.
+        """
         thread = ThreadPoolExecutor(1, thread_name_prefix="replay")
         loop = asyncio.get_running_loop()
         try:
             reader = await loop.run_in_executor(thread, SessionReader, path)
-            return cls(reader, await loop.run_in_executor(thread, snapshot_at, reader), thread)
+            beside = await loop.run_in_executor(thread, beside_session, reader, reference)
+            return cls(reader, await loop.run_in_executor(thread, snapshot_at, reader, None, beside), thread)
         except BaseException:
             thread.shutdown(wait=False)
             raise
@@ -77,7 +83,7 @@ class ReplaySource:
                 return
             self._changed.clear()
             at_ns = None if self.at_ns >= self.ended_ns else self.at_ns
-            yield await loop.run_in_executor(self._thread, snapshot_at, self._reader, at_ns)
+            yield await loop.run_in_executor(self._thread, snapshot_at, self._reader, at_ns, self._beside)
 
     async def _next_moment(self) -> None:
         try:

@@ -76,6 +76,8 @@ class Replay:
 
     path: Path
     presentation: bool = False
+    reference: dict[str, str] | None = None
+    """A `[reference]` table instead of its profile's."""
 
 
 StartWish = Picker | Launch | Attach | Replay

@@ -24,6 +24,7 @@ from tui.metrics.snapshot import Phase, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import AttachTable, LoadTable, Mode, Profile, ServerTable
 from tui.server.memory_told import MemoryTold
+from tui.session.references import NOTHING_BESIDE
 
 GB = 10**9
 PATIENCE_S = 30.0
@@ -46,7 +47,9 @@ class Bench:
         monkeypatch.setattr(testbed_module, "sampling_for", self._sampling_for)
         monkeypatch.setattr(testbed_module, "RELAUNCH_BACK_OFF_S", (0.0, 0.0, 0.0))
         profile = Profile(name="p", engine="vllm", **tables)
-        builder = SimpleNamespace(session_file="session.vramp", add_event=lambda event: self.said.append(event.text))
+        builder = SimpleNamespace(
+            session_file="session.vramp", add_event=lambda event: self.said.append(event.text), beside=NOTHING_BESIDE
+        )
         writer = SimpleNamespace(add_gpus=_nothing, add_event=_nothing, set_server=_nothing)
         self.testbed = testbed_module.Testbed(profile, None, SessionClock(), cast(Any, writer), cast(Any, builder))
         self.told = MemoryTold()

@@ -41,7 +41,7 @@ def test_the_set_ups_of_the_study_are_as_published(name: str, gpus: int) -> None
     assert profile.server is not None
     assert profile.server.gpus == list(range(gpus))
     assert profile.server.args.get("tensor-parallel-size", 1) == gpus
-    assert profile.reference is not None
+    assert profile.reference is not None and profile.reference.table is not None
     table = catalogue.reference_table(profile.reference.table)
     assert sorted({users for users, _ in table}) == profile.load.users
     assert sorted({prompt for _, prompt in table}) == profile.load.prompt_tokens
@@ -52,7 +52,7 @@ def test_the_set_ups_of_the_study_are_as_published(name: str, gpus: int) -> None
 
 def test_our_own_table_says_under_what_conditions_it_was_measured() -> None:
     profile = catalogue.find("h200-mistral-7b").profile
-    assert profile is not None and profile.reference is not None
+    assert profile is not None and profile.reference is not None and profile.reference.table is not None
     table = catalogue.reference_table(profile.reference.table)
     assert set(table) == {(users, prompt) for prompt in profile.load.prompt_tokens for users in profile.load.users}
     with (catalogue.shipped_profiles_dir() / "references" / f"{profile.reference.table}.csv").open(newline="") as file:

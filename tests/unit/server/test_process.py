@@ -7,15 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import uvloop
 
+from tui.server import process as process_module
+from tui.server import scratch
 from tui.server.process import OUTPUT_BYTES, ServerProcess, output_of
 
 ROOT = Path(__file__).parents[3]
@@ -27,6 +31,8 @@ BENCH = """
 import asyncio, os, signal, sys
 from pathlib import Path
 import psutil, uvloop
+from tui.server import process as process_module
+from tui.server import scratch
 from tui.server.process import ServerProcess, become_subreaper
 
 async def main(log, then, *argv):
@@ -105,6 +111,15 @@ time.sleep(600)
 """
 
 
+def keepers_of(bench_pid: int) -> dict[str, int]:
+    below = psutil.Process(bench_pid).children(recursive=True)
+    keepers = {"bench": bench_pid} | {
+        name: one.pid for one in below for name in KEEPERS if f"tui.server.{name}" in one.cmdline()
+    }
+    assert sorted(keepers) == sorted(KEEPERS)
+    return keepers
+
+
 @pytest.mark.parametrize("spared", KEEPERS)
 def test_two_keepers_killed_in_one_moment_leave_nothing(spared: str, tmp_path: Path) -> None:
     log = tmp_path / "server.log"
@@ -119,12 +134,39 @@ def test_two_keepers_killed_in_one_moment_leave_nothing(spared: str, tmp_path: P
         while not log.read_text().endswith("\n") and time.monotonic() < until:
             time.sleep(0.01)
         assert int(log.read_text()) in pids
-        below = psutil.Process(process.pid).children(recursive=True)
-        keepers = {"bench": process.pid} | {
-            name: one.pid for one in below for name in KEEPERS if f"tui.server.{name}" in one.cmdline()
-        }
-        assert sorted(keepers) == sorted(KEEPERS)
+        keepers = keepers_of(process.pid)
         for pid in (pid for name, pid in keepers.items() if name != spared):
+            os.kill(pid, signal.SIGKILL)
+        wait_gone(pids)
+    wait_gone(list(keepers.values()))
+
+
+# What vLLM is while it loads: no ear for SIGTERM, an engine below it in the same group that has none either.
+DEAF = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_all_keepers_killed_in_one_moment_leave_nothing_of_a_server_that_is_deaf(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    argv = [sys.executable, "-c", DEAF]
+    script = [sys.executable, "-c", BENCH.replace("len(process.pids()) < 4", "len(process.pids()) < 2")]
+    with subprocess.Popen(
+        [*script, "uvloop", str(log), "wait", *argv], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        pids = [int(word) for word in process.stdout.readline().split()]
+        until = time.monotonic() + PATIENCE_S
+        while not log.read_text().endswith("\n") and time.monotonic() < until:
+            time.sleep(0.01)
+        keepers = keepers_of(process.pid)
+        for pid in keepers.values():  # none of them is to do anything when it sees another one die
+            os.kill(pid, signal.SIGSTOP)
+        for pid in keepers.values():
             os.kill(pid, signal.SIGKILL)
         wait_gone(pids)
     wait_gone(list(keepers.values()))
@@ -216,6 +258,67 @@ async def test_the_scratch_folder_goes_with_the_server_even_without_a_guardian(
         guardian.kill()
     await process.end(PATIENCE_S)
     assert not folder.exists()
+
+
+async def test_a_server_that_cannot_be_started_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(OSError):
+            await ServerProcess.start(["/no/such/program"], {}, tmp_path / "log", ["SCRATCH"])
+    monkeypatch.setattr(process_module.asyncio, "create_subprocess_exec", _refuse)
+    with pytest.raises(PermissionError):
+        await ServerProcess.start([sys.executable], {}, tmp_path / "log", ["SCRATCH"])
+    assert [each.name for each in tmp_path.iterdir()] == ["log"]
+
+
+async def _refuse(*_: object, **__: object) -> None:
+    raise PermissionError(1, "not allowed")
+
+
+@pytest.mark.parametrize("killed", [("guardian",), ("watcher", "guardian")])
+async def test_a_launch_whose_keepers_are_killed_before_they_have_a_server_leaves_no_folder(
+    killed: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def kill(self: ServerProcess, message: dict[str, Any]) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            below = psutil.Process().children(recursive=True)
+            keepers = {name: one for one in below for name in KEEPERS if f"tui.server.{name}" in one.cmdline()}
+            if len(keepers) == 2 and all(held_by(keepers[name], tmp_path) for name in keepers):
+                for name in killed:
+                    keepers[name].kill()
+                return
+            time.sleep(0.01)
+
+    monkeypatch.setattr(ServerProcess, "_say", kill)
+    with pytest.raises(OSError, match="guardian ended"):
+        await ServerProcess.start([sys.executable], {}, tmp_path / "log", ["SCRATCH"])
+    wait_gone([one.pid for one in psutil.Process().children(recursive=True)])
+    assert [each.name for each in tmp_path.iterdir()] == ["log"]
+
+
+def held_by(process: psutil.Process, parent: Path) -> bool:
+    """Say whether a process has its scratch folder open, which is the last that it does before it waits."""
+    links = Path(f"/proc/{process.pid}/fd").iterdir()
+    return any(str(parent / "vramp-server-") in str(each.readlink()) for each in links)
+
+
+async def test_what_keepers_that_were_all_killed_have_left_goes_at_the_next_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "_YOUNG_S", -1.0)
+    left, held, own = (tmp_path / name for name in ("vramp-server-0123abcd", "vramp-server-4567cdef", "vramp-server-a"))
+    for folder in (left, held, own):
+        folder.mkdir()
+        (folder / "socket").touch()
+    scratch.hold_scratch(str(held))
+    made = Path(scratch.make_scratch())
+    assert sorted(tmp_path.iterdir()) == sorted([made, held, own])
 
 
 SHARED_MEMORY = """

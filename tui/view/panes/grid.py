@@ -1,4 +1,4 @@
-"""Users x prompt size as a coloured map: the time to resolve in each cell, or how the cell ended, as a word."""
+"""Users x prompt size as a coloured map: a figure in each cell, or how the cell ended, as a word."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
+from tui.metrics.cell_figures import FIGURES, RESOLVE, CellFigure
+from tui.metrics.reference import Reference, parts_from, ratio
 from tui.metrics.snapshot import GridStatus, Snapshot
 from tui.view import formatting
 from tui.view.panes.cell_story import server_story, story, verdict_line
@@ -29,29 +31,45 @@ class GridPane(Pane):
     NAME: ClassVar[str] = "grid"
     COLUMN: ClassVar[int] = 3
     HELP: ClassVar[str] = (
-        "Users down, prompt tokens across: the time to resolve of each cell that was measured, or how it failed. "
+        "Users down, prompt tokens across: a figure of each cell that was measured, or how it failed. "
+        "c goes through the figures, from the time to resolve to the energy per token. "
         "A cell fills when users and prompt size stand still long enough, by your keys or by the sweep."
     )
     HINT: ClassVar[str] = "The arrow keys pick a cell, from the present one on; enter opens it."
     MOVES_SIDEWAYS: ClassVar[bool] = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.figure = RESOLVE
+        """What the cells show."""
+
+    def turn(self) -> None:
+        """Show the next figure."""
+        self.figure = FIGURES[(FIGURES.index(self.figure) + 1) % len(FIGURES)]
+        self.redraw()
+
     def title(self, snapshot: Snapshot) -> str:
         """Return the title with figure, unit and mode."""
-        figure = "time to resolve" if snapshot.grid.mode == "burst" else "mean E2E"
-        return f"grid · {figure}, s · {plain(snapshot.grid.mode, 12)}"
+        name = "mean E2E" if self.figure is RESOLVE and snapshot.grid.mode != "burst" else self.figure.name
+        unit = self.figure.unit or plain(snapshot.terms.currency, 8)
+        heading = name if not unit or name.startswith(unit) else f"{name}, {unit}"
+        return f"grid · {heading} · {plain(snapshot.grid.mode, 12)}"
 
     def subtitle(self, snapshot: Snapshot) -> str:
         """Return the legend."""
         queue = "  q queues" if snapshot.grid.queueing else ""
         if any(mark for mark in _edge_marks(snapshot.grid).values()):
             queue += f"  {_PREDICTED}{_MEASURED} edge predicted, measured"
+        if self.figure is not RESOLVE:
+            way = "more" if self.figure.more_is_good else "less"
+            return f"{way} is good, warm is bad  [ ] now  ╱╱╱ implied  · open  c next figure"
         return f"[ ] now  OOM measured  ╱╱╱ implied  · open{queue}"
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the map, as much of it as fits around the current cell, and the story of one cell."""
         if not snapshot.grid.users or not snapshot.grid.prompt_tokens:
             return [[("this profile has no grid", Ink.DIM)]]
-        return _Map(snapshot, self.picked, width, height).lines()
+        return _Map(snapshot, self.figure, self.picked, width, height).lines()
 
     def move(self, columns: int, rows: int) -> None:
         """Pick the next cell in that direction."""
@@ -91,8 +109,10 @@ def _nearest(values: list[int], wanted: int) -> int:
 class _Map:
     """One drawing of the map."""
 
-    def __init__(self, snapshot: Snapshot, picked: Place | None, width: int, height: int) -> None:
+    def __init__(self, snapshot: Snapshot, figure: CellFigure, picked: Place | None, width: int, height: int) -> None:
         grid = snapshot.grid
+        self.figure = figure
+        self.reference = _Beside(snapshot.reference, figure)
         self.grid = grid
         self.progress = snapshot.sweep.cell_progress
         self.picked = picked
@@ -101,7 +121,8 @@ class _Map:
         self.cells = {(cell.users, cell.prompt_tokens): cell for cell in grid.cells}
         self.queueing = set(grid.queueing)
         self.edges = _edge_marks(grid)
-        self.scale = HeatScale(cell.time_to_resolve_s for cell in grid.cells if cell.outcome is Outcome.OK)
+        values = [figure.of(cell) for cell in grid.cells if cell.outcome is Outcome.OK]
+        self.scale = HeatScale(values, more_is_good=figure.more_is_good)
         self.size = min(_WIDEST, max(_NARROWEST, (width - _LABEL) // len(grid.prompt_tokens)))
         self.story_rows = _story_rows(height, len(grid.users))
         room = max(1, height - 1 - self.story_rows)
@@ -109,7 +130,7 @@ class _Map:
         focus = picked or self._told() or (0, 0)
         self.users = _rows(grid.users, grid.asked_users or grid.users, focus[0], max(1, room // self.deep))
         self.prompts = _window(grid.prompt_tokens, focus[1], max(1, (width - _LABEL) // self.size))
-        self.with_reference = any(cell.reference_s is not None for cell in grid.cells)
+        self.with_reference = any(self.reference.value(cell) is not None for cell in grid.cells)
         self.deep = min(self.deep, 3 if self.with_reference else 2)
 
     def lines(self) -> list[Line]:
@@ -140,6 +161,8 @@ class _Map:
         running = cell is not None and cell.outcome is Outcome.RUNNING
         text, ink = self._content(place, cell)
         left, right = ("[", "]") if current or running else (" ", " ")
+        if self.reference.parts(cell):
+            right = "!"
         if place == self.picked:
             left = "▸"
         mark = Ink.STEER if place == self.picked or current or running else ink
@@ -148,7 +171,7 @@ class _Map:
         return [
             (left, mark if left != " " else ink),
             (text.rjust(self.size - 2), ink),
-            (right, mark if right != " " else ink),
+            (right, Ink.STRONG if right == "!" else mark if right != " " else ink),
         ]
 
     def _content(self, place: Place, cell: CellResult | None) -> tuple[str, Ink]:
@@ -156,7 +179,9 @@ class _Map:
         if cell is None or cell.outcome is Outcome.PENDING:
             return ("q" if place in self.queueing else "·"), Ink.HEAT_OPEN
         if cell.outcome is Outcome.OK:
-            return resolve(cell.time_to_resolve_s, room), self.scale.ink(cell.time_to_resolve_s)
+            value = self.figure.of(cell)
+            text = resolve(value, room) if self.figure.unit == "s" else formatting.significant(value, room)
+            return text, self.scale.ink(value)
         if cell.outcome is Outcome.RUNNING:
             return (f"{formatting.percent(self.progress, 2)}%" if self.progress is not None else "…"), Ink.STEER
         if cell.outcome is Outcome.IMPLIED:
@@ -169,9 +194,12 @@ class _Map:
         _, ink = self._content(place, cell)
         ink = Ink.PLAIN if ink is Ink.STEER else ink
         if cell is None or cell.outcome is not Outcome.OK:
-            return [(" " * self.size, ink)]
+            there = self.reference.seconds(place) if level == 1 and self.reference.parts(cell) else None
+            return [(_fitting("" if there is None else formatting.significant(there, 0), "was", self.size), ink)]
         if self.with_reference and level == 1:
-            return [(f"{_against(cell)} ".rjust(self.size), ink)]
+            if self.reference.parts(cell):
+                return [(_fitting("failed", "had", self.size), ink)]
+            return [(_fitting(_against(self.figure.of(cell), self.reference.value(cell)), "", self.size), ink)]
         text = formatting.per_second(cell.tokens_per_s_total, self.size - 3)
         return [(f"{text}/s"[: self.size - 1].rjust(self.size - 1) + " ", ink)]
 
@@ -195,7 +223,7 @@ class _Map:
         """Return what the lower lines of a cell are, where there are any."""
         if self.deep < 2:
             return []
-        below = ["± against the published figure"] if self.with_reference else []
+        below = [f"± against {self.reference.name}"] if self.with_reference else []
         below += ["tokens/s"] if self.deep > len(below) + 1 else []
         return cut([("below: " + ", ".join(below), Ink.DIM)], self.width) if below else []
 
@@ -204,12 +232,25 @@ class _Map:
         place = self.picked or self._told() or (0, 0)
         cell = self.cells.get(place)
         if cell is None:
-            return []
+            return self._conditions()
+        if parting := self.reference.parts(cell):
+            said = "failed here, was measured" if parting == "failed" else "measured here, had failed"
+            return [
+                *wrapped(f"{said} in {self.reference.name}", self.width, Ink.WARNING, indent=2),
+                *self._conditions(),
+            ]
+        if self.picked is None and self.reference.differs:
+            return self._conditions()
         if cell.outcome is Outcome.OK:
             return wrapped(server_story(cell, queueing=place in self.queueing), self.width, Ink.DIM, indent=2)
         if width_of([(plain(cell.evidence), Ink.PLAIN)]) < self.width - 30:
             return []
         return wrapped(cell.evidence, self.width, Ink.DIM, indent=2)
+
+    def _conditions(self) -> list[Line]:
+        """Return how the conditions of what lies beside differ."""
+        text = self.reference.differs
+        return wrapped(text, self.width, Ink.DIM, indent=2) if text else []
 
     def _told(self) -> Place | None:
         """Return the cell whose story is told when none is picked: the current one, or the last that failed."""
@@ -237,15 +278,51 @@ def _edge_marks(grid: GridStatus) -> dict[Place, str]:
     return marks
 
 
-def _against(cell: CellResult) -> str:
-    """Return how far a cell is from the published figure: −7 %."""
-    if cell.reference_s is None or cell.time_to_resolve_s is None or cell.reference_s <= 0:
+class _Beside:
+    """What lies beside the cells, of one figure."""
+
+    def __init__(self, reference: Reference | None, figure: CellFigure) -> None:
+        self._figure = figure
+        known = reference.cells if reference is not None else []
+        self._cells = {(cell.users, cell.prompt_tokens): cell for cell in known}
+        session = reference is not None and not reference.published
+        self.name = plain(reference.words, 60) if reference is not None and session else "the published figure"
+        self.differs = ""
+        if reference is not None and reference.problem:
+            self.differs = plain(reference.problem)
+        elif reference is not None and reference.differs:
+            self.differs = f"conditions differ: {plain('; '.join(reference.differs))}"
+
+    def value(self, cell: CellResult) -> float | None:
+        """Return the figure there; of a session from before references were kept, what its cell says of it."""
+        there = self._figure.of(self._cells.get((cell.users, cell.prompt_tokens)))
+        return cell.reference_s if there is None and self._figure is RESOLVE and not self._cells else there
+
+    def seconds(self, place: Place) -> float | None:
+        """Return the figure there of a cell that failed here."""
+        return self._figure.of(self._cells.get(place))
+
+    def parts(self, cell: CellResult | None) -> str:
+        """Return how a cell ended otherwise than there; empty where it did not, or nothing is known."""
+        return "" if cell is None else parts_from(cell, self._cells.get((cell.users, cell.prompt_tokens)))
+
+
+def _against(here: float | None, there: float | None) -> str:
+    """Return how far a figure is from the one beside it: −7 %, and from twice on how many times as much: ×3.4."""
+    times = ratio(here, there)
+    if times is None or not formatting.is_figure(times) or times < 0:
         return ""
-    share = (cell.time_to_resolve_s - cell.reference_s) / cell.reference_s * 100
-    if not formatting.is_figure(share):
-        return ""
+    if times >= 2:
+        return f"×{formatting.significant(times, 0)}"
+    share = (times - 1) * 100
     sign = "+" if share > 0.5 else "−" if share < -0.5 else "±"
     return f"{sign}{formatting.fixed(abs(share), 4).strip()} %"
+
+
+def _fitting(text: str, before: str, size: int) -> str:
+    """Return a text at the right of a cell, and what it is called before it where there is room."""
+    whole = f"{before} {text}" if text and before and len(before) + len(text) + 2 <= size else text
+    return f"{whole} ".rjust(size)[-size:]
 
 
 def _story_rows(height: int, rows: int) -> int:

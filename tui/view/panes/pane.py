@@ -58,6 +58,9 @@ class Pane(Canvas):
     def move(self, columns: int, rows: int) -> None:
         """Take an arrow key; most panes have nothing to move."""
 
+    def turn(self) -> None:
+        """Show the next of its figures; most panes have all of them at once."""
+
     def unpick(self) -> bool:
         """Let go of what the arrow keys picked; say whether there was something."""
         return False

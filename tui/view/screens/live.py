@@ -250,6 +250,11 @@ class LiveScreen(SteeringScreen):
         """Hand an arrow key to the active pane."""
         self.active.move(columns, rows)
 
+    def action_figure(self) -> None:
+        """Let the panes that show one figure of several show the next."""
+        for pane in self.panes:
+            pane.turn()
+
     def action_open(self) -> None:
         """Open the picked cell."""
         if self.snapshot is not None and self.active.picked is not None:

@@ -51,6 +51,7 @@ LOOK: list[BindingType] = [
     Binding("left", "move(-1, 0)", show=False, id="live.left", tooltip="in the grid: pick a cell"),
     Binding("right", "move(1, 0)", show=False, id="live.right", tooltip="in the grid: pick a cell"),
     Binding("enter", "open", "open", show=False, id="live.open", tooltip="in the grid: open the picked cell"),
+    Binding("c", "figure", "figure", show=False, id="live.figure", tooltip="colour the grid by the next figure"),
     Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
     Binding("s", "presentation", "stage", id="live.stage", tooltip="the presentation screen, and back"),
 ]

@@ -134,7 +134,9 @@ def _service_facts(profile: Profile) -> list[Fact]:
     if profile.cost is not None:
         facts.append(_fact("cost", f"{profile.cost.price_per_hour:g} {profile.cost.currency} an hour"))
     if profile.reference is not None:
-        facts.append(_fact("beside", f"the published table {profile.reference.table}"))
+        beside = profile.reference
+        what = f"session {beside.session}" if beside.table is None else f"the published table {beside.table}"
+        facts.append(_fact("beside", what))
     return facts
 
 

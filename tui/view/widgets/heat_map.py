@@ -44,18 +44,23 @@ def resolve(value_s: float | None, width: int) -> str:
 
 
 class HeatScale:
-    """Five steps from the least to the greatest value, even on a logarithmic scale."""
+    """Five steps from the best to the worst value, even on a logarithmic scale."""
 
-    def __init__(self, values: Iterable[float | None]) -> None:
+    def __init__(self, values: Iterable[float | None], *, more_is_good: bool = False) -> None:
         known = [value for value in values if value is not None and math.isfinite(value) and value > 0]
         self._low = min(known, default=1.0)
         self._span = math.log(max(known, default=1.0) / self._low)
+        self._steps = HEAT[::-1] if more_is_good else HEAT
+        self._even = HEAT[0]
+        """Where all values are alike."""
 
     def ink(self, value: float | None) -> Ink:
-        """Return the step of one value."""
-        if value is None or not math.isfinite(value) or value <= 0:
+        """Return the step of one value; 0 is beyond the least."""
+        if value is None or not math.isfinite(value) or value < 0:
             return Ink.HEAT_OPEN
+        if value == 0:
+            return self._steps[0]
         if self._span <= 0:
-            return HEAT[0]
+            return self._even
         place = math.log(value / self._low) / self._span
-        return HEAT[max(0, min(len(HEAT) - 1, int(place * len(HEAT))))]
+        return self._steps[max(0, min(len(HEAT) - 1, int(place * len(HEAT))))]

@@ -1,0 +1,111 @@
+"""The grid by another figure, and with a reference beside it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tests.fakes import snapshots
+from tests.view.live_app import LiveApp
+from tui.core.outcome import Outcome
+from tui.metrics.cell import CellResult
+from tui.metrics.cell_figures import FIGURES
+from tui.metrics.reference import Reference, cells_of_session
+from tui.metrics.snapshot import Snapshot
+from tui.metrics.terms import Terms
+from tui.view.panes.grid import GridPane
+from tui.view.widgets.lines import HEAT, Ink, text_of
+
+
+def ends(pane: GridPane, snapshot: Snapshot) -> tuple[Ink, Ink]:
+    """Return the inks of the first cell and of the last one that was measured."""
+    rows = pane.lines(snapshot, 80, 30)[1:]
+    inks = [ink for row in rows for text, ink in row if ink in HEAT and text.strip()]
+    return inks[0], inks[-1]
+
+
+def beside(snapshot: Snapshot, **changes: object) -> Snapshot:
+    reference = Reference(name="earlier", cells=cells_of_session(snapshot.grid.cells), **changes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(snapshot, reference=reference)
+
+
+def with_cell(snapshot: Snapshot, place: tuple[int, int], **changes: object) -> Snapshot:
+    def changed(cell: CellResult) -> CellResult:
+        same = (cell.users, cell.prompt_tokens) == place
+        return msgspec.structs.replace(cell, **changes) if same else cell
+
+    grid = msgspec.structs.replace(snapshot.grid, cells=[changed(cell) for cell in snapshot.grid.cells])
+    return msgspec.structs.replace(snapshot, grid=grid)
+
+
+async def test_a_key_goes_through_the_figures_and_back_to_the_first() -> None:
+    snapshot = msgspec.structs.replace(snapshots.full_grid(), terms=Terms(price_per_hour=4.0, currency="EUR"))
+    app = LiveApp(snapshot)
+    async with app.run_test(size=(120, 40)) as pilot:
+        pane = next(pane for pane in app.live.panes if isinstance(pane, GridPane))
+        await pilot.press("4")
+        titles = []
+        for _ in FIGURES:
+            await pilot.press("c")
+            await pilot.pause()
+            titles.append(pane.title(snapshot))
+        assert titles == [
+            "grid · tokens/s per user · burst",
+            "grid · tokens/s total · burst",
+            "grid · TTFT p50, s · burst",
+            "grid · TTFT p90, s · burst",
+            "grid · goodput, requests/s · burst",
+            "grid · cost per million tokens, EUR · burst",
+            "grid · energy per output token, J · burst",
+            "grid · time to resolve, s · burst",
+        ]
+
+
+def test_colours_go_the_way_of_the_figure() -> None:
+    pane, snapshot = GridPane(), snapshots.full_grid()
+    assert ends(pane, snapshot) == (HEAT[0], HEAT[-1])
+    pane.figure = next(figure for figure in FIGURES if figure.field == "tokens_per_s_total")
+    assert ends(pane, snapshot) == (HEAT[-1], HEAT[0])
+    assert "more is good" in pane.subtitle(snapshot)
+    pane.figure = next(figure for figure in FIGURES if figure.field == "ttft_p50_s")
+    assert ends(pane, snapshot)[0] is HEAT[0]
+    assert "less is good" in pane.subtitle(snapshot)
+
+
+def test_an_earlier_session_gives_a_ratio_for_each_cell_of_the_figure_shown() -> None:
+    earlier = snapshots.full_grid()
+    now = with_cell(beside(earlier), (1, 31), time_to_resolve_s=6.2, tokens_per_s_total=16.1)
+    pane = GridPane()
+    text = text_of(pane.lines(now, 120, 40)).splitlines()
+    assert "×2.00" in text[2] and "±0 %" in text[2]
+    assert any("± against session earlier" in line for line in text)
+    pane.figure = next(figure for figure in FIGURES if figure.field == "tokens_per_s_total")
+    assert "−50 %" in text_of(pane.lines(now, 120, 40)).splitlines()[2]
+
+
+def test_failed_against_measured_stands_out_both_ways() -> None:
+    earlier = snapshots.full_grid()
+    now = with_cell(
+        beside(earlier), (1, 31), outcome=Outcome.ENGINE_DEAD, time_to_resolve_s=None, evidence="exit code 1"
+    )
+    failed = next(cell for cell in earlier.grid.cells if cell.outcome not in (Outcome.OK, Outcome.IMPLIED))
+    place = (failed.users, failed.prompt_tokens)
+    now = with_cell(now, place, outcome=Outcome.OK, time_to_resolve_s=9.9)
+    pane = GridPane()
+    lines = pane.lines(now, 120, 40)
+    assert ("!", Ink.STRONG) in lines[1]
+    text = text_of(lines)
+    assert "was 3.10" in text and "had failed" in text
+    pane.picked = (1, 31)
+    assert "failed here, was measured in session earlier" in text_of(pane.lines(now, 120, 40))
+    pane.picked = place
+    assert "measured here, had failed in session earlier" in text_of(pane.lines(now, 120, 40))
+
+
+def test_other_conditions_are_told_under_the_grid_and_so_is_what_cannot_be_read() -> None:
+    now = beside(snapshots.full_grid(), differs=["100 output tokens there, 50 here", "2 GPUs there, 1 here"])
+    text = text_of(GridPane().lines(now, 120, 40))
+    assert "conditions differ: 100 output tokens there, 50 here; 2 GPUs there, 1 here" in text
+    broken = msgspec.structs.replace(
+        snapshots.full_grid(), reference=Reference(name="x", problem="nothing is laid beside: no such session")
+    )
+    assert "nothing is laid beside: no such session" in text_of(GridPane().lines(broken, 120, 40))

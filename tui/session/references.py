@@ -1,0 +1,141 @@
+"""Finds what a grid is judged by: its terms, and the published table or earlier session that lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tui.core.errors import SessionError, VrampError
+from tui.core.safe_text import safe_line
+from tui.metrics.reference import Reference, ReferenceCell, cells_of_session
+from tui.metrics.terms import Terms, terms_of
+from tui.profile.catalogue import PublishedTable, published_table, reference_names
+from tui.profile.prices import read_prices
+from tui.profile.schema import Mode, Profile, ReferenceTable
+from tui.session import shelf
+from tui.session.kept_profile import profile_of
+from tui.session.reader import SessionReader, latest_cells
+
+Grid = set[tuple[int, int]]
+
+
+class Beside(NamedTuple):
+    """What the cells of a session are laid beside, from its start to its end."""
+
+    terms: Terms = Terms()
+    reference: Reference | None = None
+
+
+NOTHING_BESIDE = Beside()
+
+
+def beside_of(profile: Profile | None, gpu_summary: str = "") -> Beside:
+    """Return what the cells of a profile are laid beside; reads files. Never raises: what is wrong is in the values."""
+    if profile is None:
+        return NOTHING_BESIDE
+    return Beside(terms_of(profile, read_prices()), _reference(profile, gpu_summary))
+
+
+def beside_session(reader: SessionReader, reference: dict[str, str] | None = None) -> Beside:
+    """Return what the cells of a kept session are laid beside: by its profile, or by another `[reference]` table."""
+    profile = profile_of(reader.meta)
+    if profile is not None and reference is not None:
+        profile = profile.model_copy(update={"reference": ReferenceTable.model_validate(reference)})
+    return beside_of(profile, reader.meta.gpu_summary)
+
+
+def key_of(wanted: str) -> dict[str, str]:
+    """Return the `[reference]` table for a name that is a published table's or a session's.
+
+    Raises SessionError with the nearest names where it is neither.
+    """
+    if wanted in reference_names():
+        return {"table": wanted}
+    try:
+        return {"session": str(shelf.find(wanted))}
+    except SessionError as error:
+        tables = ", ".join(reference_names())
+        raise SessionError(f"--reference: {error}; the published tables are {tables}") from None
+
+
+def _reference(profile: Profile, gpu_summary: str) -> Reference | None:
+    wanted = profile.reference
+    if wanted is None:
+        return None
+    try:
+        if wanted.table is not None:
+            return _of_table(wanted.table, published_table(wanted.table), profile)
+        return _of_session(wanted.session or "", profile, gpu_summary)
+    except VrampError as error:
+        name = safe_line(wanted.table or wanted.session or "", limit=80)
+        why = safe_line(str(error), limit=300)
+        return Reference(name=name, published=wanted.table is not None, problem=f"nothing is laid beside: {why}")
+
+
+def _of_table(name: str, table: PublishedTable, profile: Profile) -> Reference:
+    cells = [
+        ReferenceCell(users=users, prompt_tokens=prompt, ok=cell.outcome == "ok", time_to_resolve_s=cell.seconds)
+        for (users, prompt), cell in table.cells.items()
+    ]
+    differs = [*_of_load(Mode.BURST, table.output_tokens, profile), *_sizes(set(table.cells), profile)]
+    if profile.simulated:
+        differs.insert(0, "measured there, simulated here")
+    elif table.model or table.gpus:
+        differs.insert(0, f"there {' on '.join(filter(None, (table.model, table.gpus)))}")
+    return Reference(name=name, published=True, differs=differs, cells=cells)
+
+
+def _of_session(wanted: str, profile: Profile, gpu_summary: str) -> Reference:
+    with SessionReader(shelf.find(wanted)) as reader:
+        meta, there = reader.meta, profile_of(reader.meta)
+        mode = profile.load.mode if there is None else there.load.mode
+        cells = latest_cells(reader.cells(), mode)
+    differs: list[str] = []
+    if meta.simulated != profile.simulated:
+        differs.append("simulated there, measured here" if meta.simulated else "measured there, simulated here")
+    if there is not None:
+        differs += [*_of_server(there, profile), *_of_load(there.load.mode, there.load.output_tokens, profile)]
+    if gpu_summary and meta.gpu_summary and meta.gpu_summary != gpu_summary:
+        differs.append(f"GPUs {meta.gpu_summary} there, {gpu_summary} here")
+    known = cells_of_session(cells)
+    differs += _sizes({(cell.users, cell.prompt_tokens) for cell in known}, profile)
+    return Reference(
+        name=safe_line(meta.session_id, limit=120),
+        simulated=meta.simulated,
+        differs=[safe_line(text, limit=160) for text in differs],
+        cells=known,
+    )
+
+
+def _of_load(mode: Mode, output_tokens: int | None, profile: Profile) -> Iterator[str]:
+    if mode != profile.load.mode:
+        yield f"mode {mode} there, {profile.load.mode} here"
+    if output_tokens is not None and output_tokens != profile.load.output_tokens:
+        yield f"{output_tokens} output tokens there, {profile.load.output_tokens} here"
+
+
+def _of_server(there: Profile, here: Profile) -> Iterator[str]:
+    if there.engine != here.engine:
+        yield f"engine {there.engine} there, {here.engine} here"
+    if there.load.endpoint != here.load.endpoint:
+        yield f"endpoint {there.load.endpoint} there, {here.load.endpoint} here"
+    if there.server is None or here.server is None:
+        return
+    if there.server.model != here.server.model:
+        yield f"model {there.server.model} there, {here.server.model} here"
+    if len(there.server.gpus) != len(here.server.gpus):
+        yield f"{len(there.server.gpus)} GPUs there, {len(here.server.gpus)} here"
+    args = {**dict.fromkeys(there.server.args), **dict.fromkeys(here.server.args)}
+    for name in args:
+        before, now = there.server.args.get(name), here.server.args.get(name)
+        if before != now:
+            yield f"{name} {'not set' if before is None else before} there, {'not set' if now is None else now} here"
+
+
+def _sizes(known: Grid, profile: Profile) -> Iterator[str]:
+    asked = {(users, prompt) for users in profile.load.users for prompt in profile.load.prompt_tokens}
+    shared = len(asked & known)
+    if not shared:
+        yield f"none of the {len(asked)} cells here are known there: its sizes are others"
+    elif shared < len(asked):
+        yield f"{shared} of the {len(asked)} cells here are known there"
