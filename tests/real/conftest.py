@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import world
+from tests.e2e.sweeps import running
 from tui.metrics.reading import Event
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
@@ -77,19 +78,6 @@ async def watched(tmp_path: Path) -> AsyncIterator[Callable[[Profile], Watched]]
 
     yield make
     await asyncio.gather(*(one.supervisor.stop() for one in made))
-
-
-def running(pids: frozenset[int]) -> list[psutil.Process]:
-    """Return those of `pids` that run."""
-    found = []
-    for pid in pids:
-        try:
-            process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
 
 
 def titled(pids: frozenset[int], title: str) -> psutil.Process:

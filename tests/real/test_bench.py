@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,24 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import tomli_w
 
 from tests.e2e.conftest import World
-from tests.real.conftest import ARGS, EXECUTABLE, MODEL, OFFLINE, START_TIMEOUT_S, running, titled
-from tui.core.errors import BenchLost, ExitCode
+from tests.e2e.sweeps import (
+    MEASURED,
+    MEASURED_EXIT_CODES,
+    Cells,
+    cells_of,
+    process_of,
+    running,
+    running_sweep,
+    sweep,
+    tree_of,
+    wait_for_mid_cell,
+    write_profile,
+)
+from tests.real.conftest import ARGS, EXECUTABLE, MODEL, OFFLINE, START_TIMEOUT_S, titled, vllm_profile
 from tui.core.outcome import Outcome
-from tui.link.client import BenchLink
-from tui.metrics.snapshot import Phase, ServerStatus
+from tui.profile.schema import LoadTable
 from tui.server.readiness import free_port
 from tui.server.tree import descendants
 from tui.session.reader import SessionReader
@@ -32,9 +39,6 @@ from tui.session.reader import SessionReader
 USERS = [1, 2, 4, 8, 16]
 PROMPT_TOKENS = [64, 512]
 AGREEMENT = 0.02
-# vLLM, its client and whatever else runs here share a few cores: that the client was late may well be true.
-MEASURED = {Outcome.OK, Outcome.CLIENT_LIMIT}
-MEASURED_EXIT_CODES = {ExitCode.OK, ExitCode.CLIENT_LIMIT}
 RUN_TIMEOUT_S = 2 * START_TIMEOUT_S
 STOP_S = 10.0
 # A cell that stands for a time has a middle on any machine. Its answers are short: as long as vLLM streams it may keep
@@ -47,26 +51,12 @@ STANDING = {
     "prompt_tokens": [64],
     "output_tokens": ANSWER_TOKENS,
 }
-MID_CELL = (0.1, 0.6)
 
 
-def write_profile(folder: Path, **load: Any) -> Path:
+def profile_of(folder: Path, **load: Any) -> Path:
     """Write a profile that launches the tiny model."""
-    profile = {
-        "name": "tiny",
-        "engine": "vllm",
-        "server": {
-            "model": str(MODEL),
-            "executable": [str(EXECUTABLE), "serve"],
-            "startup_timeout_s": START_TIMEOUT_S,
-            "args": ARGS,
-            "env": OFFLINE,
-        },
-        "load": {"users": USERS, "prompt_tokens": PROMPT_TOKENS, "output_tokens": 64, **load},
-    }
-    path = folder / "tiny.toml"
-    path.write_text(tomli_w.dumps(profile))
-    return path
+    table = {"users": USERS, "prompt_tokens": PROMPT_TOKENS, "output_tokens": 64, **load}
+    return write_profile(folder, vllm_profile().model_copy(update={"load": LoadTable.model_validate(table)}))
 
 
 @dataclass
@@ -118,7 +108,7 @@ def outsider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outsider]:
 
 @pytest.mark.parametrize("mode", ["burst", "steady"])
 def test_a_sweep_agrees_with_the_servers_own_counters(world: World, outsider: Outsider, mode: str) -> None:
-    profile = write_profile(world.root, mode=mode, output_tokens=32, repeats=2, warm_up_s=1.0, duration_s=6.0)
+    profile = profile_of(world.root, mode=mode, output_tokens=32, repeats=2, warm_up_s=1.0, duration_s=6.0)
     before = _counter(outsider.url, "generation_tokens_total")
     cells = _sweep(world, profile, outsider)
     assert sorted(cells) == [(users, size) for users in USERS for size in PROMPT_TOKENS]
@@ -141,7 +131,7 @@ def test_a_sweep_agrees_with_the_servers_own_counters(world: World, outsider: Ou
 
 
 def test_chat_prompts_are_exact_by_the_servers_own_count(world: World, outsider: Outsider) -> None:
-    profile = write_profile(world.root, endpoint="chat", users=[1, 4], mode="burst")
+    profile = profile_of(world.root, endpoint="chat", users=[1, 4], mode="burst")
     cells = _sweep(world, profile, outsider)
     assert {cell["outcome"] for cell in cells.values()} <= MEASURED
     assert {cell["prompt_tokens_exact"] for cell in cells.values()} == {True}
@@ -153,10 +143,10 @@ def test_chat_prompts_are_exact_by_the_servers_own_count(world: World, outsider:
 
 
 def test_a_server_of_somebody_else_is_never_stopped(world: World, outsider: Outsider) -> None:
-    before = _tree_of(outsider.process.pid)
-    profile = write_profile(world.root, users=[8], **STANDING)
-    with _running_sweep(world, profile, "--attach", outsider.url) as run:
-        _wait_for_mid_cell(world, run, 8)
+    before = tree_of(outsider.process.pid)
+    profile = profile_of(world.root, users=[8], **STANDING)
+    with running_sweep(world, profile, "--attach", outsider.url) as run:
+        wait_for_mid_cell(world, run, 8, timeout_s=START_TIMEOUT_S)
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=RUN_TIMEOUT_S)
     world.wait_until_empty()
@@ -168,18 +158,18 @@ def test_a_server_of_somebody_else_is_never_stopped(world: World, outsider: Outs
 
 @pytest.mark.timeout(4 * START_TIMEOUT_S)  # three launches
 def test_a_sweep_outlives_the_death_of_engine_and_api_server(world: World) -> None:
-    profile = write_profile(world.root, users=[8, 16], **STANDING)
+    profile = profile_of(world.root, users=[8, 16], **STANDING)
     victims: list[frozenset[int]] = []
-    with _running_sweep(world, profile) as run:
+    with running_sweep(world, profile) as run:
         for users in (8, 16):
-            api = _process_of(_wait_for_mid_cell(world, run, users, gone=victims))
-            pids = _tree_of(api.pid)
+            api = process_of(wait_for_mid_cell(world, run, users, gone=victims, timeout_s=START_TIMEOUT_S))
+            pids = tree_of(api.pid)
             victims.append(pids)
             victim = titled(pids, "VLLM::EngineCore") if users == 8 else api
             victim.kill()
         output, errors = run.communicate(timeout=RUN_TIMEOUT_S)
     assert run.returncode in MEASURED_EXIT_CODES, errors
-    cells = _cells_of(output)
+    cells = cells_of(output)
     assert {cell["outcome"] for cell in cells.values()} <= MEASURED
     assert sorted(cells) == [(8, 64), (16, 64)]
     for pids in victims:
@@ -200,9 +190,9 @@ def test_a_sweep_outlives_the_death_of_engine_and_api_server(world: World) -> No
 
 
 def test_sigterm_while_streaming_takes_seconds(world: World) -> None:
-    profile = write_profile(world.root, users=[16], **STANDING)
-    with _running_sweep(world, profile) as run:
-        pids = _tree_of(_process_of(_wait_for_mid_cell(world, run, 16)).pid)
+    profile = profile_of(world.root, users=[16], **STANDING)
+    with running_sweep(world, profile) as run:
+        pids = tree_of(process_of(wait_for_mid_cell(world, run, 16, timeout_s=START_TIMEOUT_S)).pid)
         began = time.monotonic()
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=RUN_TIMEOUT_S)
@@ -211,70 +201,16 @@ def test_sigterm_while_streaming_takes_seconds(world: World) -> None:
     world.wait_until_empty()
 
 
-@contextmanager
-def _running_sweep(world: World, profile: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Start `vramp run`, which does not outlive a test that fails."""
-    with world.start("run", str(profile), *options, "--json") as run:
-        try:
-            assert run.stderr is not None
-            first = run.stderr.readline()
-            assert "server" in first, first + run.stderr.read()  # said once the bench listens
-            yield run
-        finally:
-            run.kill()
-
-
-def _wait_for_mid_cell(
-    world: World, run: subprocess.Popen[str], users: int, gone: Sequence[frozenset[int]] = ()
-) -> ServerStatus:
-    """Return the server that is in the middle of a cell of so many users, and that has not been killed yet.
-
-    By the bench's own word: a busy vLLM may answer a look at its /metrics only after the cell.
-    """
-    try:
-        seen = asyncio.run(_mid_cell(world, users, gone))
-    except (BenchLost, IndexError):  # its socket is gone, and so is the bench
-        seen = None
-    if seen is None:
-        output, errors = run.communicate(timeout=RUN_TIMEOUT_S)
-        pytest.fail(f"it ended with exit code {run.returncode} before mid cell: {errors}\n{output}")
-    return seen
-
-
-async def _mid_cell(world: World, users: int, gone: Sequence[frozenset[int]]) -> ServerStatus | None:
-    link = await BenchLink.connect(world.sockets[0], read_only=True, refresh_hz=10)
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            async for seen in link.snapshots():
-                alive = seen.server.phase is Phase.READY and not any(seen.server.pid in pids for pids in gone)
-                asked = seen.grid.current_users == users and seen.load.in_flight
-                if alive and asked and MID_CELL[0] < (seen.sweep.cell_progress or 0.0) < MID_CELL[1]:
-                    return seen.server
-    finally:
-        await link.close()
-    return None
-
-
-def _sweep(world: World, profile: Path, outsider: Outsider) -> dict[tuple[int, int], dict[str, Any]]:
-    done = world.run("run", str(profile), "--attach", outsider.url, "--json", timeout_s=RUN_TIMEOUT_S)
-    assert done.returncode in MEASURED_EXIT_CODES, done.stderr
+def _sweep(world: World, profile: Path, outsider: Outsider) -> Cells:
+    cells = sweep(world, profile, "--attach", outsider.url, timeout_s=RUN_TIMEOUT_S)
     assert _healthy(outsider.url)
-    return _cells_of(done.stdout)
-
-
-def _cells_of(output: str) -> dict[tuple[int, int], dict[str, Any]]:
-    return {(cell["users"], cell["prompt_tokens"]): cell for cell in json.loads(output)["cells"]}
+    return cells
 
 
 def _counter(url: str, name: str) -> float:
     """Return a figure of the server's own."""
     text = httpx.get(f"{url}/metrics", timeout=60, trust_env=False).raise_for_status().text
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"vllm:{name}{{"))
-
-
-def _process_of(server: ServerStatus) -> psutil.Process:
-    assert server.pid is not None
-    return psutil.Process(server.pid)
 
 
 def _healthy(url: str) -> bool:
@@ -290,7 +226,3 @@ def _until(condition: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) ->
     while not condition():
         assert time.monotonic() < until, "it never came"
         time.sleep(0.2)
-
-
-def _tree_of(pid: int) -> frozenset[int]:
-    return frozenset({pid, *(process.pid for process in descendants(pid))})

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.real.conftest import Watched, running, titled, vllm_profile
+from tests.e2e.sweeps import running
+from tests.real.conftest import Watched, titled, vllm_profile
 from tui.engines.base import Wish
 from tui.engines.catalogue import engine_for
 from tui.engines.vllm.log import Stage
