@@ -80,7 +80,10 @@ class FakePool:
     def _answer(self, users: int) -> None:
         report = self._testbed.script(users, self._testbed.prompt_tokens)
         if report is not None and self._testbed.failure is not None and not self._testbed.failure.done():
-            self._testbed.failure.set_result(report)
+            if self._testbed.dies_silently:
+                self._testbed.silently_dead = report
+            else:
+                self._testbed.failure.set_result(report)
         outcome = Outcome.OK if report is None else Outcome.ENGINE_DEAD
         self._testbed.deliver([self._record(user, outcome) for user in range(users)])
 
@@ -149,6 +152,9 @@ class FakeTestbed:
         self.pool = FakePool(self)
         self.launches = 1
         self.attached_to_simulated = False
+        self.dies_silently = False
+        """Whether a death is only seen when the server is asked for a token."""
+        self.silently_dead: FailureReport | None = None
         self.may_relaunch = asyncio.Event()
         self.may_relaunch.set()
         self.kept: list[CellResult] = []
@@ -168,6 +174,13 @@ class FakeTestbed:
     @property
     def ready(self) -> bool:
         return self.failure is not None and not self.failure.done()
+
+    async def engine_is_dead(self) -> bool:
+        assert self.failure is not None
+        if self.silently_dead is not None and not self.failure.done():
+            self.failure.set_result(self.silently_dead)
+            self.silently_dead = None
+        return self.failure.done()
 
     async def relaunch(self) -> None:
         await self.may_relaunch.wait()

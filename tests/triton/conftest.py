@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import world
 from tui.metrics.reading import Event
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
+
+__all__ = ["world"]
 
 ENVIRONMENT = Path(os.environ.get("VRAMP_TEST_TRITON", Path(__file__).parents[2] / ".venv-triton"))
 PYTHON = ENVIRONMENT / "bin" / "python"

@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import tomli_w
 
+from tests.e2e.conftest import World
+from tests.e2e.sweeps import (
+    MEASURED,
+    MEASURED_EXIT_CODES,
+    cells_of,
+    process_of,
+    running,
+    running_sweep,
+    sweep,
+    tree_of,
+    wait_for_mid_cell,
+    write_profile,
+)
 from tests.triton.conftest import Make
 from tui.core.errors import LaunchError
+from tui.core.outcome import Outcome
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
-
-
-def measured(profile: Profile, folder: Path) -> Any:
-    """Return what `vramp run --json` says of the profile."""
-    path = folder / "p.toml"
-    path.write_text(tomli_w.dumps(profile.model_dump(mode="json", exclude_unset=True)))
-    homes = {f"XDG_{kind}_HOME": str(folder / kind) for kind in ("DATA", "STATE", "CACHE", "CONFIG")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tui", "run", str(path), "--json", "--quiet"],
-        env=dict(os.environ) | homes,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
+from tui.session.reader import SessionReader
 
 LOAD = {"users": [1, 4], "output_tokens": 20}
 
 
-def test_vllm_s_tensors_are_measured_with_exact_lengths(profile_of: Make, tmp_path: Path) -> None:
-    cells = measured(profile_of("triton-vllm", "vllm_model", prompt_tokens=[31, 600], **LOAD), tmp_path)["cells"]
-    ends = {(cell["users"], cell["prompt_tokens"]): cell["outcome"] for cell in cells}
-    assert ends == {(1, 31): "ok", (4, 31): "ok", (1, 600): "too-long", (4, 600): "too-long"}
-    for cell in cells:
+def test_vllm_s_tensors_are_measured_with_exact_lengths(profile_of: Make, world: World) -> None:
+    profile = profile_of("triton-vllm", "vllm_model", prompt_tokens=[31, 600], **LOAD)
+    cells = sweep(world, write_profile(world.root, profile))
+    assert {cells[users, 600]["outcome"] for users in (1, 4)} == {"too-long"}
+    assert {cells[users, 31]["outcome"] for users in (1, 4)} <= MEASURED
+    for cell in cells.values():
         if cell["outcome"] == "ok":
             assert (cell["output_tokens_mean"], cell["output_forced"], cell["counted_by"]) == (20, True, "usage")
             assert cell["prompt_tokens_exact"] is True
 
 
-def test_the_ensemble_s_tensors_are_measured_by_their_events(profile_of: Make, tmp_path: Path) -> None:
-    cells = measured(profile_of("triton-trtllm", "ensemble", prompt_tokens=[31], **LOAD), tmp_path)["cells"]
-    assert [(cell["outcome"], cell["output_tokens_mean"]) for cell in cells] == [("ok", 20), ("ok", 20)]
+def test_the_ensemble_s_tensors_are_measured_by_their_events(profile_of: Make, world: World) -> None:
+    profile = profile_of("triton-trtllm", "ensemble", prompt_tokens=[31], **LOAD)
+    cells = sweep(world, write_profile(world.root, profile)).values()
+    assert {cell["outcome"] for cell in cells} <= MEASURED
+    assert {cell["output_tokens_mean"] for cell in cells} == {20}
 
 
 async def test_a_start_tells_its_stages_and_a_stop_leaves_nothing(
@@ -96,3 +90,36 @@ async def test_a_killed_server_is_told_and_its_stub_is_not_left(
     await one.stop()
     assert one.status.phase is Phase.FAILED
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "victim", "told"),
+    [
+        ("triton-vllm", "vllm_model", "tritonserver", "engine-dead: "),
+        # Behind a front that is well: without the model's engine requests fail, without what runs the model they hang.
+        ("triton-vllm", "vllm_model", "sleep", "engine-dead: HTTP 400: Error generating stream: EngineCore"),
+        ("triton-vllm", "vllm_model", "triton_python_backend_stub", "its health check answers, but nothing else does"),
+        ("triton-trtllm", "ensemble", "tritonserver", "engine-dead: "),
+        ("triton-trtllm", "ensemble", "triton_python_backend_stub", "its health check answers, but nothing else does"),
+    ],
+)
+def test_a_sweep_outlives_the_death_of_any_part(
+    profile_of: Make, world: World, engine: str, model: str, victim: str, told: str
+) -> None:
+    load = {"users": [2, 4], "prompt_tokens": [31], "output_tokens": 100, "mode": "steady"}
+    profile = profile_of(engine, model, **load, warm_up_s=0.5, duration_s=5.0)
+    with running_sweep(world, write_profile(world.root, profile)) as run:
+        pids = tree_of(process_of(wait_for_mid_cell(world, run, 2)).pid)
+        next(one for one in running(pids) if victim in "".join(one.cmdline()[:1])).send_signal(signal.SIGKILL)
+        output, errors = run.communicate(timeout=100)
+    assert run.returncode in MEASURED_EXIT_CODES, errors
+    assert running(pids) == []
+    world.wait_until_empty()
+    with SessionReader(world.session_files[0]) as reader:
+        assert reader.server is not None and reader.server.launches == 2
+        lines = [event.text for event in reader.events() if event.source == "cell"]
+    assert told in lines[0], lines
+    ends = {users: cell["outcome"] for (users, _), cell in cells_of(output).items()}
+    assert ends[4] in MEASURED
+    # What hung is no accident; what died may have been one.
+    assert ends[2] == Outcome.TIMEOUT if "nothing else does" in told else ends[2] in MEASURED

@@ -195,11 +195,11 @@ def _seconds_since(testbed: SystemUnderTest, at_ns: int) -> float:
 
 
 async def _wait_for_death(testbed: SystemUnderTest) -> None:
-    """Give a server whose streams broke the time to be seen dead; raise ServerDied when it is."""
+    """Give a server whose streams broke the time to be seen dead, then ask it; raise ServerDied when it is."""
     assert testbed.failure is not None
     done, _ = await asyncio.wait({testbed.failure}, timeout=DEATH_NOTICE_S)
-    if done:
-        raise ServerDied(testbed.failure.result())
+    if done or await testbed.engine_is_dead():
+        raise ServerDied(await testbed.failure)
 
 
 async def _settle(testbed: SystemUnderTest) -> None:

@@ -107,6 +107,9 @@ class SystemUnderTest(Protocol):
     def output_forced(self) -> bool | None:
         """Whether requests make the server give exactly as many tokens as they ask for; None before the first shape."""
 
+    async def engine_is_dead(self) -> bool:
+        """Say whether the server gives no token any more, after requests failed; `failure` then resolves."""
+
     async def relaunch(self) -> None:
         """Launch the server again after it died. Raises LaunchError."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.prompting import Prompts, learn_prompts
+from tui.bench.sign_of_life import wait_for_token, why_no_token
 from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.token_count import tokens_per_event
@@ -44,6 +46,7 @@ from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Profile
+from tui.server.client import NoAnswer
 from tui.server.supervisor import Supervisor
 from tui.session.room import bytes_needed, free_bytes, in_words
 from tui.session.store import SessionWriter
@@ -155,7 +158,7 @@ class Testbed:
             self.say("load", note, level="warning")
         self.writer.set_server(self.status)
 
-    def _shape(self, prompt_tokens: int, body: Mapping[str, object]) -> RequestShape:
+    def _shape(self, prompt_tokens: int, body: Mapping[str, object], output_tokens: int | None = None) -> RequestShape:
         assert self.prompts is not None
         load = self.profile.load
         return self.engine.request_shape(
@@ -163,7 +166,7 @@ class Testbed:
                 self.supervisor.model,
                 load.endpoint,
                 prompt_tokens,
-                load.output_tokens,
+                load.output_tokens if output_tokens is None else output_tokens,
                 self.prompts.overhead_tokens,
                 body,
             )
@@ -182,8 +185,24 @@ class Testbed:
                 if attempt + 1 == MAX_LAUNCHES_IN_A_ROW:
                     raise
             else:
-                self.say("engine", "relaunched and ready")
+                if self.profile.attach is not None:  # its front may be well while its engine is not back
+                    await wait_for_token(partial(self._why_no_token, hanging="no answer"))
+                self.say("engine", "relaunched and ready" if self.profile.attach is None else "it answers again")
                 return
+
+    async def _why_no_token(self, *, hanging: str) -> str:
+        """Return why the server gives no token when asked for one; "" where it does.
+
+        `hanging`: what to return for a server that does not answer in time.
+        """
+        load, prompts = self.profile.load, self.prompts
+        if prompts is None:
+            return ""
+        shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes}, output_tokens=1)
+        try:
+            return await why_no_token(shape, prompts.source, self.supervisor.whole_answer)
+        except (NoAnswer, ValueError):
+            return hanging
 
     async def _wait_for_vram(self) -> None:
         """Let no server be launched into the VRAM of the one before, which would not fit beside it."""
@@ -265,6 +284,28 @@ class Testbed:
         self.writer.set_server(self.status)
         if not failure.done():
             failure.set_result(report)
+
+    async def engine_is_dead(self) -> bool:
+        """Say whether the server gives no token any more, after requests failed; `failure` then resolves.
+
+        Its health is not believed, and one that hangs is not judged here: that is for how long it is silent.
+        """
+        assert self.failure is not None
+        if self.failure.done():
+            return True
+        why = await self._why_no_token(hanging="")
+        if not why or self.failure.done():
+            return self.failure.done()
+        healthy = await self.supervisor.is_healthy()
+        self.supervisor.declare_dead(
+            FailureReport(
+                failure=FailureClass.CRASH.value,
+                summary="Its engine is dead" + (", though its health check answers" if healthy else ""),
+                line=why,
+                advice="The server's log may say what it died of.",
+            )
+        )
+        return True
 
     # -- a server that says nothing ---------------------------------------------------------------------------------
 

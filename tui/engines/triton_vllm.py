@@ -88,7 +88,7 @@ class TritonVllmQuestions(triton.TritonQuestions):
         if not isinstance(content, str):
             return None
         body = {"text_input": content, "stream": False, **_ASKED, "parameters": {"max_tokens": 1}}
-        return Question(triton.stream_path(model), _input_tokens_in, body)
+        return Question(triton.stream_path(model), _input_tokens_in, body, generates=True)
 
     def metrics(self) -> Question[ServerMetrics] | None:
         """Ask for what the backend counts, where REPORT_CUSTOM_METRICS is set in its configuration.

@@ -98,13 +98,15 @@ class ServerClient:
             raise LaunchError(f"{where}{_reason(error)}") from None
 
     async def fetch(
-        self, path: str, question: Mapping[str, object] | None = None, *, port_offset: int = 0
+        self, path: str, question: Mapping[str, object] | None = None, *, port_offset: int = 0, patient: bool = False
     ) -> ServerResponse:
         """GET `path`, or POST `question` to it as JSON. Raises NoAnswer, also for an answer of more than 8 MB.
 
-        `port_offset`: it is asked on the port so many above the server's, which knows no base path.
+        `port_offset`: it is asked on the port so many above the server's, which knows no base path. `patient`: no step
+        of it is bounded by less than the whole.
         """
-        return await self._ask("GET" if question is None else "POST", path, port_offset=port_offset, json=question)
+        what: dict[str, Any] = {"json": question} | ({"timeout": WHOLE_TIMEOUT_S} if patient else {})
+        return await self._ask("GET" if question is None else "POST", path, port_offset=port_offset, **what)
 
     async def try_post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> ServerResponse:
         """POST `body` to `path`, and leave before the answer to one that is taken. Raises NoAnswer."""

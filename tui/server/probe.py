@@ -74,7 +74,9 @@ async def answer_to(client: ServerClient, question: Question[T] | None) -> T | N
     if question is None:
         return None
     try:
-        response = await client.fetch(question.path, question.body, port_offset=question.port_offset)
+        response = await client.fetch(
+            question.path, question.body, port_offset=question.port_offset, patient=question.generates
+        )
     except NoAnswer:
         return None
     return question.read(response.status, response.content)

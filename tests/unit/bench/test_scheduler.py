@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.testbed import FakePool, FakeTestbed, crash, oom
+from tui.bench import measure
 from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
@@ -152,6 +153,18 @@ async def test_a_crash_is_given_a_second_chance() -> None:
     scheduler = await swept(testbed)
     assert set(outcomes(scheduler).values()) == {Outcome.OK}
     assert testbed.launches == 2 and any("once more" in text for text in testbed.said)
+
+
+@pytest.mark.parametrize("mode", ["burst", "steady"])
+async def test_an_engine_that_is_dead_behind_a_healthy_front_is_launched_again(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(measure, "DEATH_NOTICE_S", 0.01)
+    testbed = FakeTestbed(from_cell((2, 30), crash, times=1), mode=mode, **GRID)
+    testbed.dies_silently = True
+    scheduler = await swept(testbed)
+    assert set(outcomes(scheduler, Mode(mode)).values()) == {Outcome.OK}
+    assert testbed.launches == 2
 
 
 async def test_a_cell_that_kills_the_server_twice_is_final() -> None:

@@ -32,6 +32,8 @@ class Question(Generic[T]):
     """What is posted as JSON; None = it is a GET."""
     port_offset: int = 0
     """It is asked on the port so many above that of the requests."""
+    generates: bool = False
+    """It makes the server generate: a first one may take as long as what a server puts off until it is asked."""
 
 
 class Questions:
@@ -64,7 +66,7 @@ class Questions:
             ids = read(status, content)
             return None if ids is None else len(ids)
 
-        return Question(asked.path, length_in, asked.body, asked.port_offset)
+        return Question(asked.path, length_in, asked.body, asked.port_offset, asked.generates)
 
     def metrics(self) -> Question[ServerMetrics] | None:
         """Ask for the server's own figures."""

@@ -1,6 +1,11 @@
-"""A model with the tensors of Triton's vLLM backend: a word of the text is a token, an answer is of made-up words."""
+"""A model with the tensors of Triton's vLLM backend: a word of the text is a token, an answer is of made-up words.
+
+As vLLM's, its engine is a process of its own: once that is dead, each request is answered with an error, for ever, and
+all the health checks go on being well.
+"""
 
 import json
+import subprocess
 import threading
 import time
 
@@ -15,12 +20,20 @@ def text(value):
 
 
 class TritonPythonModel:
+    def initialize(self, args):
+        self.engine = subprocess.Popen(["sleep", "infinity"])
+
     def execute(self, requests):
         for request in requests:
-            threading.Thread(target=answer, args=(request, request.get_response_sender()), daemon=True).start()
+            sender = request.get_response_sender()
+            threading.Thread(target=answer, args=(request, sender, self.engine), daemon=True).start()
+
+    def finalize(self):
+        self.engine.kill()
+        self.engine.wait()
 
 
-def answer(request, sender):
+def answer(request, sender, engine):
     def given(name):
         tensor = pb_utils.get_input_tensor_by_name(request, name)
         return tensor.as_numpy().ravel()[0] if tensor is not None else None
@@ -43,12 +56,12 @@ def answer(request, sender):
             tensors.append(pb_utils.Tensor("num_output_tokens", np.asarray([count], dtype=np.uint32)))
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
-    if not given("stream"):
+    if not given("stream") and engine.poll() is None:
         sender.send(response(" tok" * tokens, tokens, "length"), flags=FINAL)
         return
     for number in range(1, tokens + 1):
         time.sleep(0.005)
-        if "engine-dies" in words and number == 3:
+        if engine.poll() is not None:
             why = (
                 "Error generating stream: EngineCore encountered an issue. See stack trace (above) for the root cause."
             )
