@@ -65,7 +65,36 @@ def test_the_proxy_of_ray_serve_is_not_believed() -> None:
 
 def test_transformers_serve_is_asked_for_nothing_that_it_refuses() -> None:
     asked = body_of("transformers-serve", Endpoint.CHAT)
-    assert set(asked) == {"model", "max_tokens", "temperature", "stream", "messages"}
+    assert set(asked) == {"model", "max_tokens", "temperature", "stream", "messages", "generation_config"}
+
+
+def test_transformers_serve_is_made_to_go_on_behind_its_end_token() -> None:
+    asked = body_of("transformers-serve", Endpoint.COMPLETIONS)
+    assert json.loads(str(asked["generation_config"])) == {
+        "eos_token_id": -1,
+        "max_new_tokens": 7,
+        "do_sample": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "exact"),
+    [({}, True), ({"seed": 3}, True), ({"generation_config": False}, False), ({"max_tokens": 9}, False)],
+)
+def test_transformers_serve_says_when_its_lengths_are_not_forced(body: dict[str, object], exact: bool) -> None:
+    wish = Wish("m", Endpoint.CHAT, prompt_tokens=9, output_tokens=7, body=body)
+    assert engine_for("transformers-serve").request_shape(wish).exact is exact
+
+
+def test_transformers_serve_counts_a_prompt_by_answering_it() -> None:
+    questions = engine_for("transformers-serve").questions
+    text, messages = questions.count("m", "a b"), questions.count("m", [{"role": "user", "content": "a b"}])
+    assert text is not None and messages is not None
+    assert (text.path, messages.path) == ("/v1/completions", "/v1/chat/completions")
+    assert text.body is not None and "stream" not in text.body and text.body["max_tokens"] == 1
+    answer = b'{"choices":[{"text":" x"}],"usage":{"completion_tokens":1,"prompt_tokens":4,"total_tokens":5}}'
+    assert text.read(200, answer) == 4
+    assert text.read(422, answer) is None
 
 
 def test_ollama_cuts_no_prompt_and_puts_no_template_around_it() -> None:
