@@ -18,7 +18,7 @@ from tui.engines.parts import openai_requests
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
-from tui.engines.parts.dialect import Dialect, Ending, StreamEvent, read_error, reader_of
+from tui.engines.parts.dialect import COUNT, TEXT, Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.prometheus import samples_of, total
 from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, tokens_in
 
@@ -74,7 +74,11 @@ def decode(payload: bytes) -> StreamEvent:
     )
 
 
-DIALECT = Dialect(decode, ending=Ending.FINAL_EVENT, end="its last event")
+_USUAL = re.compile(
+    rb'\{"index":%b,"content":"%b","tokens":\[(?:%b(?:,%b)*+)?+\],"stop":false,"id_slot":-?%b,'
+    rb'"tokens_predicted":([1-9][0-9]{0,8}+),"tokens_evaluated":%b\}' % (COUNT, TEXT, COUNT, COUNT, COUNT, COUNT)
+)
+DIALECT = Dialect(decode, usual=_USUAL, ending=Ending.FINAL_EVENT, end="its last event")
 
 
 # ---- what it can be asked

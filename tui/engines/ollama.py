@@ -7,6 +7,7 @@ https://docs.ollama.com/api
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -15,7 +16,7 @@ from tui.core.outcome import Outcome
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import dialect, openai_requests
-from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error, reader_of
+from tui.engines.parts.dialect import NOTHING, TEXT, TOKEN, Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.framing import JsonLines
 from tui.engines.parts.questions import OK, Question, Questions, healthy, object_in
 
@@ -61,6 +62,12 @@ def decode(payload: bytes) -> StreamEvent:
     )
 
 
+_USUAL = re.compile(
+    rb'\{"model":"%b","created_at":"[-+0-9:.TZ]++",(?:"response":"%b"|"message":\{"role":"assistant","content":"%b"\}),'
+    rb'"done":false\}' % (TEXT, TEXT, TEXT)
+)
+
+
 def outcome_of(status: int | None, text: str) -> Outcome:
     """Return what an error means, in Ollama's words."""
     found = dialect.outcome_of(status, text)
@@ -74,6 +81,7 @@ def outcome_of(status: int | None, text: str) -> Outcome:
 
 DIALECT = Dialect(
     decode,
+    usual=_USUAL,
     framing=JsonLines,
     media_types=(b"application/x-ndjson", b"application/ndjson"),
     ending=Ending.FINAL_EVENT,

@@ -6,12 +6,13 @@ Everything in here runs once per token, by callbacks: no task, no copy that can 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.engines.parts.dialect import TOKEN, Count, Dialect, Ending, StreamEvent
-from tui.engines.parts.framing import Framing, FramingError, Sse
+from tui.engines.parts.framing import Framing, FramingError, Sse, whole_events
 from tui.load.http_response import MAX_ERROR_CHARS, MAX_QUOTED_CHARS, HttpResponse
 from tui.load.template import Template, framed, is_text, texts
 from tui.metrics.record import CountedBy
@@ -25,6 +26,7 @@ MOST_BEYOND = 64
 _CHUNK_BYTES = {
     line: len(line) + size + 2 for size in range(4096) for line in (text % size for text in (b"%x\r\n", b"%X\r\n"))
 }
+MOST_COUNTS = 1 << 14
 USUAL_SIZE_BYTES = len(b"1c4\r\n")
 _CR = ord("\r")
 
@@ -55,6 +57,7 @@ class Response:
         "_told",
         "_told_after",
         "_told_by_token",
+        "_whole",
         "counted",
         "counted_by",
         "error",
@@ -95,7 +98,8 @@ class Response:
         """So many tokens, and there is something to be done."""
         self._tally = tally
         self._framing: Framing = dialect.framing(self._on_event)
-        self._is_sse = type(self._framing) is Sse
+        self._is_sse = dialect.framing is Sse
+        self._whole = None if dialect.usual is None else whole_events(dialect.framing, dialect.usual)
         self._at_ns = 0
         self.stamps_ns: list[int] = []
         """Arrival of each token-bearing event."""
@@ -138,24 +142,28 @@ class Response:
             tail_at = len(data) - template.tail_bytes
             if data[size_bytes:text_at] == template.head:
                 told = template.tails.get(data[tail_at:])
-                if told is not None and ((text := data[text_at:tail_at]) in texts or is_text(text)):
-                    # As `_on_token`, written out: a call would cost as much as all of it.
-                    counted = self.counted + 1
-                    count = told.output_tokens
-                    if count is not None:
-                        self._running = told
-                        if count > counted:
-                            self._tally.add_more(at_ns, count - counted)
-                            counted = count
-                    elif self._running is not None:
-                        self._take_running()
-                    self.stamps_ns.append(at_ns)
-                    self._tally.arrivals_ns.append(at_ns)
-                    self.counted = counted
-                    if counted >= self._next_mark:
-                        self._on_mark()
-                        self._tell_over(at_ns)
-                    return
+                if told is not None and (text := data[text_at:tail_at]) not in texts and not is_text(text):
+                    told = None
+            else:
+                told = None if self._whole is None else self._told_by_whole(data, size_bytes)
+            if told is not None:
+                # As `_on_token`, written out: a call would cost as much as all of it.
+                counted = self.counted + 1
+                count = told.output_tokens
+                if count is not None:
+                    self._running = told
+                    if count > counted:
+                        self._tally.add_more(at_ns, count - counted)
+                        counted = count
+                elif self._running is not None:
+                    self._take_running()
+                self.stamps_ns.append(at_ns)
+                self._tally.arrivals_ns.append(at_ns)
+                self.counted = counted
+                if counted >= self._next_mark:
+                    self._on_mark()
+                    self._tell_over(at_ns)
+                return
         self._at_ns = at_ns
         self._take(data)
         self._tell_over(at_ns)
@@ -169,13 +177,24 @@ class Response:
             size_bytes = data.find(b"\n") + 1
             if _CHUNK_BYTES.get(data[:size_bytes]) == len(data):
                 self._size_bytes = size_bytes
+                if (told := self._told_by_whole(data, size_bytes)) is not None:
+                    self._on_token(told)
+                    return
                 payload, _, end = data[size_bytes:].partition(b"\n")
-                if end == b"\n\r\n" and payload.startswith(b"data: ") and _CR not in payload:
+                if self._is_sse and end == b"\n\r\n" and payload.startswith(b"data: ") and _CR not in payload:
                     self._on_event(payload[6:])
                     return
-        at_end = self.http.feed(data)
-        between = at_end and self._is_sse and not self.over and self._framing.between
+        at_end = self.http.feed(data) and (self._is_sse or self._whole is not None)
+        between = at_end and not self.over and self._framing.between
         self._size_bytes = (self._size_bytes or USUAL_SIZE_BYTES) if between else 0
+
+    def _told_by_whole(self, data: bytes, at: int) -> StreamEvent | None:
+        """Return what a chunk whose event begins at `at` tells, if it is of the dialect's usual kind."""
+        whole = self._whole
+        match = None if whole is None else whole(data, at)
+        if match is None:
+            return None
+        return _running(match[1]) if match.lastindex else TOKEN
 
     def _on_token(self, told: StreamEvent) -> None:
         """Take an event that bears tokens and says nothing else, but for the counts of a running usage."""
@@ -421,6 +440,11 @@ class Response:
         # Both hold us: each response, with the time of each token, would wait for the garbage collector.
         self.http.close(keep_alive=keep_alive)
         self._framing.emit = _pass_over
+
+
+@lru_cache(MOST_COUNTS)
+def _running(count: bytes) -> StreamEvent:
+    return StreamEvent(bears_tokens=True, output_tokens=int(count))
 
 
 def _pass_over(_: bytes) -> None:

@@ -6,6 +6,7 @@ A worker is told of a dialect by name, "module:attribute", and imports that modu
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -140,10 +141,26 @@ class Dialect:
     text_keys: tuple[bytes, ...] = ()
     """How the text of an event of JSON begins, as in `"text":"`. Whoever names some says that `decode` asks of that
     text only whether it is empty, and never looks at `id` and `created`: then most events need not be decoded."""
+    usual: re.Pattern[bytes] | None = None
+    """What matches the data of an event of which `decode` says that it bears a token and nothing else, but for the
+    tokens so far, which a group of the pattern may be: then most events need not be decoded."""
     outcome_of: OutcomeOf = outcome_of
     text_of: Callable[[bytes], str] | None = None
     """Returns the text of one event, that a tokenizer may count what the server does not; None = it always counts.
     Raises ValueError as `decode` does. Never called while anything is measured."""
+
+
+# To write the pattern of a usual event by: values of JSON that need no second look. Atomic, so that what does not match
+# is found out at once.
+_PLAIN = rb"[ !#-\[\]-~]++"
+_OTHER = (
+    rb"\\[nrt\"\\/]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}"
+    rb"|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+TEXT = rb"(?>%b(?=\")|(?:%b|%b)++)" % (_PLAIN, _PLAIN, _OTHER)
+"""What stands within the quotes of a string, at least one character."""
+COUNT = rb"(?>[1-9][0-9]{0,8}+|0)"
+NUMBER = rb"-?+%b(?:\.[0-9]{1,20}+)?+(?:e[-+]?[0-9]{1,2}+)?+" % COUNT
 
 
 def dialect_named(name: str) -> Dialect:

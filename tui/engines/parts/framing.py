@@ -6,8 +6,10 @@ from within itself too. Pure, and imported by the load workers.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 from zlib import crc32
 
@@ -18,6 +20,10 @@ _CR = ord("\r")
 _BOM = b"\xef\xbb\xbf"
 
 Emit = Callable[[bytes], None]
+
+
+Whole = Callable[[bytes, int], re.Match[bytes] | None]
+"""Matches bytes that are, from a place on, the chunk of one whole event of a usual kind, its line break included."""
 
 
 class FramingError(ValueError):
@@ -276,3 +282,67 @@ def _message_in(payload: bytes) -> str:
     if not isinstance(message, str):
         return payload.decode("utf-8", "replace")
     return f"{message} ({code})" if isinstance(code, str) else message
+
+
+CHUNK_END = b"\r\n"
+MOST_KNOWN = 1024
+
+
+@cache
+def whole_events(framing: Callable[[Emit], Framing], usual: re.Pattern[bytes]) -> Whole | None:
+    """Return what matches a chunk of one event whose data `usual` matches, in a framing; None for one of no such form.
+
+    Such a chunk leaves the framing as it was, if no event had begun.
+    """
+    if framing is Sse:
+        return re.compile(b"data: ?" + usual.pattern + b"\n\n" + CHUNK_END).fullmatch
+    if framing is JsonLines:
+        return re.compile(usual.pattern + b"\n" + CHUNK_END).fullmatch
+    if framing is AwsEventStream:
+        return _whole_frames(re.compile(b"data: ?" + usual.pattern + b"\n\n"))
+    return None
+
+
+def _whole_frames(usual: re.Pattern[bytes]) -> Whole:
+    preludes: dict[bytes, tuple[int, int]] = {}
+    """What was found to be the first 12 bytes of a frame -> its length, and where its payload begins."""
+    heads: set[bytes] = set()
+    """Headers that were found to be an event's."""
+
+    def match(data: bytes, at: int) -> re.Match[bytes] | None:
+        prelude_end, frame_end = at + _PRELUDE.size, len(data) - len(CHUNK_END)
+        prelude = data[at:prelude_end]
+        if prelude not in preludes:
+            if len(preludes) >= MOST_KNOWN:
+                preludes.clear()
+            preludes[prelude] = _told_by(prelude)
+        length, payload_at = preludes[prelude]
+        crc_at = frame_end - _U32.size
+        if length != frame_end - at or crc32(data[at:crc_at]) != int.from_bytes(data[crc_at:frame_end]):
+            return None
+        head = data[prelude_end : at + payload_at]
+        if head not in heads:
+            if not _is_events(head):
+                return None
+            if len(heads) >= MOST_KNOWN:
+                heads.clear()
+            heads.add(head)
+        return usual.fullmatch(data, at + payload_at, crc_at) if data.endswith(CHUNK_END) else None
+
+    return match
+
+
+def _told_by(prelude: bytes) -> tuple[int, int]:
+    """Return the length of a frame and where its payload begins, by its first 12 bytes; (0, 0) for a wrong one."""
+    if len(prelude) == _PRELUDE.size:
+        length, headers_length, crc = _PRELUDE.unpack(prelude)
+        if crc32(prelude[:8]) == crc and length >= _PRELUDE.size + headers_length + _U32.size:
+            return length, _PRELUDE.size + headers_length
+    return 0, 0
+
+
+def _is_events(head: bytes) -> bool:
+    try:
+        return _headers_of(head).get(":message-type", "event") == "event"
+    except FramingError:
+        return False

@@ -6,11 +6,24 @@ event `{"error", "error_type"}` (router/src/server.rs of 3.3.7; 1.x wrote `data:
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from tui.core.outcome import Outcome
 from tui.engines.parts import dialect, openai_stream
-from tui.engines.parts.dialect import NOTHING, TOKEN, Dialect, Ending, StreamEvent, read_error, reader_of
+from tui.engines.parts.dialect import (
+    COUNT,
+    NOTHING,
+    NUMBER,
+    TEXT,
+    TOKEN,
+    Dialect,
+    Ending,
+    StreamEvent,
+    read_error,
+    reader_of,
+)
 
 _ABSENT = msgspec.Raw()
 _OF_TYPE = {
@@ -19,6 +32,10 @@ _OF_TYPE = {
     "incomplete_generation": Outcome.ENGINE_DEAD,
     "incomplete_generation_stream": Outcome.ENGINE_DEAD,
 }
+USUAL = re.compile(
+    rb'\{"index":%b,"token":\{"id":%b,"text":"(?:%b)?+","logprob":(?:%b|null),"special":(?:true|false)\},'
+    rb'(?:"top_tokens":\[\],)?+"generated_text":null,"details":null\}' % (COUNT, COUNT, TEXT, NUMBER)
+)
 _TOO_LONG = ("`inputs` must have less than", "`truncate` must be strictly positive and less than", "must be <=")
 
 
@@ -65,5 +82,5 @@ def outcome_of(status: int | None, text: str) -> Outcome:
     return dialect.outcome_of(status, text)
 
 
-DIALECT = Dialect(decode, ending=Ending.FINAL_EVENT, end="its last event", outcome_of=outcome_of)
+DIALECT = Dialect(decode, usual=USUAL, ending=Ending.FINAL_EVENT, end="its last event", outcome_of=outcome_of)
 CHAT = Dialect(openai_stream.decode, outcome_of=outcome_of)
