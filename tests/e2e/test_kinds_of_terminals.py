@@ -39,7 +39,7 @@ def test_a_console_of_sixteen_colours_gets_its_own(world: World) -> None:
         terminal.wait_for("too long", timeout_s=60)
         row = next(y for y, line in enumerate(terminal.screen.display) if "too long" in line)
         place = terminal.screen.display[row].index("too long")
-        assert terminal.screen.buffer[row][place].fg == "red"
+        assert terminal.screen.buffer[row][place].fg == "brightred"
         assert terminal.screen.buffer[row][place].reverse
         terminal.send("q")
         terminal.wait_for("stop all and leave")

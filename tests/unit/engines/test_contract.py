@@ -23,8 +23,7 @@ from tui.engines.catalogue import engine_for, names
 from tui.engines.parts.dialect import dialect_named
 from tui.load.response import Response
 from tui.load.tally import Tally
-from tui.profile.catalogue import shipped_profiles_dir
-from tui.profile.loader import load_profile
+from tui.profile.catalogue import entries
 from tui.profile.schema import Endpoint, Profile
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "engines"
@@ -281,5 +280,5 @@ def test_its_logs_tell_of_a_start_and_of_failures(name: str) -> None:
 
 
 def test_every_engine_that_is_launched_has_a_profile() -> None:
-    shipped = {load_profile(path).engine for path in shipped_profiles_dir().glob("*.toml")}
+    shipped = {entry.profile.engine for entry in entries() if entry.shipped and entry.profile is not None}
     assert {name for name in names() if engine_for(name).launch is not None} <= shipped
