@@ -18,6 +18,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport
 from tui.server.diagnosis import LINE_CHARS, explain, oom_kill_count, report_of
 from tui.server.log_reader import LogExcerpt, LogReader
+from tui.server.log_room import LogRoom
 from tui.server.memory_told import MemoryTold
 from tui.server.process import Ending, ServerProcess
 from tui.server.stages import StageClock
@@ -56,6 +57,7 @@ class LaunchedServer:
                 learn(value)
         self._process: ServerProcess | None = None
         self._reader: LogReader | None = None
+        self._room: LogRoom | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._look: asyncio.TimerHandle | None = None
         self._death: asyncio.TimerHandle | None = None
@@ -71,15 +73,19 @@ class LaunchedServer:
         """Start it. Raises OSError when it cannot be started."""
         self._reader = LogReader(self._log_file, self._take_lines)
         try:
+            self._room = LogRoom(self._log_file, self._tell_of_room)
             plan = self._plan
             self._process = await ServerProcess.start(
                 plan.argv, plan.env, self._log_file, plan.scratch_variables, plan.container
             )
         except BaseException:
             self._reader.close()
+            if self._room is not None:
+                self._room.close()
             raise
         self._tasks = [
             background(self._reader.follow(), name="server-log"),
+            background(self._room.watch(), name="server-log-room"),
             background(self._wait_exit(self._process), name="server-exit"),
         ]
         if plan.container is not None:
@@ -119,8 +125,9 @@ class LaunchedServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._tasks and self._reader is not None:
+        if self._tasks and self._reader is not None and self._room is not None:
             self._tasks = []
+            self._room.close()
             with suppress(Exception):  # a log that cannot be read has been told of by the task that follows it
                 self._reader.catch_up()
             self._reader.close()
@@ -178,6 +185,9 @@ class LaunchedServer:
             self._left_out = 0
         self._allowance -= 1
         self._on_event(Event(at_ns=now, source="server", text=line[:LINE_CHARS], level=_level_of(line)))
+
+    def _tell_of_room(self, text: str, level: str) -> None:
+        self._on_event(Event(at_ns=now_ns(), source="engine", text=text, level=level))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

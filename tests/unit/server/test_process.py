@@ -18,7 +18,6 @@ import psutil
 import pytest
 import uvloop
 
-from tui.server import process as process_module
 from tui.server import scratch
 from tui.server.process import OUTPUT_BYTES, ServerProcess, output_of
 
@@ -31,7 +30,6 @@ BENCH = """
 import asyncio, os, signal, sys
 from pathlib import Path
 import psutil, uvloop
-from tui.server import process as process_module
 from tui.server import scratch
 from tui.server.process import ServerProcess, become_subreaper
 
@@ -267,7 +265,7 @@ async def test_a_server_that_cannot_be_started_leaves_no_folder(
     for _ in range(2):
         with pytest.raises(OSError):
             await ServerProcess.start(["/no/such/program"], {}, tmp_path / "log", ["SCRATCH"])
-    monkeypatch.setattr(process_module.asyncio, "create_subprocess_exec", _refuse)
+    monkeypatch.setattr("tui.server.process.asyncio.create_subprocess_exec", _refuse)
     with pytest.raises(PermissionError):
         await ServerProcess.start([sys.executable], {}, tmp_path / "log", ["SCRATCH"])
     assert [each.name for each in tmp_path.iterdir()] == ["log"]
