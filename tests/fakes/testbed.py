@@ -188,6 +188,7 @@ class FakeTestbed:
         if self.launches >= self._launches_fail_from:
             raise LaunchError("no more")
         self.failure = asyncio.get_running_loop().create_future()
+        self.conditions = msgspec.structs.replace(self.conditions, launch=self.launches)
 
     async def configure(self, prompt_tokens: int) -> int:
         self.prompt_tokens = prompt_tokens

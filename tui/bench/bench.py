@@ -65,12 +65,15 @@ class _Earlier:
     cells: list[CellResult] = field(default_factory=list)
     last_tag: int = 0
     last_request_id: int = 0
+    last_launch: int = 0
 
     @classmethod
     def of(cls, session_file: Path) -> _Earlier:
         with SessionReader(session_file) as reader:
-            cells = [cell for cell in reader.cells() if cell.outcome.is_known_end]
-            return cls(cells, reader.last_tag(), reader.last_request_id())
+            kept = reader.cells()
+            cells = [cell for cell in kept if cell.outcome.is_known_end]
+            last_launch = max((cell.conditions.launch for cell in kept if cell.conditions is not None), default=0)
+            return cls(cells, reader.last_tag(), reader.last_request_id(), last_launch)
 
 
 class Bench:
@@ -90,7 +93,7 @@ class Bench:
         self.writer = SessionWriter(Path(spec.session_file), self._meta, resume=spec.resume, on_event=self._hear_writer)
         path = Path(spec.profile_path) if spec.profile_path else None
         self.testbed = Testbed(self.profile, path, self.clock, self.writer, self.snapshot_builder)
-        self.testbed.number_from(earlier.last_tag, earlier.last_request_id)
+        self.testbed.number_from(earlier.last_tag, earlier.last_request_id, earlier.last_launch)
         self.scheduler = Scheduler(self.testbed, users_return=spec.users_return)
         for cell in earlier.cells:
             self.scheduler.grids[Mode(cell.mode)].put(cell)

@@ -13,6 +13,7 @@ from tui.bench.system_under_test import SystemUnderTest
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.conditions import pool_note
+from tui.metrics.control import drift
 from tui.metrics.verdict import verdict_of
 from tui.profile.schema import Mode
 
@@ -69,6 +70,21 @@ class CellResults:
             self._testbed.keep_cell(new)
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
             self._tell(result)
+
+    def keep_control(self, earlier: CellResult, again: CellResult) -> None:
+        """Keep what a cell came to that was measured again after a relaunch, and tell how far that is from before.
+
+        One that did not go well leaves the earlier result alone.
+        """
+        words = drift(earlier, again)
+        if again.outcome is not Outcome.OK or not words or again.conditions is None or earlier.conditions is None:
+            self._tell(again, "a control: what was measured before stays")
+            return
+        conditions = msgspec.structs.replace(
+            again.conditions, control_of=earlier.conditions.launch, notes=[*again.conditions.notes, words]
+        )
+        self.keep(msgspec.structs.replace(again, conditions=conditions))
+        self._testbed.say("cell", words)
 
     def keep_too_long(self, cell: Cell, mode: Mode) -> str:
         """Keep the result of a cell that cannot fit; return why it cannot, or ""."""

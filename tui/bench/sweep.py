@@ -8,6 +8,7 @@ from tui.bench.grid import Grid
 from tui.bench.measure import DiedUnsettled
 from tui.bench.relaunch import Relaunch
 from tui.bench.system_under_test import SystemUnderTest
+from tui.metrics.control import control_cell
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
 
@@ -24,6 +25,8 @@ class Sweep:
         self.finished = False
         self.failed = ""
         """Why it ended before its time, where that was no failure of the server."""
+        self._controlled = 0
+        """The launch for whose sake a cell was last measured again."""
         self.taken_over = ""
         """Who ended it before its time, in words."""
 
@@ -52,6 +55,8 @@ class Sweep:
             cell = cells[0]
             if not self._testbed.ready:
                 await self._relaunch.wait()
+            if await self._measure_control():
+                continue
             lost_before = self._cells.workers_lost()
             try:
                 result = await asking.measure(cell, self.mode)
@@ -65,6 +70,21 @@ class Sweep:
         self._testbed.say("sweep", "all cells of the grid have an outcome")
         if not self._testbed.ready:  # the last cell killed it; the operator may want to go on
             await self._relaunch.wait()
+
+    async def _measure_control(self) -> bool:
+        """Measure one earlier cell again on a server that was launched again, once; say whether that was done."""
+        launch = self._testbed.conditions.launch
+        earlier = control_cell(self.grid.results, launch)
+        if earlier is None or self._controlled == launch:
+            return False
+        self._controlled = launch
+        try:
+            again = await self._asking.measure((earlier.users, earlier.prompt_tokens), self.mode)
+        except DiedUnsettled as died:
+            self._cells.tell_unsettled((earlier.users, earlier.prompt_tokens), died)
+        else:
+            self._cells.keep_control(earlier, again)
+        return True
 
     def status(self, *, running: bool) -> SweepStatus:
         """Return how far it is."""

@@ -106,16 +106,19 @@ class Testbed:
         self._summaries: list[CellSummary] = []
         self._tag = 0
         self._first_request_id = 1
+        self._launches_before = 0
+        """In earlier parts of this session."""
         self._sampling = sampling_for(
             profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
         )
         self.references = seconds_of(snapshot_builder.beside.reference)
         """The reference's seconds by cell, where something is laid beside."""
 
-    def number_from(self, last_tag: int, last_request_id: int) -> None:
+    def number_from(self, last_tag: int, last_request_id: int, last_launch: int) -> None:
         """Go on with the numbers of an earlier part of this session."""
         self._tag = last_tag
         self._first_request_id = last_request_id + 1
+        self._launches_before = last_launch
 
     # -- start and stop ------------------------------------------------------------------------------------------
 
@@ -472,7 +475,7 @@ class Testbed:
         most = _count(told, "max-num-seqs")
         pool = status.kv_pool
         return Conditions(
-            launch=status.launches,
+            launch=status.launches and self._launches_before + status.launches,
             server_age_s=(self.clock.now_ns() - self.clock.at(ready_ns)) / NS_PER_S if ready_ns else None,
             version=status.version,
             driver=self._sampling.driver_version,

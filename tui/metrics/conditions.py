@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from tui.metrics.reading import GpuReading
+from tui.metrics.reading import GpuReading, devices
 
 POOLS_APART = 0.01
 """Two launches whose KV pools differ by more than this do not carry the same users at the edge."""
@@ -49,6 +49,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """Why clocks were held down in the cell, in words."""
     neighbours_bytes: int | None = None
     """The most that others held of the server's cards in the cell; 0 = nobody else was there."""
+    control_of: int = 0
+    """The launch on which the same cell was measured before, if it is a control; 0 = it is none."""
     notes: list[str] = []
     """What sets it apart from other cells of the session, a sentence each: another pool, the drift of a control."""
 
@@ -98,7 +100,7 @@ class CardsWatch:
 
     def take(self, readings: Sequence[GpuReading]) -> None:
         """Take a round of readings, be it the same again."""
-        held = [each.vram_neighbours_bytes for each in readings if each.vram_neighbours_bytes is not None]
+        held = [each.vram_neighbours_bytes for each in devices(readings) if each.vram_neighbours_bytes is not None]
         if held:
             self._neighbours = max(self._neighbours or 0, sum(held))
         for card in readings:
@@ -141,7 +143,7 @@ def pool_note(present: Conditions, earlier: Iterable[Conditions]) -> str:
     for other in earlier:
         here, there = present.kv_pool_tokens, other.kv_pool_tokens
         if other.launch != present.launch and here is not None and there and abs(here - there) > POOLS_APART * there:
-            return f"its KV pool has {(here - there) / there:+.1%} of that of launch {other.launch}: not the same edge"
+            return f"its KV pool differs by {(here - there) / there:+.1%} from that of launch {other.launch}"
     return ""
 
 

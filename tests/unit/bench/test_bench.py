@@ -39,7 +39,7 @@ class Bed(FakeTestbed):
         self.closed = 0
         self.numbers: tuple[int, int] | None = None
 
-    def number_from(self, last_tag: int, last_request_id: int) -> None:
+    def number_from(self, last_tag: int, last_request_id: int, last_launch: int) -> None:
         self.numbers = last_tag, last_request_id
 
     async def launch(self) -> None:

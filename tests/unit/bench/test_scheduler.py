@@ -14,6 +14,7 @@ from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
+from tui.metrics.limits import Limit
 from tui.metrics.record import CountedBy
 from tui.metrics.snapshot import FailureReport
 from tui.profile.schema import Mode
@@ -435,3 +436,40 @@ async def test_users_that_are_to_return_ask_again_unless_memory_gave_out(
         await until(lambda: testbed.launches == 2 and scheduler.activity == "idle")
         assert scheduler.users == 0 and scheduler.users_before == 2
     await scheduler.close()
+
+
+async def test_a_server_that_was_launched_again_is_held_against_the_one_before() -> None:
+    testbed = FakeTestbed(from_cell((2, 300), crash, times=1), **GRID)
+    scheduler = await swept(testbed)
+    assert testbed.launches == 2
+    again = [cell for cell in testbed.kept if cell.conditions is not None and cell.conditions.control_of]
+    assert len(again) == 1
+    assert again[0].conditions is not None and again[0].conditions.control_of == 1
+    assert [text for text in testbed.said if text.startswith("control: ")] == again[0].conditions.notes
+    measured = [(users, size) for _, users, size in testbed.pool.asked]
+    place = (again[0].users, again[0].prompt_tokens)
+    assert measured.count(place) == 2
+    assert measured.index((2, 300)) < len(measured) - 1 - measured[::-1].index(place)
+    assert set(outcomes(scheduler).values()) == {Outcome.OK}
+
+
+async def test_a_control_that_fails_leaves_what_was_measured_before() -> None:
+    deaths = iter([None, None, None, None, crash, crash])
+
+    def script(users: int, prompt_tokens: int) -> FailureReport | None:
+        how = next(deaths, None)
+        return how(users, prompt_tokens) if how is not None else None
+
+    testbed = FakeTestbed(script, **GRID)
+    scheduler = await swept(testbed)
+    assert testbed.launches == 3
+    assert set(outcomes(scheduler).values()) == {Outcome.OK}
+    assert any("what was measured before stays" in text for text in testbed.said)
+
+
+async def test_what_a_cell_is_measured_under_and_limited_by_is_kept_with_it() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[30])
+    await swept(testbed)
+    (kept,) = testbed.kept
+    assert kept.conditions is not None and kept.conditions.launch == 1
+    assert kept.verdict is not None and kept.verdict.limit is Limit.NOT_KNOWN  # this server tells nothing
