@@ -190,6 +190,27 @@ def run(
     return headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
 
 
+@cli.command()
+@click.argument("profiles", metavar="[PROFILE]...", nargs=-1)
+@click.option("--users", type=int, required=True, help="How many are to be carried at once.")
+@click.option("--prompt-tokens", type=int, required=True, help="Their prompts' size.")
+@click.option("--within", "within_s", type=float, help="Seconds to resolve that are still good; default: slo.e2e_s.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(profiles: tuple[str, ...], users: int, prompt_tokens: int, within_s: float | None, as_json: bool) -> int:
+    """Say which PROFILE carries so many users, on how many GPUs, how quickly and for how much.
+
+    From the sessions measured so far; else from its published table or its simulated twin, and says so. The best
+    answer comes first. Without PROFILE: all that have sessions.
+    """
+    import msgspec
+
+    from tui import planning
+
+    plans = planning.plan(profiles, planning.Wish(users, prompt_tokens, within_s))
+    tell(msgspec.json.encode(plans).decode() if as_json else "\n".join(map(planning.in_words, plans)))
+    return ExitCode.OK if plans and plans[0].carried else ExitCode.UNEXPECTED
+
+
 def _reference(wanted: str | None) -> dict[str, str] | None:
     from tui.session.references import key_of
 
