@@ -2,6 +2,9 @@
 # make test   the whole test suite
 # make test-vllm   the tests against a real vLLM on the CPU, which it installs into an environment of its own
 # make test-triton the tests against a real Triton Inference Server on the CPU, likewise
+# make test-llama  the tests against a real llama-server on the CPU, which it builds once (20 minutes of one core)
+# make test-transformers  the tests against a real `transformers serve` on the CPU, likewise
+# make test-ray    the tests against a real Ray Serve on a cluster of two nodes, both here
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
 VENV := .venv
@@ -10,9 +13,12 @@ READY := $(VENV)/.ready
 VLLM_VENV ?= .venv-vllm
 VRAMP_TEST_GPU_VLLM ?= .venv-vllm-gpu
 TRITON_VENV ?= .venv-triton
+LLAMA_VENV ?= .venv-llama
+TRANSFORMERS_VENV ?= .venv-transformers
+RAY_VENV ?= .venv-ray
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-vllm test-triton test-gpu bench check lock screenshots clean
+.PHONY: demo test test-vllm test-triton test-llama test-transformers test-ray test-gpu bench check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
@@ -28,6 +34,18 @@ test-vllm: $(READY)
 test-triton: $(READY)
 	@PYTHON=$(PYTHON) tests/triton/make_environment.sh $(TRITON_VENV)
 	VRAMP_TEST_TRITON=$(abspath $(TRITON_VENV)) $(BIN)/python -m pytest tests/triton $(TEST_ARGS)
+
+test-llama: $(READY)
+	@PYTHON=$(PYTHON) tests/llama/make_environment.sh $(LLAMA_VENV)
+	VRAMP_TEST_LLAMA=$(abspath $(LLAMA_VENV)) $(BIN)/python -m pytest tests/llama $(TEST_ARGS)
+
+test-transformers: $(READY)
+	@PYTHON=$(PYTHON) tests/transformers_serve/make_environment.sh $(TRANSFORMERS_VENV)
+	VRAMP_TEST_TRANSFORMERS=$(abspath $(TRANSFORMERS_VENV)) $(BIN)/python -m pytest tests/transformers_serve $(TEST_ARGS)
+
+test-ray: $(READY)
+	@PYTHON=$(PYTHON) tests/ray_serve/make_environment.sh $(RAY_VENV)
+	VRAMP_TEST_RAY=$(abspath $(RAY_VENV)) $(BIN)/python -m pytest tests/ray_serve $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)

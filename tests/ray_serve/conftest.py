@@ -1,0 +1,108 @@
+"""A real Ray Serve on a cluster of two nodes, both on this machine, with an app of ours: `make test-ray`."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import world
+from tui.server.readiness import free_port
+from tui.server.tree import descendants
+
+__all__ = ["world"]
+
+ENVIRONMENT = Path(os.environ.get("VRAMP_TEST_RAY", Path(__file__).parents[2] / ".venv-ray"))
+PYTHON = ENVIRONMENT / "bin" / "python"
+APP = Path(__file__).parent / "app.py"
+START_S = 120.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.real)
+            item.add_marker(pytest.mark.timeout(300))
+            if not PYTHON.exists():
+                item.add_marker(pytest.mark.skip(reason=f"no {PYTHON}; run: make test-ray"))
+
+
+@dataclass
+class RayServe:
+    """A cluster with the app on it."""
+
+    url: str
+    tree: psutil.Process
+
+    def replica(self, name: str) -> psutil.Process:
+        """Return the process of a deployment's replica, as Ray calls it: "ray::ServeReplica:llm:Engine"."""
+        title = f"ray::ServeReplica:llm:{name}"
+        return next(one for one in descendants(self.tree.pid) if "".join(one.cmdline()).startswith(title))
+
+
+@pytest.fixture(scope="module")
+def ray_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
+    """Start the cluster and the app, and end both; nothing may be left of them."""
+    port = free_port("127.0.0.1")
+    log = tmp_path_factory.mktemp("ray") / "log.txt"
+    # Short, since its sockets' paths may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="vr") as home, log.open("wb") as file:
+        started = subprocess.Popen(
+            [PYTHON, APP, str(port)],
+            env={
+                **os.environ,
+                "HOME": home,
+                "RAY_TMPDIR": home,
+                "RAY_AUTH_MODE": "disabled",
+                # What it calls a cluster of Windows or macOS is one on the loopback address.
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "PYTHONUNBUFFERED": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=file,
+        )
+        assert started.stdout is not None
+        left: list[psutil.Process] = []
+        try:
+            said = _line(started.stdout, START_S)
+            assert said == "READY 2", f"{said}\n{log.read_text()[-3000:]}"
+            yield RayServe(f"http://127.0.0.1:{port}", psutil.Process(started.pid))
+        finally:
+            tree = descendants(started.pid)
+            started.send_signal(signal.SIGINT)
+            try:
+                started.wait(60)
+            finally:
+                _, left = psutil.wait_procs(tree, timeout=10)
+                for one in left:
+                    one.kill()
+                started.kill()
+                started.stdout.close()
+        assert left == [], left
+
+
+def _line(stream: IO[bytes], timeout_s: float) -> str:
+    """Return the first line that begins with READY, or what came in its place until the end or in so long."""
+    until, said = time.monotonic() + timeout_s, b""
+    while (left_s := until - time.monotonic()) > 0 and select.select([stream], [], [], left_s)[0]:
+        piece = os.read(stream.fileno(), 65536)
+        said += piece
+        if ready := re.search(rb"^READY.*$", said, re.MULTILINE):
+            return ready[0].decode()
+        if not piece:
+            break
+    return said.decode(errors="replace")
