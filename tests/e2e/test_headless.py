@@ -159,7 +159,7 @@ def test_the_help_comes_without_the_heavy_libraries(world: World) -> None:
     for option in ("--help", "--version"):
         code = (
             "import sys; sys.argv=['vramp', sys.argv[1]]; from tui.cli import main; main();"
-            "print(sorted({'textual','plotext','pynvml','rich','httpx','uvloop'} & set(sys.modules)))"
+            "print(sorted({'textual','pynvml','rich','httpx','uvloop'} & set(sys.modules)))"
         )
         import subprocess
         import sys

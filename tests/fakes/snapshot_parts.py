@@ -7,6 +7,7 @@ import math
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
+from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     LatencyPoint,
@@ -148,6 +149,13 @@ def series(seconds: int, *, users: int, now_ns: int, prompt_tokens: int = 296) -
             )
         )
     return points
+
+
+def distributions() -> Distributions:
+    """Return those of a steady run: a hump each, the one of the gaps with a tail."""
+    ttft_s = sorted(0.21 + 0.05 * wave(index, 5.3) + 0.03 * wave(index, 17.1) for index in range(400))
+    itl_s = sorted(0.041 + 0.006 * wave(index, 7.1) + (0.03 if index % 37 == 36 else 0.0) for index in range(2000))
+    return Distributions(ttft=Distribution.of_ordered_s(ttft_s), itl=Distribution.of_ordered_s(itl_s))
 
 
 def latency_points(count: int, *, now_ns: int, span_s: float = 115.0) -> list[LatencyPoint]:

@@ -11,6 +11,7 @@ from tests.fakes.snapshot_parts import (
     USERS,
     cell,
     cells,
+    distributions,
     failed_requests,
     failures_of_the_table,
     gpu,
@@ -36,6 +37,7 @@ from tui.metrics.snapshot import (
     StageProgress,
     SweepStatus,
 )
+from tui.metrics.trend import Trend
 
 
 def _base(now_ns: int, *, simulated: bool) -> Snapshot:
@@ -168,7 +170,9 @@ def mid_ramp(step: int = 0, *, simulated: bool = True) -> Snapshot:
             stamps="kernel",
         ),
         figures=_figures(step, wobble, points[-1].e2e_p50_s or 0.0),
+        distributions=distributions(),
         series=points,
+        trend=Trend().extend(points).points,
         points=latency_points(420, now_ns=now_ns),
         gpus=[gpu(index, now_ns=now_ns, simulated=simulated, used_gb=used[index]) for index in range(2)],
         gpu_sample_s=0.0021,

@@ -31,16 +31,11 @@ from tui.metrics.snapshot import (
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.grid import GridPane
 from tui.view.panes.header import ViewState, header_lines
-from tui.view.panes.latency import LatencyPane
 from tui.view.panes.log import LogPane
-from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.requests import RequestsPane
 from tui.view.panes.server import ServerPane
-from tui.view.panes.throughput import ThroughputPane
 from tui.view.panes.vram import VramPane
-from tui.view.plotting import plotext_backend
-from tui.view.plotting.spec import ChartSpec
 from tui.view.screens.cell import cell_facts
 from tui.view.widgets.lines import Ink, text_of, width_of
 
@@ -144,33 +139,6 @@ def test_figures_never_jump_in_width() -> None:
         found = [*(header[0].index(word) for word in words), *(header[1].index(word) for word in second)]
         places.add((*found, *(queue.index(word) for word in ("running", "waiting", "preempted"))))
     assert len(places) == 1
-
-
-async def test_charts_are_drawn_at_most_once_a_second_and_only_when_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-    real = plotext_backend.draw
-
-    def counted(spec: ChartSpec, width: int, height: int) -> object:
-        drawn.append(1)
-        return real(spec, width, height)
-
-    monkeypatch.setattr(plotext_backend, "draw", counted)
-    app = LiveApp(snapshots.mid_ramp())
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        for step in (0, 1, 0, 1):  # four pictures of one second
-            app.live.show(snapshots.mid_ramp(step))
-            await pilot.pause()
-        one_second = len(drawn)
-        assert one_second == 2  # E2E and TTFT
-        app.live.show(snapshots.mid_ramp(2))
-        await pilot.pause()
-        assert len(drawn) == one_second + 2
-        await pilot.press("m")  # the throughput pane alone
-        await pilot.pause()
-        app.live.show(snapshots.mid_ramp(8))
-        await pilot.pause()
-        assert len(drawn) == one_second + 2
 
 
 def test_full_memory_is_a_warning() -> None:
@@ -371,16 +339,6 @@ def test_what_a_death_has_ended_is_one_row_with_its_cause_first() -> None:
     assert lines[1].startswith("63 × engine-dead after: CUDA out of memory")
     assert lines[2].startswith("2 × http-error: HTTP 500")
     assert "refused" not in "".join(lines)
-
-
-@pytest.mark.parametrize("kind", [ThroughputPane, LatencyPane])
-def test_charts_bear_a_rule_where_a_server_died(kind: type[Pane]) -> None:
-    def rules(snapshot: Snapshot) -> int:
-        return sum(text == "│" and ink is Ink.FAILURE for line in kind().lines(snapshot, 80, 20) for text, ink in line)
-
-    dead = dead_server()
-    assert rules(dead) > 0
-    assert rules(msgspec.structs.replace(dead, deaths=[])) == 0
 
 
 def test_a_cell_that_is_measured_now_has_no_requests_yet_and_another_has_none_any_more() -> None:

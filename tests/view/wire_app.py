@@ -15,6 +15,7 @@ from tests.fakes.snapshot_parts import latency_points, log, requests, series
 from tests.view.live_app import LiveApp
 from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import SERIES_POINTS, Snapshot, SweepStatus
+from tui.metrics.trend import Trend
 
 REFRESHES_PER_S = 2
 MARK = "\x1b]2;drawn\x07"
@@ -33,9 +34,11 @@ def moving(step: int) -> Snapshot:
         for row in requests(60, now_ns=now_ns)
     ]
     events = log(now_ns=now_ns)
+    so_far = [point for point in _SERIES if point.at_ns <= now_ns]
     return msgspec.structs.replace(
         base,
-        series=[point for point in _SERIES if point.at_ns <= now_ns][-SERIES_POINTS:],
+        series=so_far[-SERIES_POINTS:],
+        trend=Trend().extend(so_far).points,
         points=[point for point in _POINTS if point.at_ns <= now_ns][-600:],
         requests=rows,
         log=[*events, *(msgspec.structs.replace(events[-1], text=f"event {step - 3 + place}") for place in range(3))],

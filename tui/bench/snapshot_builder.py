@@ -30,6 +30,7 @@ from tui.metrics.snapshot import (
     Snapshot,
     SweepStatus,
 )
+from tui.metrics.trend import Trend
 from tui.metrics.window import LiveWindow
 from tui.session.references import NOTHING_BESIDE, Beside
 
@@ -59,6 +60,7 @@ class SnapshotBuilder:
     beside: Beside = NOTHING_BESIDE
     """What the cells are laid beside; the same from start to end."""
     series: deque[SeriesPoint] = field(default_factory=lambda: deque(maxlen=SERIES_POINTS))
+    trend: Trend = field(init=False)
     deaths: deque[ServerDeath] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     points: deque[LatencyPoint] = field(default_factory=lambda: deque(maxlen=LATENCY_POINTS))
     requests: deque[RequestRow] = field(default_factory=lambda: deque(maxlen=REQUEST_ROWS))
@@ -73,6 +75,9 @@ class SnapshotBuilder:
     users_by_tag: dict[int, int] = field(default_factory=dict)
     """How many users were wanted when the requests of a tag began to be asked; of the latest tags."""
     notice: str = ""
+
+    def __post_init__(self) -> None:
+        self.trend = Trend(self.time_scale)
 
     def begin_tag(self, tag: int) -> None:
         """Requests that start from now on have this tag."""
@@ -122,6 +127,7 @@ class SnapshotBuilder:
             client_lag_p99_s=progress.lag_p99_s if progress else None,
         )
         self.series.append(point)
+        self.trend.add(point)
         return point
 
     def skip(self, at_ns: int) -> None:
@@ -160,7 +166,9 @@ class SnapshotBuilder:
             server=server,
             load=load,
             figures=self.window.figures(at_ns),
+            distributions=self.window.distributions(at_ns),
             series=list(self.series),
+            trend=self.trend.points,
             deaths=list(self.deaths),
             points=list(self.points),
             gpus=self.gpus,

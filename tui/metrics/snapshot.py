@@ -9,9 +9,11 @@ import msgspec
 from tui.core.outcome import Outcome
 from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
+from tui.metrics.distribution import Distributions
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.reference import Reference
 from tui.metrics.terms import Terms
+from tui.metrics.trend import TrendPoint
 
 SERIES_POINTS = 240
 LATENCY_POINTS = 600
@@ -243,7 +245,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerStatus
     load: LoadStatus = LoadStatus()
     figures: Figures = Figures()
+    distributions: Distributions = Distributions()
+    """Of the last seconds (`Figures.window_s`)."""
     series: list[SeriesPoint] = []
+    """The latest minutes by the second."""
+    trend: list[TrendPoint] = []
+    """All of the run in few points."""
     deaths: list[ServerDeath] = []
     """Of servers that had been ready, the latest ones, oldest first."""
     points: list[LatencyPoint] = []

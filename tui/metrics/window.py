@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
-from tui.metrics.histogram import LogHistogram
+from tui.metrics.distribution import Distribution, Distributions
+from tui.metrics.histogram import LogHistogram, bucket_of, first_value_of
 from tui.metrics.reading import SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import Figures
@@ -69,6 +70,8 @@ class LiveWindow:
         self._before = _Totals()
         self._before_ns: int | None = None
         self._metrics: ServerMetrics | None = None
+        self._merged = LogHistogram(), LogHistogram()
+        self._merged_at_ns: int | None = None
 
     def add_tokens(self, tokens: Iterable[tuple[int, int]]) -> None:
         """Take (bucket_start_ns, tokens) pairs of a load worker's report."""
@@ -97,12 +100,10 @@ class LiveWindow:
     def figures(self, at_ns: int) -> Figures:
         """Return the figures of the ten seconds before `at_ns`; what the sample cannot carry is None."""
         recent = self._recent(at_ns)
-        ttft, e2e, tpot, itl = LogHistogram(), LogHistogram(), LogHistogram(), LogHistogram()
-        for second in recent:
-            ttft.merge(second.ttft_ns)
-            e2e.merge(second.e2e_ns)
-            tpot.merge(second.tpot_ns)
-            itl.merge(second.itl_us)
+        ttft = _merged(second.ttft_ns for second in recent)
+        itl = _merged(second.itl_us for second in recent)
+        e2e, tpot = _merged(second.e2e_ns for second in recent), _merged(second.tpot_ns for second in recent)
+        self._merged, self._merged_at_ns = (ttft, itl), at_ns
         rates = sum(second.rates for second in recent)
         return Figures(
             window_s=WINDOW_S * self._second_ns / NS_PER_S,
@@ -122,6 +123,17 @@ class LiveWindow:
             requests_ok_total=self._now.ok,
             requests_failed_total=self._now.failed,
         )
+
+    def distributions(self, at_ns: int) -> Distributions:
+        """Return how often the latencies of the same ten seconds as those of `figures` were how long."""
+        if self._merged_at_ns != at_ns:
+            self.figures(at_ns)
+        ttft, itl = self._merged
+        in_us: dict[int, int] = {}
+        for bucket, times in ttft.buckets().items():
+            wider = bucket_of(first_value_of(bucket) // 1000)
+            in_us[wider] = in_us.get(wider, 0) + times
+        return Distributions(ttft=Distribution.of_us(in_us), itl=Distribution.of_us(itl.buckets()))
 
     def series_point(
         self,
@@ -222,6 +234,13 @@ class LiveWindow:
         recent = [second for known in (key, key - 1) if (second := self._seconds.get(known)) is not None]
         seen = next((second.in_flight for second in recent if second.in_flight), [])
         return bool(seen) and not any(seen) and not any(any(second.tokens) for second in recent[:1])
+
+
+def _merged(histograms: Iterable[LogHistogram]) -> LogHistogram:
+    whole = LogHistogram()
+    for histogram in histograms:
+        whole.merge(histogram)
+    return whole
 
 
 def _take_latencies(second: _Second, record: RequestRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import ServerStatus
+from tui.metrics.trend import Trend, TrendPoint
 from tui.session.database import SessionDatabase
 from tui.session.lock import is_live
 from tui.session.meta import SessionEnd, SessionMeta
@@ -148,6 +150,11 @@ class SessionReader:
     ) -> Iterator[SeriesPoint]:
         """Yield the seconds of the run."""
         return self._database.values(SERIES, "at_ns > ? AND at_ns <= ?", (since_ns, until_ns), last=last)
+
+    @cached_property
+    def trend(self) -> list[TrendPoint]:
+        """Return the whole run in few points, as far as it had gone when this was first asked."""
+        return Trend(self.meta.time_scale).extend(self.series()).points
 
     def gpus(self, *, since_ns: int = -1, until_ns: int = ALWAYS_NS, last: int | None = None) -> Iterator[GpuReading]:
         """Yield the readings of all GPUs."""

@@ -120,7 +120,7 @@ def test_what_is_no_dialect_is_a_value_error(name: str) -> None:
 
 
 def test_the_worker_imports_nothing_heavy_and_nothing_of_profiles() -> None:
-    heavy = ["pydantic", "httpx", "textual", "plotext", "starlette", "pynvml", "psutil", "click", "sqlite3"]
+    heavy = ["pydantic", "httpx", "textual", "starlette", "pynvml", "psutil", "click", "sqlite3"]
     heavy += ["prometheus_client", "yaml", "botocore"]
     heavy += [f"tui.{name}" for name in ("profile", "server", "session", "gpu", "simulator", "link", "bench", "view")]
     modules = ["tui.load.worker", *(where.partition(":")[0] for where in installed_engines().values())]

@@ -62,10 +62,10 @@ class Tone(NamedTuple):
 
 
 class Over(NamedTuple):
-    """Something drawn over an area, or an area drawn over its edge: the colour of `fore` on that of `back`."""
+    """Something drawn over an area, or an area's end: the colour of `fore` on that of `back`; None = on nothing."""
 
     fore: Ink | Tone
-    back: Ink | Tone
+    back: Ink | Tone | None
 
 
 SHADE = "░"
@@ -80,4 +80,4 @@ Paint = Ink | Tone | Over
 
 def has_background(paint: Paint) -> bool:
     """Say whether blanks in that paint can be seen."""
-    return paint in _FILLED if isinstance(paint, Ink) else True
+    return paint in _FILLED if isinstance(paint, Ink) else not isinstance(paint, Over) or paint.back is not None

@@ -81,8 +81,10 @@ class Palette:
             return Style(color=colour)
         return self.style(paint.ink if isinstance(paint, Tone) else paint)
 
-    def _colour(self, paint: Ink | Tone) -> str | None:
+    def _colour(self, paint: Ink | Tone | None) -> str | None:
         """Return the colour that is laid below; None where there is none to lay."""
+        if paint is None:
+            return None
         if isinstance(paint, Tone):
             return self.tone(paint)
         look = self.looks[paint]

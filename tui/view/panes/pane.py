@@ -10,7 +10,7 @@ from textual.message import Message
 
 from tui.metrics.snapshot import Snapshot
 from tui.view.widgets.canvas import Canvas
-from tui.view.widgets.lines import Ink, Line, plain, text_of
+from tui.view.widgets.lines import Ink, Line, plain, shaded, text_of
 
 
 class Pane(Canvas):
@@ -41,6 +41,8 @@ class Pane(Canvas):
         self.snapshot: Snapshot | None = None
         self.picked: tuple[int, int] | None = None
         """The cell (users, prompt tokens) that the arrow keys picked, where they pick one: enter opens it."""
+        self.span_s: float | None = None
+        """How many seconds a chart shows; None = fitted to the data."""
         self._shown_title = ""
 
     def title(self, snapshot: Snapshot) -> str:
@@ -84,7 +86,7 @@ class Pane(Canvas):
             return ""
         size = self.content_size
         lines = self.lines(self.snapshot, max(size.width, 20), max(size.height, 4))
-        return text_of([[(plain(self.title(self.snapshot)), Ink.PLAIN)], *lines])
+        return text_of([[(plain(self.title(self.snapshot)), Ink.PLAIN)], *(shaded(line) for line in lines)])
 
     def _set_titles(self, snapshot: Snapshot) -> None:
         room = max(4, self.content_size.width - 4)

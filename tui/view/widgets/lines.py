@@ -19,10 +19,13 @@ Line = list[Span]
 
 def shaded(line: Line) -> Line:
     """Return a line as it is where areas have no tones: shaded by their glyph, edges whole."""
-    return [
-        ("█" * len(text), paint.back) if isinstance(paint, Over) and isinstance(paint.fore, Tone) else (text, paint)
-        for text, paint in line
-    ]
+    return [_shaded(text, paint) for text, paint in line]
+
+
+def _shaded(text: str, paint: Paint) -> Span:
+    if not isinstance(paint, Over) or not isinstance(paint.fore, Tone):
+        return text, paint
+    return (SHADE * len(text), paint.fore) if paint.back is None else ("█" * len(text), paint.back)
 
 
 def plain(text: str, width: int | None = None) -> str:
