@@ -71,6 +71,7 @@ $(READY): requirements.lock pyproject.toml
 # The load engine beside other clients: Linux and a C compiler; peers are installed once, 3 GB.
 bench: $(READY)
 	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/dialects.py --write
 	$(BIN)/python benchmarks/run.py --write $(BENCH_ARGS)
 
 # Needs uv; the lock holds every platform and Python version that pyproject.toml allows.

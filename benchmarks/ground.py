@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from tui.metrics.record import RequestRecord
 from tui.profile.loader import parse_profile
 
 HERE = Path(__file__).parent
+DOC = HERE.parent / "docs" / "benchmarks.md"
 LOG_RECORD = struct.Struct("=IIq")
 SAMPLE_S = 0.25
 MEMORY_EVERY = 4  # samples; it walks the tables of every process
@@ -45,6 +47,30 @@ def withheld_shares(seconds: float) -> list[float]:
     command = [sys.executable, str(HERE / "drivers" / "stalls.py"), str(seconds)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(psutil.cpu_count() or 1)]
     return [float(each.communicate()[0]) for each in running]
+
+
+def write_table(name: str, lines: list[str]) -> None:
+    """Put lines between the marks of that name in docs/benchmarks.md."""
+    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+    before, found, rest = DOC.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise RuntimeError(f"{DOC.name} has no marks of {name!r}")
+    DOC.write_text(f"{before}{begin}\n{chr(10).join(lines)}\n{end}{after}")
+
+
+def machine() -> str:
+    """Return what was measured on, in words."""
+    try:
+        info = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        info = []
+    names = (line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+    cpu = next(names, platform.machine())
+    return (
+        f"{psutil.cpu_count()} cores ({cpu}, {platform.system()} {platform.release()}), "
+        f"Python {platform.python_version()}"
+    )
 
 
 def own_folders(folder: Path) -> None:

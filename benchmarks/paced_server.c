@@ -7,6 +7,8 @@
  *   SHAPE usage: what vLLM sends when it is asked for continuous_usage_stats: a usage in every event, and, as under load,
  *                now and then an event of several tokens
  *         plain: an event for each token, a usage at the end only
+ *         a file (a path with a slash): the bytes of one answer, sent to whoever asks for anything by POST. Pieces, each
+ *         with its length before it (uint32): the head, what is sent at each multiple of GAP_US, and the end.
  * LOG "-": no log is kept. GET /health and /v1/models are answered, what else is no completion gets a 404.
  * Streams `max_tokens` tokens in events of vLLM's shape (240 to 340 bytes, one write each). The last usage's prompt_tokens is a serial
  * number, so that a client's record can be laid beside the log. LOG, written at SIGTERM, holds records of 16 bytes:
@@ -60,6 +62,8 @@ static int64_t gap_ns;
 static int epoll_fd, timer_fd, mode_step, mode_flood, no_log;
 static volatile sig_atomic_t stop;
 static int with_usage;
+static struct { const char *bytes; uint32_t len; } *pieces;
+static uint32_t piece_count;
 /* Each twelfth event of a stream bears so many tokens; of 16 streams of vLLM 0.32 every twelfth bore several. */
 #define PACKED_EVERY 12
 #define PACKED 3
@@ -175,6 +179,7 @@ static int send_chunk(int fd, char *chunk, int at, int len) {
 }
 static int end_stream(int fd) {
     struct conn *c = conns[fd];
+    if (pieces) return send_all(fd, pieces[piece_count - 1].bytes, pieces[piece_count - 1].len);
     char chunk[700];
     int at = 8, n = at;
     n += snprintf(chunk + n, sizeof chunk - n, "data: {\"id\":\"cmpl-%016x\",\"object\":\"text_completion\",\"created\":1795197172,"
@@ -186,6 +191,11 @@ static int end_stream(int fd) {
 /* Sends the next event of a stream; returns 0 when the connection is lost. */
 static int send_event(int fd) {
     struct conn *c = conns[fd];
+    if (pieces) {
+        note(c->serial, ++c->events, now_ns());
+        c->sent++;
+        return send_all(fd, pieces[c->sent].bytes, pieces[c->sent].len);
+    }
     char chunk[700], text[64] = " quaquaber";
     uint32_t more = with_usage && c->events % PACKED_EVERY == PACKED_EVERY - 1 ? PACKED : 1;
     if (more > c->tokens - c->sent) more = c->tokens - c->sent;
@@ -228,12 +238,12 @@ static int begin_stream(int fd) {
     const char *asked = memmem(c->in, c->need, "\"max_tokens\":", 13);
     int64_t at_ns = now_ns();
     c->serial = ++serials;
-    c->tokens = asked ? atoi(asked + 13) : 100;
+    c->tokens = pieces ? piece_count - 2 : asked ? atoi(asked + 13) : 100;
     c->sent = c->events = 0;
     note(c->serial, 0, at_ns);
     memmove(c->in, c->in + c->need, c->in_len -= c->need);
     c->need = 0;
-    if (!send_all(fd, head, sizeof head - 1)) return 0;
+    if (!(pieces ? send_all(fd, pieces[0].bytes, pieces[0].len) : send_all(fd, head, sizeof head - 1))) return 0;
     if (mode_flood) {
         while (c->sent < c->tokens)
             if (!send_event(fd)) return 0;
@@ -255,8 +265,22 @@ static int on_readable(int fd) {
         c->need = end + 4 - c->in + (length && length < end ? atol(length + 15) : 0);
     }
     if (c->in_len < c->need) return 1;
-    int asks = !memcmp(c->in, "POST / ", 7) || !memcmp(c->in, "POST /v1/c", 10);
+    int asks = !memcmp(c->in, "POST / ", 7) || !memcmp(c->in, pieces ? "POST " : "POST /v1/c", pieces ? 5 : 10);
     return asks ? begin_stream(fd) : answer_plainly(fd);
+}
+/* Returns 0 for a file that holds no answer. */
+static int read_pieces(const char *path) {
+    FILE *file = fopen(path, "rb");
+    uint32_t len;
+    while (file && fread(&len, sizeof len, 1, file) == 1) {
+        char *bytes = malloc(len + 1);
+        if (fread(bytes, 1, len, file) != len) return 0;
+        pieces = realloc(pieces, (piece_count + 1) * sizeof *pieces);
+        pieces[piece_count].bytes = bytes;
+        pieces[piece_count++].len = len;
+    }
+    if (file) fclose(file);
+    return piece_count > 2;
 }
 static void on_stop(int signal_) { (void)signal_; stop = 1; }
 
@@ -274,6 +298,7 @@ int main(int argc, char **argv) {
     mode_step = !strcmp(argv[4], "step");
     mode_flood = !strcmp(argv[4], "flood");
     with_usage = !strcmp(argv[5], "usage");
+    if (strchr(argv[5], '/') && !read_pieces(argv[5])) return 2;
     struct rlimit r;
     getrlimit(RLIMIT_NOFILE, &r);
     r.rlim_cur = r.rlim_max;

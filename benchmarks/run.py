@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,18 @@ from pathlib import Path
 import clients
 import psutil
 from clients import Client, Load
-from ground import HERE, Cost, compiled, paced_server, quantile, run_watched, sends, withheld_shares
+from ground import (
+    HERE,
+    Cost,
+    compiled,
+    machine,
+    paced_server,
+    quantile,
+    run_watched,
+    sends,
+    withheld_shares,
+    write_table,
+)
 from tabulate import tabulate
 
 TOKENS = 100
@@ -39,8 +49,6 @@ SHORTEST_NS = 2_000_000_000
 KEPT_UP = 0.97
 TIMEOUT_S = 180
 WITHHELD_S = 4.0
-DOC = HERE.parent / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 
 
 @dataclass(frozen=True)
@@ -208,12 +216,8 @@ def tables(chosen: dict[str, tuple[Client, int]], results: Results) -> list[str]
 
 def heading(results: Results, withheld: list[float]) -> list[str]:
     loads = [run.load_average for of in results.values() for runs in of.values() for run in runs]
-    cpu = next(
-        (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine()
-    )
     return [
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {psutil.cpu_count()} cores ({cpu}, {platform.system()} "
-        f"{platform.release()}), Python {platform.python_version()}; load average during the runs "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}; load average during the runs "
         f"{min(loads):.1f} to {max(loads):.1f}, server and client included{_priority()}. Before and after them "
         f"the idle machine's host withheld {min(withheld):.1%} to {max(withheld):.1%} of a core.",
         "",
@@ -223,20 +227,6 @@ def heading(results: Results, withheld: list[float]) -> list[str]:
 def _priority() -> str:
     nice = os.nice(0)
     return f"; server and clients ran at nice {nice}" if nice else ""
-
-
-def _cpuinfo() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-
-
-def write(lines: list[str]) -> None:
-    text = DOC.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOC.write_text(f"{before}{BEGIN}\n{chr(10).join(lines)}\n{END}{after}")
 
 
 def choose(options: argparse.Namespace, build: Path) -> tuple[dict[str, tuple[Client, int]], list[str]]:
@@ -297,7 +287,7 @@ def main() -> int:
         lines = heading(results, withheld) + tables(chosen, results) + [f"- {line}" for line in missing + problems]
     print("\n" + "\n".join(lines))
     if options.write:
-        write(lines)
+        write_table("make bench", lines)
     return 0
 
 
