@@ -156,39 +156,40 @@ class TcpConnection:
         """Send all bytes, in order; the rest of a large request goes as the kernel takes it."""
         if self._sock is None:
             return
-        if self._out:
-            self._out += map(memoryview, buffers)
+        waits = bool(self._out)
+        self._out += map(memoryview, buffers)
+        if waits:
             return
         try:
-            sent = self._sock.sendmsg(buffers)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
+            self._push(self._sock)
         except OSError as error:
             self._loop.call_soon(self._end, error)
-            return
-        if sent == sum(map(len, buffers)):
-            return
-        for buffer in buffers:
-            if sent < len(buffer):
-                self._out.append(memoryview(buffer)[sent:])
-            sent = max(0, sent - len(buffer))
-        self._loop.add_writer(self._sock.fileno(), self._on_writable)
+        else:
+            if self._out:
+                self._loop.add_writer(self._sock.fileno(), self._on_writable)
 
     def _on_writable(self) -> None:
         assert self._sock is not None
         try:
-            while self._out:
-                sent = self._sock.send(self._out[0])
-                if sent < len(self._out[0]):
-                    self._out[0] = self._out[0][sent:]
-                else:
-                    del self._out[0]
-        except (BlockingIOError, InterruptedError):
-            return
+            self._push(self._sock)
         except OSError:
             # The answer may be there all the same (a server that refuses a body before it has read it).
             self._out.clear()
-        self._loop.remove_writer(self._sock.fileno())
+        if not self._out:
+            self._loop.remove_writer(self._sock.fileno())
+
+    def _push(self, sock: socket.socket) -> None:
+        """Send what the kernel takes. Raises OSError."""
+        try:
+            sent = sock.sendmsg(self._out)
+        except (BlockingIOError, InterruptedError):
+            return
+        for at, buffer in enumerate(self._out):
+            if sent < len(buffer):
+                self._out[: at + 1] = [buffer[sent:]]
+                return
+            sent -= len(buffer)
+        self._out.clear()
 
     def set_urgent(self, urgent: bool) -> None:
         """Say whether what comes next is to be read at once."""
