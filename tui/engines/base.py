@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROCESS_UP = "process up"
 READY = "ready"
+ACCEPTING_SSE = (("Content-Type", "application/json"), ("Accept", "text/event-stream"))
 
 
 class FailureClass(StrEnum):
@@ -174,3 +175,33 @@ class Wish:
     body: Mapping[str, object] = field(default_factory=dict)
     """The profile's own changes of the body, [load.body]: a value adds or replaces, False drops, a table
     `{as = "name"}` renames."""
+
+    def request(
+        self,
+        path: str,
+        fields: Mapping[str, object],
+        prompt: bytes,
+        *,
+        dialect: str,
+        kind: str = "text",
+        behind: bytes = b"}",
+        headers: Sequence[tuple[str, str]] = ACCEPTING_SSE,
+        exact: bool = False,
+    ) -> RequestShape:
+        """Return the request whose body is `fields` and the prompt behind them.
+
+        `prompt`: what stands before it, e.g. `"prompt":`; `behind`: what closes that and the body.
+        """
+        head = msgspec.json.encode(fields)[:-1]
+        return RequestShape(
+            path=path,
+            headers=list(headers),
+            body_head=head + (b"," if fields else b"") + prompt,
+            body_tail=behind,
+            prompt_kind=kind,
+            dialect=dialect,
+            prompt_tokens=self.prompt_tokens,
+            prompt_tokens_overhead=self.prompt_tokens_overhead,
+            output_tokens=self.output_tokens,
+            exact=exact,
+        )

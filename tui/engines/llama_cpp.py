@@ -242,16 +242,12 @@ class LlamaCppEngine(Engine):
             return openai_requests.request_shape(wish, token_ids=False, extra=same, stream_options=options)
         body = {"n_predict": wish.output_tokens, "temperature": 0, "stream": True, **same}
         fields = openai_requests.changed(body, wish.body)
-        return RequestShape(
-            path="/completion",
-            headers=list(openai_requests.HEADERS),
-            body_head=openai_requests.open_object(fields) + b'"prompt":',
-            body_tail=b"}",
-            prompt_kind="token-ids",
+        return wish.request(
+            "/completion",
+            fields,
+            b'"prompt":',
             dialect=f"{__name__}:DIALECT",
-            prompt_tokens=wish.prompt_tokens,
-            prompt_tokens_overhead=wish.prompt_tokens_overhead,
-            output_tokens=wish.output_tokens,
+            kind="token-ids",
             exact=fields.get("ignore_eos") is True and openai_requests.is_as_asked(wish.body.get("n_predict")),
         )
 

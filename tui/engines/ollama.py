@@ -161,17 +161,13 @@ class OllamaEngine(Engine):
         body = {"model": wish.model, "stream": True, "truncate": False, **({} if chat else {"raw": True})}
         changes = {name: value for name, value in wish.body.items() if name != "options"}
         fields = openai_requests.changed(body | {"options": options}, changes)
-        head = openai_requests.open_object(fields)
-        return RequestShape(
-            path="/api/chat" if chat else "/api/generate",
-            headers=[("Content-Type", "application/json"), ("Accept", "application/x-ndjson")],
-            body_head=head + (b'"messages":[{"role":"user","content":' if chat else b'"prompt":'),
-            body_tail=b"}]}" if chat else b"}",
-            prompt_kind="text",
+        return wish.request(
+            "/api/chat" if chat else "/api/generate",
+            fields,
+            openai_requests.CHAT_PROMPT if chat else b'"prompt":',
+            behind=openai_requests.BEHIND_CHAT_PROMPT if chat else b"}",
             dialect=f"{__name__}:DIALECT",
-            prompt_tokens=wish.prompt_tokens,
-            prompt_tokens_overhead=wish.prompt_tokens_overhead,
-            output_tokens=wish.output_tokens,
+            headers=(("Content-Type", "application/json"), ("Accept", "application/x-ndjson")),
         )
 
 

@@ -32,7 +32,7 @@ _SIGNER = "tui.engines.parts.sigv4:sign"
 """Its module imports botocore: in the workers that sign, before their first request, and nowhere else."""
 _REGION_OF_HOST = re.compile(r"//runtime(?:-fips)?\.sagemaker\.([a-z0-9-]{1,40})\.")
 # It stands in X-Amzn-SageMaker-Accept, which the runtime hands on to the container as Accept.
-_HEADERS = [("Content-Type", "application/json"), ("X-Amzn-SageMaker-Accept", "text/event-stream")]
+_HEADERS = (("Content-Type", "application/json"), ("X-Amzn-SageMaker-Accept", "text/event-stream"))
 
 
 def outcome_of(status: int | None, text: str) -> Outcome:
@@ -85,7 +85,7 @@ class SageMakerEngine(Engine):
         return native_shape(
             wish,
             path=f"/endpoints/{quote(wish.model, safe='')}/invocations-response-stream",
-            headers=list(_HEADERS),
+            headers=_HEADERS,
             dialect=f"{__name__}:DIALECT",
         )
 

@@ -8,12 +8,22 @@ https://huggingface.co/docs/text-generation-inference
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
+from tui.engines.base import (
+    ACCEPTING_SSE,
+    PROCESS_UP,
+    READY,
+    FailureClass,
+    LaunchPlan,
+    LogFact,
+    RequestShape,
+    ServerMetrics,
+    Wish,
+)
 from tui.engines.engine import Engine, Launch
 from tui.engines.parts import openai_requests, tgi_stream
 from tui.engines.parts.addresses import base_url
@@ -41,21 +51,13 @@ def parameters_of(wish: Wish) -> dict[str, Any]:
     )
 
 
-def native_shape(wish: Wish, *, path: str, headers: list[tuple[str, str]], dialect: str) -> RequestShape:
+def native_shape(
+    wish: Wish, *, path: str, dialect: str, headers: Sequence[tuple[str, str]] = ACCEPTING_SSE
+) -> RequestShape:
     """Return a request of the native shape, wherever it is sent."""
     changes = {name: value for name, value in wish.body.items() if name != "parameters"}
     fields = openai_requests.changed({"parameters": parameters_of(wish), "stream": True}, changes)
-    return RequestShape(
-        path=path,
-        headers=headers,
-        body_head=openai_requests.open_object(fields) + b'"inputs":',
-        body_tail=b"}",
-        prompt_kind="text",
-        dialect=dialect,
-        prompt_tokens=wish.prompt_tokens,
-        prompt_tokens_overhead=wish.prompt_tokens_overhead,
-        output_tokens=wish.output_tokens,
-    )
+    return wish.request(path, fields, b'"inputs":', dialect=dialect, headers=headers)
 
 
 def chat_shape(wish: Wish, *, dialect: str) -> RequestShape:
@@ -284,12 +286,7 @@ class TgiEngine(Engine):
         """Return a request for at most so many tokens."""
         if wish.endpoint == "chat":
             return chat_shape(wish, dialect=f"{tgi_stream.__name__}:CHAT")
-        return native_shape(
-            wish,
-            path="/generate_stream",
-            headers=list(openai_requests.HEADERS),
-            dialect=f"{tgi_stream.__name__}:DIALECT",
-        )
+        return native_shape(wish, path="/generate_stream", dialect=f"{tgi_stream.__name__}:DIALECT")
 
 
 ENGINE = TgiEngine()

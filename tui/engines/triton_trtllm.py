@@ -141,16 +141,11 @@ class TritonTrtllmEngine(Engine):
         }
         fields = openai_requests.changed(body, wish.body)
         kept: Mapping[str, object] = {name: wish.body.get(name) for name in ("max_tokens", "min_length")}
-        return RequestShape(
-            path=triton.stream_path(wish.model),
-            headers=list(openai_requests.HEADERS),
-            body_head=openai_requests.open_object(fields) + b'"text_input":',
-            body_tail=b"}",
-            prompt_kind="text",
+        return wish.request(
+            triton.stream_path(wish.model),
+            fields,
+            b'"text_input":',
             dialect=f"{__name__}:DIALECT",
-            prompt_tokens=wish.prompt_tokens,
-            prompt_tokens_overhead=wish.prompt_tokens_overhead,
-            output_tokens=wish.output_tokens,
             exact=all(openai_requests.is_as_asked(change) for change in kept.values()),
         )
 

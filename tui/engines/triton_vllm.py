@@ -172,16 +172,11 @@ class TritonVllmEngine(Engine):
         parameters = openai_requests.changed({"temperature": 0, **asked, "ignore_eos": True}, own)
         changes = {name: value for name, value in wish.body.items() if name != "parameters"}
         fields = openai_requests.changed({"stream": True, **_ASKED, "parameters": parameters}, changes)
-        return RequestShape(
-            path=triton.stream_path(wish.model),
-            headers=list(openai_requests.HEADERS),
-            body_head=openai_requests.open_object(fields) + b'"text_input":',
-            body_tail=b"}",
-            prompt_kind="text",
+        return wish.request(
+            triton.stream_path(wish.model),
+            fields,
+            b'"text_input":',
             dialect=f"{__name__}:DIALECT",
-            prompt_tokens=wish.prompt_tokens,
-            prompt_tokens_overhead=wish.prompt_tokens_overhead,
-            output_tokens=wish.output_tokens,
             exact=parameters.get("ignore_eos") is True and openai_requests.is_as_asked(own.get("max_tokens")),
         )
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from tui.engines.base import RequestShape, Wish
 from tui.engines.parts.openai_stream import NAME
 
-HEADERS = [("Content-Type", "application/json"), ("Accept", "text/event-stream")]
+CHAT_PROMPT, BEHIND_CHAT_PROMPT = b'"messages":[{"role":"user","content":', b"}]}"
 RENAME = "as"
 """The key of a table in [load.body] that gives a field another name."""
 
@@ -32,17 +30,13 @@ def request_shape(
         **extra,
     }
     fields = changed(body, wish.body)
-    return RequestShape(
-        path="/v1/chat/completions" if chat else "/v1/completions",
-        headers=list(HEADERS),
-        # What is sent is the object without its closing brace, the prompt, and the closing of what was opened.
-        body_head=open_object(fields) + (b'"messages":[{"role":"user","content":' if chat else b'"prompt":'),
-        body_tail=b"}]}" if chat else b"}",
-        prompt_kind="token-ids" if token_ids and not chat else "text",
+    return wish.request(
+        "/v1/chat/completions" if chat else "/v1/completions",
+        fields,
+        CHAT_PROMPT if chat else b'"prompt":',
+        behind=BEHIND_CHAT_PROMPT if chat else b"}",
         dialect=dialect,
-        prompt_tokens=wish.prompt_tokens,
-        prompt_tokens_overhead=wish.prompt_tokens_overhead,
-        output_tokens=wish.output_tokens,
+        kind="token-ids" if token_ids and not chat else "text",
         exact=fields.get("ignore_eos") is True and is_as_asked(wish.body.get("max_tokens")),
     )
 
@@ -65,9 +59,3 @@ def changed(body: Mapping[str, Any], changes: Mapping[str, object]) -> dict[str,
             fields[name] = value if change is None else change
     added = {name: value for name, value in changes.items() if name not in body and value is not False}
     return fields | added
-
-
-def open_object(fields: Mapping[str, Any]) -> bytes:
-    """Return a JSON object that is to be gone on with."""
-    head = msgspec.json.encode(fields)[:-1]
-    return head + b"," if fields else head
