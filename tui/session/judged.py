@@ -29,4 +29,4 @@ def verdict_lines(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms) 
 
 def costs(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms) -> Comparison:
     """Return one's own server beside closed APIs."""
-    return compare(cells, terms, f"{meta.profile_name}, own server")
+    return compare(cells, terms, f"{meta.profile_name} (own)")

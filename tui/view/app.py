@@ -35,6 +35,7 @@ from tui.view.screens.live import LiveScreen
 from tui.view.screens.picker import PickerScreen
 from tui.view.screens.profile_list import ProfileList
 from tui.view.screens.replay import ReplayScreen
+from tui.view.screens.trade_offs import TradeOffsScreen
 from tui.view.start import Attach, Launch, Picker, Replay, StartWish
 
 _OWNERS_OF_KEYS = (
@@ -44,6 +45,7 @@ _OWNERS_OF_KEYS = (
     LiveScreen,
     ReplayScreen,
     CellScreen,
+    TradeOffsScreen,
     GoneScreen,
     Stopping,
     HelpScreen,

@@ -25,6 +25,7 @@ from tui.view.screens.cell import CellScreen
 from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
 from tui.view.screens.roomy import LEAST_HEIGHT, LEAST_WIDTH
 from tui.view.screens.steering import SteeringScreen
+from tui.view.screens.trade_offs import TradeOffsScreen
 from tui.view.screens.users_field import UsersField
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
@@ -91,7 +92,7 @@ class LiveScreen(SteeringScreen):
         self._forget_confirmed(snapshot)
         if before is None or _offers(before) != _offers(snapshot):
             self.refresh_bindings()
-        if self.is_mounted and isinstance(self.app.screen, CellScreen):
+        if self.is_mounted and isinstance(self.app.screen, CellScreen | TradeOffsScreen):
             self.app.screen.show(snapshot)
         if not self._draw_due and self.is_mounted:
             self._draw_due = True
@@ -254,6 +255,11 @@ class LiveScreen(SteeringScreen):
         """Let the panes that show one figure of several show the next."""
         for pane in self.panes:
             pane.turn()
+
+    def action_trade_offs(self) -> None:
+        """Show what the grid comes to: the front, the best cell, its costs."""
+        if self.snapshot is not None:
+            self.app.push_screen(TradeOffsScreen(self.snapshot))
 
     def action_open(self) -> None:
         """Open the picked cell."""

@@ -52,6 +52,14 @@ LOOK: list[BindingType] = [
     Binding("right", "move(1, 0)", show=False, id="live.right", tooltip="in the grid: pick a cell"),
     Binding("enter", "open", "open", show=False, id="live.open", tooltip="in the grid: open the picked cell"),
     Binding("c", "figure", "figure", show=False, id="live.figure", tooltip="colour the grid by the next figure"),
+    Binding(
+        "p",
+        "trade_offs",
+        "trade-offs",
+        show=False,
+        id="live.trade-offs",
+        tooltip="the best cell, the front of users against tokens/s, costs",
+    ),
     Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
     Binding("s", "presentation", "stage", id="live.stage", tooltip="the presentation screen, and back"),
 ]
