@@ -155,6 +155,7 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float) 
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--resume", metavar="SESSION", help="Go on with a session: measured cells stay.")
+@click.option("--find-edge", is_flag=True, help="Find the most users that are served well at each prompt size.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Simulated servers: X times faster.")
 @click.option(
     "--unkept",
@@ -170,21 +171,27 @@ def run(
     quiet: bool,
     unkept: Literal["stop", "go-on"],
     resume: str | None,
+    find_edge: bool,
     time_scale: float,
     reference: str | None,
     **options: Any,
 ) -> int:
-    """Sweep the grid of each PROFILE without the app, keep a session, print the table."""
+    """Sweep the grid of each PROFILE without the app, keep a session, print the table.
+
+    With --find-edge, in place of the sweep: at each prompt size the most users that meet the SLO, or are served without
+    a failure where the profile has no SLO.
+    """
     from tui import headless
     from tui.profile.overrides import Overrides
 
     overrides = Overrides(**options, reference=_reference(reference))
+    start = "edge" if find_edge else "sweep"
     if resume is not None:
         if profiles:
             raise UsageError("--resume takes the profile of its session; name no other")
-        specs = [_resumed(resume)]
+        specs = [_resumed(resume, start)]
     elif profiles:
-        specs = [_spec(name, overrides, time_scale) for name in profiles]
+        specs = [_spec(name, overrides, time_scale, start) for name in profiles]
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
     return headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
@@ -227,7 +234,7 @@ def _entry(name: str) -> ProfileEntry:
     return entry
 
 
-def _spec(name: str, overrides: Any, time_scale: float) -> BenchSpec:
+def _spec(name: str, overrides: Any, time_scale: float, start: str) -> BenchSpec:
     from tui.link.launcher import spec_for
     from tui.profile.catalogue import profile_text
     from tui.profile.overrides import apply
@@ -236,15 +243,15 @@ def _spec(name: str, overrides: Any, time_scale: float) -> BenchSpec:
     assert entry.profile is not None
     profile = apply(entry.profile, overrides)
     return spec_for(
-        profile, profile_toml=profile_text(entry), profile_path=entry.path, start="sweep", time_scale=time_scale
+        profile, profile_toml=profile_text(entry), profile_path=entry.path, start=start, time_scale=time_scale
     )
 
 
-def _resumed(session: str) -> BenchSpec:
+def _resumed(session: str, start: str) -> BenchSpec:
     from tui.link.launcher import spec_to_resume
     from tui.session.shelf import find as find_session
 
-    return spec_to_resume(find_session(session))
+    return spec_to_resume(find_session(session), start=start)
 
 
 @cli.command()

@@ -31,7 +31,7 @@ from tui.profile.schema import Endpoint, Profile
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
 from tui.session.judged import costs, session_terms
-from tui.session.kept_profile import cells_of_sweep
+from tui.session.kept_profile import cells_of_sweep, edges_of
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
@@ -202,7 +202,8 @@ def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
     if output.as_json:
         tell(msgspec.json.encode(_as_json(spec, results)).decode())
     else:
-        tell(grid_table(results.meta, results.cells, session_terms(results.meta)))
+        edges = results.edges if spec.start == "edge" else []
+        tell(grid_table(results.meta, results.cells, session_terms(results.meta), edges))
     if output.out_dir is not None and not ending.exported:
         export_session(session_file, output.out_dir)
     if not output.quiet:
@@ -215,7 +216,7 @@ def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Res
     """Return what a bench that died had measured: as its file has it, else as it was last seen."""
     try:
         with SessionReader(session_file) as reader:
-            return Results(reader.meta, cells_of_sweep(reader))
+            return Results(reader.meta, cells_of_sweep(reader), edges_of(reader))
     except SessionError:
         if snapshot is None:
             raise
@@ -230,7 +231,7 @@ def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Res
         simulated=snapshot.simulated,
         time_scale=snapshot.time_scale,
     )
-    return Results(meta, [cell for cell in snapshot.grid.cells if not cell.outcome.is_open])
+    return Results(meta, [cell for cell in snapshot.grid.cells if not cell.outcome.is_open], snapshot.edges)
 
 
 def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
@@ -243,6 +244,7 @@ def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
         "time_scale": results.meta.time_scale,
         "profile": results.meta.profile_name,
         "cells": results.cells,
+        "edges": results.edges,
         "best_cell": None if best is None else {"users": best.users, "prompt_tokens": best.prompt_tokens},
         "slo": terms.slo,
         "million_sentences": None if terms.price_per_hour is None else costs(results.meta, results.cells, terms),
@@ -335,7 +337,7 @@ def _bar(snapshot: Snapshot, cells: int) -> str:
 def _progress(snapshot: Snapshot) -> list[str]:
     """Return how far it is, the most needed first: a narrow terminal shows what fits."""
     sweep, grid = snapshot.sweep, snapshot.grid
-    parts = [f"{sweep.cells_done}/{sweep.cells_total} cells"]
+    parts = [f"{sweep.cells_done}/{sweep.cells_total} {'sizes' if sweep.looks_for_edge else 'cells'}"]
     if snapshot.simulated:
         parts.append("SIMULATED")
     if snapshot.server.silent_s is not None:

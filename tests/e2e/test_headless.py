@@ -79,6 +79,7 @@ def test_the_table_is_data_and_goes_to_stdout(world: World) -> None:
         "requests.csv",
         "series.csv",
         "gpus.csv",
+        "edges.csv",
     }
 
 

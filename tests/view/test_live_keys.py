@@ -15,6 +15,8 @@ from tui.link.protocol import (
     ChangeUsers,
     Command,
     Export,
+    FindEdge,
+    MeasureAgain,
     Relaunch,
     SetUsers,
     StartRamp,
@@ -45,6 +47,8 @@ SIZE = (120, 40)
         ("less_than_sign", StepPromptTokens(step=-1)),
         ("g", StartSweep()),
         ("r", StartRamp()),
+        ("e", FindEdge()),
+        ("M", MeasureAgain()),
         ("x", Export()),
     ],
 )

@@ -26,7 +26,7 @@ from tui.bench.clock import SessionClock
 from tui.bench.commands import CommandExecutor, in_words
 from tui.bench.environment import environment_of, gpu_summary_of
 from tui.bench.outcomes import evidence_of, outcome_of
-from tui.bench.scheduler import Scheduler
+from tui.bench.scheduler import WALKS, Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
@@ -42,7 +42,7 @@ from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
-from tui.profile.schema import Mode, Profile
+from tui.profile.schema import Profile
 from tui.session.export import export_folder, export_open_session, export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
@@ -95,8 +95,7 @@ class Bench:
         self.testbed = Testbed(self.profile, path, self.clock, self.writer, self.snapshot_builder)
         self.testbed.number_from(earlier.last_tag, earlier.last_request_id, earlier.last_launch)
         self.scheduler = Scheduler(self.testbed, users_return=spec.users_return)
-        for cell in earlier.cells:
-            self.scheduler.grids[Mode(cell.mode)].put(cell)
+        self.scheduler.restore(earlier.cells)
         self.lingers = spec.linger
         self.ended = asyncio.Event()
         self.how_it_ended = "stopped"
@@ -216,7 +215,7 @@ class Bench:
         """What was measured, from memory: no file is needed for it."""
         simulated = self.testbed.simulated
         cells = [msgspec.structs.replace(cell, simulated=simulated) for cell in self.scheduler.results]
-        return Results(self.writer.meta, cells)
+        return Results(self.writer.meta, cells, self.scheduler.edges)
 
     @property
     def unkept(self) -> str:
@@ -300,6 +299,8 @@ class Bench:
             self._complete_meta()
         if self._spec.start == "sweep":
             await self.scheduler.start_sweep()
+        elif self._spec.start == "edge":
+            await self.scheduler.find_edge()
         elif self._spec.start == "ramp":
             await self.scheduler.start_ramp()
         elif self.scheduler.users:
@@ -348,6 +349,7 @@ class Bench:
             queueing=must_queue(status.kv_pool, grid.users, grid.prompt_tokens, grid.output_tokens),
             edges=edges(status.kv_pool, grid.results, grid.prompt_tokens, grid.output_tokens),
             sweep=scheduler.sweep_status,
+            carried=scheduler.edges,
             gpu_note=self.testbed.gpu_note,
             notice=self.writer.failure or self.snapshot_builder.notice,
             unkept=self.writer.failure,
@@ -407,7 +409,7 @@ class Bench:
             return Reply(0, False, "this session is ending")
         if isinstance(command, StopBench):
             self._last_words = f"{FRONT_END.get()} stopped the session"
-        sweeping = self.scheduler.activity == "sweep"
+        sweeping = self.scheduler.activity in WALKS
         reply = await self._executor.execute(command)
         status = self.scheduler.sweep_status
         if sweeping and reply.ok and not (status.running or status.finished or self._closed):

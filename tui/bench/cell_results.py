@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -14,6 +15,7 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.conditions import pool_note
 from tui.metrics.control import drift
+from tui.metrics.edge import Carried, edges
 from tui.metrics.verdict import verdict_of
 from tui.profile.schema import Mode
 
@@ -22,6 +24,8 @@ from tui.profile.schema import Mode
 DEATHS_PER_CELL = 2
 # A worker that dies in each of so many tries has a cause that one more try will not remove.
 VOIDS_PER_CELL = 3
+# Of one mode. A cell that the operator's users stand in is measured again and again.
+MEASURES_KEPT = 10_000
 
 
 class CellResults:
@@ -31,8 +35,46 @@ class CellResults:
         self._testbed = testbed
         load = testbed.profile.load
         self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
+        self._measures: dict[Mode, deque[CellResult]] = {mode: deque(maxlen=MEASURES_KEPT) for mode in Mode}
+        self._edges: list[Carried] | None = None
         self._voids: Counter[tuple[Mode, Cell]] = Counter()
         self._deaths: Counter[tuple[Mode, Cell]] = Counter()
+
+    def restore(self, cells: Iterable[CellResult]) -> None:
+        """Take what an earlier part of the session found, oldest first."""
+        for cell in cells:
+            self.grids[Mode(cell.mode)].put(cell)
+            self._remember(cell)
+
+    def measures(self, mode: Mode) -> Sequence[CellResult]:
+        """Return all measures of a mode, those of one cell that was measured several times included, oldest first."""
+        return self._measures[mode]
+
+    @property
+    def edges(self) -> list[Carried]:
+        """Return the edge at each prompt size, as far as it is known, in the profile's mode."""
+        if self._edges is None:
+            profile = self._testbed.profile
+            self._edges = edges(list(self._measures[profile.load.mode]), profile)
+        return self._edges
+
+    def forget_all(self, mode: Mode) -> None:
+        """Take it that nothing is known of a grid; the session keeps what was measured."""
+        for cell in self.grids[mode].asked:
+            self.grids[mode].forget(cell)
+        self._measures[mode].clear()
+        self._edges = None
+
+    def forget_running(self, cell: Cell, mode: Mode) -> None:
+        """Make a cell open again that was being measured; what was known of it before stays."""
+        known = self.grids[mode].get(cell)
+        if known is not None and known.outcome is Outcome.RUNNING:
+            self.grids[mode].forget(cell)
+
+    def _remember(self, result: CellResult) -> None:
+        if result.outcome is not Outcome.IMPLIED:
+            self._measures[Mode(result.mode)].append(result)
+            self._edges = None
 
     def mark_running(self, cell: Cell, mode: Mode) -> None:
         """Show a cell of which nothing is known as being measured."""
@@ -66,6 +108,7 @@ class CellResults:
         grid = self.grids[Mode(result.mode)]
         result = self._judged(self._marked(result), grid)
         before = grid.get((result.users, result.prompt_tokens))
+        self._remember(result)
         for new in grid.put(result):
             self._testbed.keep_cell(new)
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again

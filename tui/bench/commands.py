@@ -12,13 +12,15 @@ from tui.bench.measure import why_too_long
 from tui.bench.scheduler import Scheduler
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.errors import VrampError
+from tui.core.outcome import Outcome
 from tui.core.tasks import reason_of, report_fault
 from tui.link import protocol as p
 from tui.metrics.snapshot import Phase
-from tui.profile.schema import MAX_USERS
+from tui.profile.schema import MAX_TOKENS, MAX_USERS
 
 STOPPED = "stopped by the operator"
 FINISHED = "finished"
+MAX_CELLS_AGAIN = 4096
 
 
 class RunningSession(Protocol):
@@ -88,14 +90,9 @@ class CommandExecutor:
                 await self._set_prompt_tokens(prompt_tokens)
             case p.StepPromptTokens(step=step):
                 await self._set_prompt_tokens(scheduler.next_prompt_tokens(step))
-            case p.StartSweep(anew=anew):
+            case p.StartSweep() | p.FindEdge() | p.MeasureAgain() | p.StartRamp():
                 self._need_server()
-                if not (anew or scheduler.sweep_status.cells_left):
-                    raise VrampError("all cells of the grid have an outcome: nothing is left to measure")
-                await scheduler.start_sweep(anew=anew)
-            case p.StartRamp():
-                self._need_server()
-                await scheduler.start_ramp()
+                await self._begin_measuring(command)
             case p.StopSweep():
                 await scheduler.stop()
             case p.StopRamp():
@@ -113,6 +110,31 @@ class CommandExecutor:
             case _:
                 raise VrampError("the bench does not know this command")
         return None
+
+    def _cells_meant(self, cells: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the cells to measure again: those named, or all that are implied. Raises VrampError."""
+        for users, prompt_tokens in cells:
+            if not (1 <= users <= MAX_USERS and 1 <= prompt_tokens <= MAX_TOKENS):
+                raise VrampError(f"found {users} users x {prompt_tokens} tokens, which is no cell")
+        known = self._session.scheduler.results
+        implied = [(cell.users, cell.prompt_tokens) for cell in known if cell.outcome is Outcome.IMPLIED]
+        if not (cells or implied):
+            raise VrampError("no cell is implied: pick one in the grid to measure it again")
+        return cells[:MAX_CELLS_AGAIN] or implied
+
+    async def _begin_measuring(self, command: p.StartSweep | p.FindEdge | p.MeasureAgain | p.StartRamp) -> None:
+        scheduler = self._session.scheduler
+        match command:
+            case p.StartSweep(anew=anew):
+                if not (anew or scheduler.cells_open):
+                    raise VrampError("all cells of the grid have an outcome: nothing is left to measure")
+                await scheduler.start_sweep(anew=anew)
+            case p.FindEdge():
+                await scheduler.find_edge()
+            case p.MeasureAgain(cells=cells):
+                await scheduler.measure_again(self._cells_meant(cells))
+            case p.StartRamp():
+                await scheduler.start_ramp()
 
     async def _restore_users(self) -> None:
         self._need_server()

@@ -6,12 +6,17 @@ A cell is measured whenever users and prompt size stay the same long enough, no 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+
+import msgspec
 
 from tui.bench.asking import Asking
 from tui.bench.cell_results import CellResults
 from tui.bench.dwelling import Dwelling
+from tui.bench.edge_finding import EdgeFinding
 from tui.bench.grid import Cell, Grid
+from tui.bench.measuring import Measuring
 from tui.bench.relaunch import Relaunch
 from tui.bench.sweep import Sweep
 from tui.bench.system_under_test import SystemUnderTest
@@ -19,8 +24,12 @@ from tui.core.errors import LaunchError, VrampError
 from tui.core.outcome import Outcome
 from tui.core.tasks import background, end_task, reason_of
 from tui.metrics.cell import CellResult
+from tui.metrics.edge import Carried
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
+
+WALKS = ("sweep", "edge")
+"""The activities that come to an end of their own, for which `vramp run` waits."""
 
 Work = Callable[[], Coroutine[None, None, None]]
 
@@ -35,7 +44,14 @@ class Scheduler:
         self._asking = Asking(testbed, self._cells)
         self._relaunch = Relaunch(testbed, self._asking)
         self._dwelling = Dwelling(testbed, self._cells, self._asking, self._relaunch, users_return=users_return)
-        self._sweep = Sweep(testbed, self._cells, self._asking, self._relaunch)
+        self._measuring = Measuring(testbed, self._cells, self._asking, self._relaunch)
+        self._sweep = Sweep(testbed, self._cells, self._asking, self._measuring)
+        self._edge_finding = EdgeFinding(testbed, self._cells, self._asking, self._measuring)
+        self._walk: Sweep | EdgeFinding = self._sweep
+        """The one that was begun last."""
+        self._failed = self._taken_over = ""
+        """Why the last walk ended before its time, where that was no failure of the server; who ended it so."""
+        self._mode = testbed.profile.load.mode
         self.shown_mode = testbed.profile.load.mode
         self.activity = "idle"
         self._task: asyncio.Task[None] | None = None
@@ -71,8 +87,23 @@ class Scheduler:
 
     async def start_sweep(self, *, anew: bool = False) -> None:
         """Measure all open cells in the profile's mode; `anew`: all of them."""
-        self._sweep.reset(anew=anew)
-        await self._begin("sweep", self._sweep.mode, self._sweep.walk)
+        if anew:
+            self._cells.forget_all(self._mode)
+        self._sweep.finished = False
+        await self._begin_walk("sweep", self._sweep, self._sweep.walk)
+
+    async def find_edge(self) -> None:
+        """Find the most users that are served well at each prompt size, in the profile's mode."""
+        self._edge_finding.reset()
+        await self._begin_walk("edge", self._edge_finding, self._edge_finding.find)
+
+    async def measure_again(self, cells: Iterable[Cell]) -> None:
+        """Measure these cells in the profile's mode whatever is known of them; then be idle."""
+        await self._begin("again", self._mode, partial(self._measure_again, list(cells)))
+
+    def restore(self, cells: Iterable[CellResult]) -> None:
+        """Take what an earlier part of the session found, oldest first."""
+        self._cells.restore(cells)
 
     async def start_ramp(self) -> None:
         """Add users step by step at the present prompt size, standing still at each value of the axis."""
@@ -86,7 +117,7 @@ class Scheduler:
     async def give_up(self, why: str) -> None:
         """End whatever is under way, and all that was still to be measured, for a cause outside the server."""
         await self.stop()
-        self._sweep.failed = why
+        self._failed = why
         self._testbed.show_notice(why)
 
     async def close(self) -> None:
@@ -96,11 +127,11 @@ class Scheduler:
 
     def fail_all(self, outcome: Outcome, evidence: str) -> None:
         """Give every open cell of the sweep's grid the outcome of a server that could not be launched."""
-        self._cells.fail_all(self._sweep.mode, outcome, evidence)
+        self._cells.fail_all(self._mode, outcome, evidence)
 
     def say_taken_over(self, by: str) -> None:
         """Say who ended the sweep before its time, in words."""
-        self._sweep.taken_over = by
+        self._taken_over = by
 
     # -- what is to be seen of it ------------------------------------------------------------------------------------
 
@@ -151,26 +182,50 @@ class Scheduler:
     @property
     def results(self) -> list[CellResult]:
         """Return what is known of each cell of the profile's mode, in the order of the axes."""
-        return [cell for cell in self._sweep.grid.results if not cell.outcome.is_open]
+        return [cell for cell in self.grids[self._mode].results if not cell.outcome.is_open]
+
+    @property
+    def cells_open(self) -> int:
+        """Return how many cells of the profile's grid have no outcome yet."""
+        return len(self.grids[self._mode].open_cells())
 
     @property
     def sweep_status(self) -> SweepStatus:
         """Return how far the sweep is."""
-        return self._sweep.status(running=self.activity == "sweep")
+        running = self.activity in WALKS
+        status = self._walk.status()
+        return msgspec.structs.replace(status, running=running, taken_over=self._taken_over, failed=self._failed)
+
+    @property
+    def edges(self) -> list[Carried]:
+        """Return the edge at each prompt size, as far as it is known, in the profile's mode."""
+        return self._cells.edges
 
     @property
     def is_done(self) -> bool:
         """Say whether the sweep came to its end, and nothing else was begun after it."""
-        return self._sweep.finished and self.activity in ("sweep", "idle")
+        return self._walk.finished and self.activity in (*WALKS, "idle")
 
     # -- activities --------------------------------------------------------------------------------------------------
 
     async def _operate(self, users: int, *, cut: bool = False) -> None:
         await self._begin("users" if users else "idle", Mode.STEADY, lambda: self._dwelling.operate(users, cut=cut))
 
+    async def _begin_walk(self, activity: str, walk: Sweep | EdgeFinding, work: Work) -> None:
+        self._walk = walk
+        self._failed = self._taken_over = ""
+        await self._begin(activity, self._mode, work)
+
+    async def _measure_again(self, cells: list[Cell]) -> None:
+        await self._measuring.begin()
+        for cell in cells:
+            while not await self._measuring.measure(cell, self._mode):
+                pass
+        await self._measuring.end()
+
     async def _begin(self, activity: str, mode: Mode, work: Work) -> None:
         await self._end_activity()
-        if activity in ("sweep", "ramp"):
+        if activity not in ("users", "idle"):
             self._dwelling.users_before = 0
         self.activity = activity
         self._task = background(self._carry_out(mode, work), name=activity)
@@ -199,5 +254,5 @@ class Scheduler:
     def _give_up(self, why: str) -> None:
         self._testbed.say("bench", why, level="error")
         self._testbed.show_notice(why)
-        if self.activity == "sweep":
-            self._sweep.failed = why
+        if self.activity in WALKS:
+            self._failed = why

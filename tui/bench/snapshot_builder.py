@@ -13,6 +13,7 @@ from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.boundary import Edge
+from tui.metrics.edge import Carried
 from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
@@ -145,6 +146,7 @@ class SnapshotBuilder:
         queueing: list[tuple[int, int]],
         edges: list[Edge],
         sweep: SweepStatus,
+        carried: list[Carried],
         gpu_note: str,
         notice: str,
         unkept: str = "",
@@ -188,6 +190,7 @@ class SnapshotBuilder:
             terms=self.beside.terms,
             reference=self.beside.reference,
             sweep=sweep,
+            edges=carried,
             requests=list(self.requests),
             requests_failed=list(self.failed),
             log=[event for _, event in merge(self.server_log, self.news)],

@@ -89,8 +89,8 @@ def spec_for(
     )
 
 
-def spec_to_resume(session_file: Path) -> BenchSpec:
-    """Return what goes on with the sweep of an earlier session of this user.
+def spec_to_resume(session_file: Path, *, start: str = "sweep") -> BenchSpec:
+    """Return what goes on with the sweep of an earlier session of this user, or with what else `start` says.
 
     Raises SessionError for a file that is none, for one from elsewhere (going on launches the command that stands in
     it, which must not be somebody else's), and for one whose profile held secrets, which are not kept.
@@ -112,7 +112,7 @@ def spec_to_resume(session_file: Path) -> BenchSpec:
         profile_toml=meta.profile_toml,
         profile_json=meta.profile_json,
         profile_path=meta.profile_path or None,
-        start="sweep",
+        start=start,
         time_scale=meta.time_scale,
         resume=True,
     )

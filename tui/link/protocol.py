@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tui.metrics.cell import CellResult
+from tui.metrics.edge import Carried
 from tui.metrics.snapshot import Snapshot
 from tui.session.meta import SessionMeta
 
@@ -66,6 +67,17 @@ class StopSweep(msgspec.Struct, frozen=True, tag="stop-sweep"):
     """Stop walking; the cell under way is cancelled, all measured ones stay."""
 
 
+class FindEdge(msgspec.Struct, frozen=True, tag="find-edge"):
+    """Find the most users that are served well at each prompt size."""
+
+
+class MeasureAgain(msgspec.Struct, frozen=True, tag="measure-again"):
+    """Measure cells whatever is known of them; what was measured before stays in the session."""
+
+    cells: list[tuple[int, int]] = []
+    """(users, prompt_tokens); none = all that are implied."""
+
+
 class StartRamp(msgspec.Struct, frozen=True, tag="start-ramp"):
     """Add users step by step at the present prompt size, staying a while at each value of the grid's users axis."""
 
@@ -109,6 +121,8 @@ Command = (
     | StepPromptTokens
     | StartSweep
     | StopSweep
+    | FindEdge
+    | MeasureAgain
     | StartRamp
     | StopRamp
     | Relaunch
@@ -132,6 +146,8 @@ class Results(msgspec.Struct, frozen=True):
     meta: SessionMeta
     cells: list[CellResult]
     """The latest result of each cell of the profile's mode, in the order of the axes."""
+    edges: list[Carried] = []
+    """The most users that were served well, by prompt size, as far as it is known."""
 
 
 FAREWELL = 0
@@ -168,7 +184,7 @@ class BenchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The profile with all overrides, as `Profile.model_validate_json` reads it."""
     profile_path: str | None = None
     start: str = "idle"
-    """What to do when the server is ready: idle, sweep, ramp."""
+    """What to do when the server is ready: idle, sweep, edge, ramp."""
     linger: bool = False
     """Whether to go on when the last front end has left without saying so (a dropped line)."""
     users_return: bool = False

@@ -10,6 +10,7 @@ from tui.core.outcome import Outcome
 from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distributions
+from tui.metrics.edge import Carried
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.reference import Reference
 from tui.metrics.terms import Terms
@@ -113,7 +114,7 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     output_tokens: int = 0
     activity: str = "idle"
-    """idle, users (the operator's), sweep, ramp."""
+    """idle, users (the operator's), sweep, ramp, edge (the search for it), again (cells that were asked for)."""
     delivered_concurrency: float | None = None
     settling: bool = False
     """Requests of another cell are still under way: the present one is not blamed for what happens."""
@@ -207,6 +208,8 @@ class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):
     """An automatic walk over the grid."""
 
     running: bool = False
+    looks_for_edge: bool = False
+    """It searches for the edge, and its counts are of prompt sizes: which cells it will need is not known before."""
     cells_done: int = 0
     cells_total: int = 0
     cell_progress: float | None = None
@@ -265,6 +268,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
     """What is laid beside the grid."""
     sweep: SweepStatus = SweepStatus()
+    edges: list[Carried] = []
+    """The most users that were served well, by prompt size, as far as it is known; in the profile's mode."""
     requests: list[RequestRow] = []
     """Latest first."""
     requests_failed: list[RequestRow] = []

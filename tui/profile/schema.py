@@ -192,6 +192,17 @@ class LoadTable(_Table):
         return self
 
 
+class SweepTable(_Table):
+    """How the grid is measured by itself."""
+
+    edge_precision: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """How exactly the most users are to be found, as a share of them."""
+    edge_repeats: Annotated[int, Field(ge=0, le=2)] = 1
+    """How often the cells at the edge are measured again."""
+    edge_users_max: _Users = 10_000
+    """More are never asked when the edge is looked for."""
+
+
 class SloTable(_Table):
     """What counts as good service."""
 
@@ -231,6 +242,7 @@ class Profile(_Table):
     server: ServerTable | None = None
     attach: AttachTable | None = None
     load: LoadTable = LoadTable()
+    sweep: SweepTable = SweepTable()
     slo: SloTable | None = None
     cost: CostTable | None = None
     reference: ReferenceTable | None = None

@@ -1,4 +1,4 @@
-"""A session as CSV files for pandas and spreadsheets: cells, requests, series, gpus.
+"""A session as CSV files for pandas and spreadsheets: cells, edges, requests, series, gpus.
 
 Units are in the names of the columns. `*_at_s` and `at_s` are seconds since the session's start (its own time axis:
 with a time scale, modelled seconds), `at` the wall time in UTC. What does not exist is an empty field. Text that a
@@ -19,15 +19,17 @@ from tui.core.clock import NS_PER_S
 from tui.core.files import atomic_file
 from tui.core.safe_text import safe_text
 from tui.metrics.cell import CellResult
+from tui.metrics.edge import Carried
 from tui.metrics.reading import GpuReading, SeriesPoint
 from tui.session import export_requests
 from tui.session.exported import honest_cell
+from tui.session.kept_profile import edges_of
 from tui.session.meta import SessionMeta, wall_time
 from tui.session.reader import SessionReader
 
 BATCH_ROWS = 10_000
 OnProgress = Callable[[float], None]
-FILES = ("cells.csv", "requests.csv", "series.csv", "gpus.csv")
+FILES = ("cells.csv", "requests.csv", "series.csv", "gpus.csv", "edges.csv")
 # Also the full-width forms, which some spreadsheets take for the same.
 _FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
 
@@ -47,11 +49,12 @@ def write(reader: SessionReader, out_dir: Path, on_progress: OnProgress = lambda
         (_gpu_row(meta, reading) for reading in reader.gpus()),
     )
     paths = [out_dir / name for name in FILES]
-    cells_file, requests_file, series_file, gpus_file = paths
+    cells_file, requests_file, series_file, gpus_file, edges_file = paths
     write_rows(cells_file, CELLS, rows[0])
     _write_requests(requests_file, reader, users_of, on_progress)
     write_rows(series_file, SERIES, rows[1])
     write_rows(gpus_file, GPUS, rows[2])
+    write_rows(edges_file, EDGES, (_edge_row(meta, edge) for edge in edges_of(reader)))
     return paths
 
 
@@ -117,6 +120,10 @@ def _cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
     }
 
 
+def _edge_row(meta: SessionMeta, edge: Carried) -> dict[str, object]:
+    return {**msgspec.structs.asdict(edge), **_session_columns(meta)}
+
+
 def _series_row(meta: SessionMeta, point: SeriesPoint) -> dict[str, object]:
     return {**msgspec.structs.asdict(point), **_session_columns(meta), **_at(meta, point.at_ns)}
 
@@ -175,5 +182,6 @@ CELLS = _columns(
     "distributions",
 )
 REQUESTS = export_requests.COLUMNS
+EDGES = _columns(_SESSION, Carried)
 SERIES = _columns([*_SESSION, "at_s", "at"], SeriesPoint, "at_ns")
 GPUS = _columns([*_SESSION, "at_s", "at"], GpuReading, "at_ns")

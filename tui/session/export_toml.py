@@ -11,6 +11,7 @@ import tomli_w
 
 from tui.core.files import atomic_file
 from tui.session.exported import ExportedRun, ExportedSession, exported_server, honest_cell
+from tui.session.kept_profile import edges_of
 from tui.session.reader import SessionReader
 from tui.session.tables import sanitised
 
@@ -43,6 +44,7 @@ def exported(reader: SessionReader) -> ExportedSession:
         environment=meta.environment,
         profile=profile_table(meta.profile_json),
         server=exported_server(reader.server),
+        edges=edges_of(reader),
         cells=[honest_cell(cell) for cell in reader.cells()],
     )
 

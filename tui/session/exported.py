@@ -12,6 +12,7 @@ import msgspec
 
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
+from tui.metrics.edge import Carried
 from tui.metrics.snapshot import FailureReport, ServerSettings, ServerStatus
 
 EXPORT_VERSION = 1
@@ -27,6 +28,8 @@ class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     profile: dict[str, Any] = {}
     server: ExportedServer | None = None
+    edges: list[Carried] = []
+    """The most users that were served well, by prompt size, by all of `cells` of the profile's mode."""
     cells: list[CellResult] = []
 
 

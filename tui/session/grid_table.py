@@ -14,6 +14,7 @@ from tabulate import tabulate
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
+from tui.metrics.edge import Carried
 from tui.metrics.terms import Terms
 from tui.session.judged import verdict_lines
 from tui.session.meta import SessionMeta
@@ -24,13 +25,15 @@ MOST_NOTES = 12
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
 
 
-def grid_table(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms) -> str:
+def grid_table(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms, edges: Sequence[Carried] = ()) -> str:
     """Return the grid as plain text: a line of what it is, users down and prompt tokens across, what it comes to."""
     title = _title(meta)
     parts = [title]
     for heading, headers, rows in _grids(cells):
         table = tabulate(rows, headers, disable_numparse=True, colalign=["right"] * len(headers))
         parts.append(f"{heading}\n{table}")
+    if edges:
+        parts.append("\n".join(safe_line(edge.sentence, limit=400) for edge in edges))
     parts += _notes(cells)[:MOST_NOTES]
     if said := verdict_lines(meta, cells, terms):
         parts.append("\n".join(said))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tui.metrics.cell import CellResult
+from tui.metrics.edge import Carried, edges
 from tui.profile.schema import Profile
 from tui.session.meta import SessionMeta
-from tui.session.reader import SessionReader, latest_cells
+from tui.session.reader import ALWAYS_NS, SessionReader, latest_cells
 
 
 def profile_of(meta: SessionMeta) -> Profile | None:
@@ -14,6 +15,15 @@ def profile_of(meta: SessionMeta) -> Profile | None:
         return Profile.model_validate_json(meta.profile_json)
     except ValueError:
         return None
+
+
+def edges_of(reader: SessionReader, until_ns: int = ALWAYS_NS) -> list[Carried]:
+    """Return the most users that were served well at each prompt size, by all measures known at a moment.
+
+    None without a profile.
+    """
+    profile = profile_of(reader.meta)
+    return [] if profile is None else edges(reader.cells(until_ns), profile)
 
 
 def cells_of_sweep(reader: SessionReader) -> list[CellResult]:

@@ -33,7 +33,7 @@ from tui.metrics.snapshot import (
 from tui.metrics.window import WINDOW_S, LiveWindow
 from tui.profile.schema import LoadTable
 from tui.session.exported import without_figures
-from tui.session.kept_profile import profile_of
+from tui.session.kept_profile import edges_of, profile_of
 from tui.session.reader import SessionReader, latest_cells
 from tui.session.references import Beside, beside_session
 
@@ -84,6 +84,7 @@ def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | N
         terms=beside.terms,
         reference=beside.reference,
         sweep=_sweep(grid, load),
+        edges=edges_of(reader, moment_ns),
         requests=_rows(reader, moment_ns, series, failed=False),
         requests_failed=_rows(reader, moment_ns, series, failed=True),
         log=list(reader.events(until_ns=moment_ns, last=LOG_LINES)),

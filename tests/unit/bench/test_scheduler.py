@@ -473,3 +473,67 @@ async def test_what_a_cell_is_measured_under_and_limited_by_is_kept_with_it() ->
     (kept,) = testbed.kept
     assert kept.conditions is not None and kept.conditions.launch == 1
     assert kept.verdict is not None and kept.verdict.limit is Limit.NOT_KNOWN  # this server tells nothing
+
+
+async def edges_found(testbed: FakeTestbed) -> Scheduler:
+    scheduler = Scheduler(testbed)
+    await scheduler.find_edge()
+    await until(lambda: scheduler.activity == "idle")
+    return scheduler
+
+
+async def test_the_edge_is_found_at_each_prompt_size_and_its_cells_fill_the_grid() -> None:
+    most = {30: 21, 300: 5}
+    testbed = FakeTestbed(lambda users, size: oom(users, size) if users > most[size] else None, **GRID)
+    scheduler = await edges_found(testbed)
+    assert [(one.prompt_tokens, one.users, one.known) for one in scheduler.edges] == [(30, 21, True), (300, 5, True)]
+    assert scheduler.edges[0].sentence.startswith("21 users at 30 tokens, then oom-runtime: CUDA out of memory")
+    assert scheduler.is_done and scheduler.sweep_status.looks_for_edge and scheduler.sweep_status.cells_done == 2
+    assert outcomes(scheduler)[21, 30] is Outcome.OK and outcomes(scheduler)[22, 30] is Outcome.OOM_RUNTIME
+    asked = [(users, size) for _, users, size in testbed.pool.asked]
+    assert asked.count((21, 30)) == 2 and asked.count((22, 30)) == 1  # what killed the server is not asked again
+    assert max(users for users, size in asked if size == 300) < 22  # longer prompts carry no more
+
+
+async def test_a_search_for_the_edge_goes_on_from_what_is_known() -> None:
+    def script(users: int, size: int) -> FailureReport | None:
+        return oom(users, size) if users > 21 else None
+
+    whole = await edges_found(FakeTestbed(script, users=[1, 2, 4], prompt_tokens=[30]))
+    testbed = FakeTestbed(script, users=[1, 2, 4], prompt_tokens=[30])
+    scheduler = Scheduler(testbed)
+    scheduler.restore(whole.results[:-1])
+    await scheduler.find_edge()
+    await until(lambda: scheduler.activity == "idle")
+    assert scheduler.edges[0].users == 21
+    assert len(testbed.pool.asked) < 5
+
+
+async def test_an_edge_beyond_what_fits_is_not_looked_for() -> None:
+    scheduler = await edges_found(FakeTestbed(fine, users=[1, 2], prompt_tokens=[998]))
+    assert set(outcomes(scheduler).values()) == {Outcome.TOO_LONG}
+    assert scheduler.edges[0].sentence.startswith("none at 998 tokens: 998 prompt + 3 output tokens exceed")
+    assert scheduler.edges[0].known and scheduler.is_done
+
+
+async def test_a_cell_is_measured_again_and_one_that_was_implied_all_the_same() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), oom), **GRID)
+    scheduler = await swept(testbed)
+    assert outcomes(scheduler)[4, 300] is Outcome.IMPLIED
+    testbed.kept.clear()
+    await scheduler.measure_again([(4, 300), (1, 30)])
+    await until(lambda: scheduler.activity == "idle")
+    assert outcomes(scheduler)[4, 300] is Outcome.OK
+    assert [(cell.users, cell.prompt_tokens, cell.outcome) for cell in testbed.kept] == [
+        (4, 300, Outcome.OK),
+        (1, 30, Outcome.OK),
+    ]
+
+
+async def test_a_cell_that_is_stopped_while_it_is_measured_again_keeps_what_was_known() -> None:
+    testbed = FakeTestbed(fine, mode="steady", **GRID)
+    scheduler = await swept(testbed)
+    await scheduler.measure_again([(4, 300)])
+    await until(lambda: scheduler.current == (4, 300))
+    await scheduler.stop()
+    assert outcomes(scheduler, Mode.STEADY)[4, 300] is Outcome.OK

@@ -44,6 +44,7 @@ def test_a_server_that_writes_without_end_pushes_nothing_else_out_of_the_log() -
         current=None,
         queueing=[],
         edges=[],
+        carried=[],
         sweep=SweepStatus(),
         gpu_note="",
         notice="",

@@ -26,6 +26,7 @@ def _names(text: str) -> set[str]:
         ("requests.csv", export_csv.REQUESTS),
         ("series.csv", export_csv.SERIES),
         ("gpus.csv", export_csv.GPUS),
+        ("edges.csv", export_csv.EDGES),
     ],
 )
 def test_every_column_is_told_and_no_other(title: str, columns: tuple[str, ...]) -> None:

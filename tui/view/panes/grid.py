@@ -115,6 +115,7 @@ class _Map:
         self.reference = _Beside(snapshot.reference, figure)
         self.grid = grid
         self.progress = snapshot.sweep.cell_progress
+        self.carried = snapshot.edges if snapshot.sweep.looks_for_edge else []
         self.picked = picked
         self.width = width
         self.height = height
@@ -230,6 +231,14 @@ class _Map:
     def _more(self) -> list[Line]:
         """Return what the story had no room for: the whole evidence, or what the server says of the same cell."""
         place = self.picked or self._told() or (0, 0)
+        return [*self._server_or_evidence(place), *self._edge(place[1])]
+
+    def _edge(self, prompt_tokens: int) -> list[Line]:
+        """Return the edge at a prompt size in words, where it was looked for."""
+        edge = next((one for one in self.carried if one.prompt_tokens == prompt_tokens), None)
+        return [] if edge is None else wrapped(f"edge: {plain(edge.sentence)}", self.width, Ink.PLAIN, indent=2)
+
+    def _server_or_evidence(self, place: Place) -> list[Line]:
         cell = self.cells.get(place)
         if cell is None:
             return self._conditions()

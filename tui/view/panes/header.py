@@ -167,6 +167,8 @@ def _walk(snapshot: Snapshot, bar_cells: int) -> Line:
     if not sweep.running:
         return [("ramp ▸ on", Ink.STEER)] if snapshot.load.activity == "ramp" else []
     share = (sweep.cells_done + (sweep.cell_progress or 0.0)) / sweep.cells_total if sweep.cells_total else None
+    if sweep.looks_for_edge:
+        return [("edge ▸ ", Ink.STEER), (f"{sweep.cells_done}/{sweep.cells_total}", Ink.STRONG), (" sizes", Ink.DIM)]
     line: Line = [("sweep ▸ ", Ink.STEER), (f"{sweep.cells_done}/{sweep.cells_total} ", Ink.STRONG)]
     if bar_cells:
         line += [*bar(share, bar_cells, Ink.STEER), (" ", Ink.PLAIN)]

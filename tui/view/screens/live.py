@@ -217,6 +217,10 @@ class LiveScreen(SteeringScreen):
             if key == pane.KEY:
                 self._activate(pane)
 
+    @property
+    def _picked_cell(self) -> tuple[int, int] | None:
+        return self.active.picked
+
     # ---- looking
 
     def action_hold(self) -> None:

@@ -29,6 +29,14 @@ STEER: list[BindingType] = [
     ),
     Binding("u", "type_users", "number of users", id="live.set-users", tooltip="type a number of users"),
     Binding("g", "sweep", "sweep", id="live.sweep", tooltip="start or stop the sweep of the grid"),
+    Binding("e", "edge", "edge", id="live.edge", tooltip="find the most users served well at each size, or stop"),
+    Binding(
+        "M",
+        "measure_again",
+        "again",
+        id="live.measure-again",
+        tooltip="measure the picked cell again; with none picked, all implied ones",
+    ),
     Binding("r", "ramp", "ramp", id="live.ramp", tooltip="start or stop adding users step by step"),
     Binding("x", "export", "export", id="live.export", tooltip="write the session as TOML and CSV"),
     Binding(
@@ -92,6 +100,7 @@ KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("detach",), "detach"),
     (("theme",), "theme"),
     (("live.copy",), "copy"),
+    (("live.edge",), "edge"),
 )
 """What the lowest line names, by id, the most needed first: a narrow line ends earlier."""
 

@@ -14,6 +14,8 @@ from tui.link.protocol import (
     ChangeUsers,
     Command,
     Export,
+    FindEdge,
+    MeasureAgain,
     Relaunch,
     RestoreUsers,
     SetUsers,
@@ -185,7 +187,7 @@ class SteeringScreen(Screen[None]):
         sweep = self.snapshot.sweep if self.snapshot else SweepStatus()
         if sweep.running:
             self._send(StopSweep())
-        elif sweep.cells_left or not sweep.cells_total:
+        elif sweep.looks_for_edge or sweep.cells_left or not sweep.cells_total:
             self._send(StartSweep())
         elif self._may_steer():
             self.app.push_screen(_anew_question(sweep.cells_total), self._take_anew)
@@ -193,6 +195,21 @@ class SteeringScreen(Screen[None]):
     def _take_anew(self, answer: str | None) -> None:
         if answer == "anew":
             self._send(StartSweep(anew=True))
+
+    def action_edge(self) -> None:
+        """Look for the edge, or stop looking."""
+        sweep = self.snapshot.sweep if self.snapshot else SweepStatus()
+        self._send(StopSweep() if sweep.running and sweep.looks_for_edge else FindEdge())
+
+    def action_measure_again(self) -> None:
+        """Measure the picked cell, whatever is known of it; where none is picked, all that are implied."""
+        picked = self._picked_cell
+        self._send(MeasureAgain(cells=[picked] if picked is not None else []))
+
+    @property
+    def _picked_cell(self) -> tuple[int, int] | None:
+        """Return the cell (users, prompt tokens) that is picked in the active pane."""
+        return None
 
     def action_ramp(self) -> None:
         """Start the ramp, or stop it."""
