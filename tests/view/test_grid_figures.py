@@ -105,6 +105,7 @@ def test_other_conditions_are_told_under_the_grid_and_so_is_what_cannot_be_read(
     now = beside(snapshots.full_grid(), differs=["100 output tokens there, 50 here", "2 GPUs there, 1 here"])
     text = text_of(GridPane().lines(now, 120, 40))
     assert "conditions differ: 100 output tokens there, 50 here; 2 GPUs there, 1 here" in text
+    assert GridPane().title(now).endswith("burst · other conditions in earlier")
     broken = msgspec.structs.replace(
         snapshots.full_grid(), reference=Reference(name="x", problem="nothing is laid beside: no such session")
     )

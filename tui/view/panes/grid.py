@@ -53,7 +53,7 @@ class GridPane(Pane):
         name = "mean E2E" if self.figure is RESOLVE and snapshot.grid.mode != "burst" else self.figure.name
         unit = self.figure.unit or plain(snapshot.terms.currency, 8)
         heading = name if not unit or name.startswith(unit) else f"{name}, {unit}"
-        return f"grid · {heading} · {plain(snapshot.grid.mode, 12)}"
+        return f"grid · {heading} · {plain(snapshot.grid.mode, 12)}{_beside_in_short(snapshot.reference)}"
 
     def subtitle(self, snapshot: Snapshot) -> str:
         """Return the legend."""
@@ -201,6 +201,8 @@ class _Map:
             if self.reference.parts(cell):
                 return [(_fitting("failed", "had", self.size), ink)]
             return [(_fitting(_against(self.figure.of(cell), self.reference.value(cell)), "", self.size), ink)]
+        if self.figure is not RESOLVE:
+            return [(_fitting(f"{resolve(cell.time_to_resolve_s, 0)} s", "", self.size), ink)]
         text = formatting.per_second(cell.tokens_per_s_total, self.size - 3)
         return [(f"{text}/s"[: self.size - 1].rjust(self.size - 1) + " ", ink)]
 
@@ -225,7 +227,8 @@ class _Map:
         if self.deep < 2:
             return []
         below = [f"± against {self.reference.name}"] if self.with_reference else []
-        below += ["tokens/s"] if self.deep > len(below) + 1 else []
+        further = "tokens/s" if self.figure is RESOLVE else "time to resolve"
+        below += [further] if self.deep > len(below) + 1 else []
         return cut([("below: " + ", ".join(below), Ink.DIM)], self.width) if below else []
 
     def _more(self) -> list[Line]:
@@ -285,6 +288,13 @@ def _edge_marks(grid: GridStatus) -> dict[Place, str]:
             if within and len(within) < len(grid.users):
                 marks[within[-1], edge.prompt_tokens] = mark
     return marks
+
+
+def _beside_in_short(reference: Reference | None) -> str:
+    """Return for the title what lies beside where it is not of the same conditions, or cannot be had."""
+    if reference is None or not (reference.problem or reference.differs):
+        return ""
+    return f" · {'no' if reference.problem else 'other conditions in'} {plain(reference.name, 30)}"
 
 
 class _Beside:
