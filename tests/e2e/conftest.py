@@ -93,8 +93,7 @@ class World:
 def choose(terminal: Terminal, profile: str) -> None:
     """Go to a profile of the list by its name, which is in no other one's name or title.
 
-    What the list has highlighted at first is no test's to know: it may be a bench that somebody else on the machine has
-    started, or a profile whose server is installed.
+    What the list has highlighted at first is no test's to know: it may be a profile whose server is installed.
     """
     terminal.wait_for("simulated")
     terminal.send("/")
@@ -117,6 +116,8 @@ def world() -> Iterator[World]:
         "XDG_CONFIG_HOME": str(root / "config"),
         "XDG_DATA_HOME": str(root / "data"),
         "XDG_RUNTIME_DIR": str(root / "run"),
+        # Benches of whoever else uses this machine are none of this world.
+        "VRAMP_RUNTIME_DIR": str(root / "run" / "vramp"),
         "PYTHONUNBUFFERED": "1",
     }
     (root / "run").mkdir(mode=0o700)

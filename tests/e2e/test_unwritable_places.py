@@ -18,8 +18,8 @@ PLACES = {
     "data": {"XDG_DATA_HOME": "/dev/null"},
     "config": {"XDG_CONFIG_HOME": "/dev/null"},
     "cache": {"XDG_CACHE_HOME": "/proc/x"},
-    "runtime": {"XDG_RUNTIME_DIR": "/proc"},
-    "temporary": {"TMPDIR": "/proc", "XDG_RUNTIME_DIR": "/nowhere"},
+    "runtime": {"XDG_RUNTIME_DIR": "/proc", "VRAMP_RUNTIME_DIR": ""},
+    "temporary": {"TMPDIR": "/proc", "XDG_RUNTIME_DIR": "/nowhere", "VRAMP_RUNTIME_DIR": ""},
 }
 COMMANDS = (
     ["profiles", "list"],
@@ -71,7 +71,7 @@ def test_a_run_that_is_not_kept_ends_before_it_launches(world: World) -> None:
 def test_an_over_long_runtime_folder_is_passed_over(world: World) -> None:
     deep = world.root / ("x" * 120)
     deep.mkdir(mode=0o700)
-    world.env["XDG_RUNTIME_DIR"] = str(deep)
+    use(world, {"XDG_RUNTIME_DIR": str(deep), "VRAMP_RUNTIME_DIR": ""})
     profile = write_simulated(world.root, users="[1]", prompt_tokens="[30]", more="")
     done = world.run("run", str(profile), "--json")
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ def test_a_full_temporary_folder_is_no_hindrance(world: World) -> None:
     with small_disk(world.root / "tmp", 4, "nr_inodes=3") as full:
         (full / "a").touch()
         (full / "b").touch()  # no file more
-        world.env |= {"TMPDIR": str(full), "XDG_RUNTIME_DIR": "/nowhere"}
+        use(world, {"TMPDIR": str(full), "XDG_RUNTIME_DIR": "/nowhere", "VRAMP_RUNTIME_DIR": ""})
         profile = write_simulated(world.root, users="[1]", prompt_tokens="[30]", more="")
         done = world.run("run", str(profile), "--json")
         assert done.returncode == 0, done.stderr

@@ -52,7 +52,13 @@ def cache_dir() -> Path:
 
 
 def runtime_dirs() -> list[Path]:
-    """Return the folders that may hold sockets, the first choice first; they may not exist."""
+    """Return the folders that may hold sockets, the first choice first; they may not exist.
+
+    Benches that were started without XDG_RUNTIME_DIR are found with it, and the other way round; VRAMP_RUNTIME_DIR
+    names the only folder, for one who wants none of the others.
+    """
+    if only := os.environ.get("VRAMP_RUNTIME_DIR"):
+        return [Path(only)]
     base = os.environ.get("XDG_RUNTIME_DIR")
     places = [Path(base) / "vramp"] if base and Path(base).is_dir() and os.access(base, os.W_OK) else []
     name = f"vramp-{os.getuid()}"

@@ -186,7 +186,10 @@ class LiveWindow:
         return point
 
     def begin_anew(self, at_ns: int) -> None:
-        """Let the next point of the series count from now on: there was nothing to measure until now."""
+        """Let the next point of the series, and what is delivered, count from now on: until now there was nothing to
+        measure."""
+        for second in self._seconds.values():
+            second.in_flight.clear()
         self._before, self._before_ns = _Totals(self._now.tokens, self._now.ok, self._now.failed), at_ns
         self._metrics = None
 

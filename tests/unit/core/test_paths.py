@@ -17,8 +17,8 @@ ID = "2026-11-20-180400-demo-ab12"
 
 
 @pytest.fixture(autouse=True)
-def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A short temporary folder of this test's own."""
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short temporary folder of this test's own. pytest's, which are longer, are made first: not in this one."""
     with tempfile.TemporaryDirectory(prefix="vr") as short:
         monkeypatch.setattr(tempfile, "tempdir", short)
         yield Path(short)
@@ -28,6 +28,13 @@ def test_the_runtime_folder_is_the_first_choice(temporary_folder: Path, monkeypa
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(temporary_folder))
     assert paths.socket_of(ID) == temporary_folder / "vramp" / f"{ID}.sock"
     assert (temporary_folder / "vramp").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_vramps_own_is_the_only_one(temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(temporary_folder))
+    monkeypatch.setenv("VRAMP_RUNTIME_DIR", str(temporary_folder / "alone"))
+    assert paths.runtime_dirs() == [temporary_folder / "alone"]
+    assert paths.socket_of(ID) == temporary_folder / "alone" / f"{ID}.sock"
 
 
 @pytest.mark.parametrize("wrong", ["too long", "not there", "/proc"])

@@ -153,6 +153,16 @@ def test_delivered_concurrency_is_the_mean_of_the_last_ten_seconds() -> None:
     assert window.delivered_concurrency(ns(119.5)) == pytest.approx((5 * 1 + 5 * 3) / 10)
 
 
+def test_what_a_dead_server_had_under_way_is_not_delivered_by_the_next() -> None:
+    window = LiveWindow()
+    for second in range(100, 105):
+        tick(window, second, in_flight=8)
+    window.begin_anew(ns(106))
+    assert window.delivered_concurrency(ns(106)) is None
+    tick(window, 107, in_flight=2)
+    assert window.delivered_concurrency(ns(107)) == 2
+
+
 def test_memory_does_not_grow_with_the_run() -> None:
     window = LiveWindow()
     for second in range(5_000):
