@@ -6,7 +6,7 @@
 Needs numpy and scipy beside vramp's own packages; vramp itself does not need them.
 
 In a burst all requests are there from the start, so which sequences a step computes does not depend on how long it
-takes. Hence the model is stepped once per cell, which gives sums over its steps, and the time to resolve is a simple
+takes. So the model is stepped once per cell, which gives sums over its steps, and the time to resolve is a simple
 function of the five coefficients and these sums. They are found by least squares on the logarithms. Two of them, the
 cost of a cached token and of a prompt token, are told apart only weakly by the tables; a weak pull towards what the
 card's data sheet would give (half its FLOPS, its full memory bandwidth) decides where the tables do not. A second

@@ -51,7 +51,7 @@ def sent(sequence: bytes, terminal: Terminal, times: int) -> Callable[[str], boo
 
 @pytest.mark.parametrize("again", range(3))
 def test_a_dropped_line_ends_the_view(world: World, again: int) -> None:
-    """The kernel's SIGCONT comes with its SIGHUP, in any order: hence more than once."""
+    """The kernel's SIGCONT comes with its SIGHUP, in any order, so it is sent more than once."""
     with Terminal(world.command(), env=world.env, cwd=str(world.root)) as terminal:
         terminal.wait_for("simulated")
         terminal.hang_up()

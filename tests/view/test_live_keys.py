@@ -333,7 +333,7 @@ async def test_sweep_of_a_full_grid_is_asked_about() -> None:
         await pilot.press("escape")
         assert app.sent == []
         await pilot.press("g", "y")
-        assert app.sent == [StartSweep(anew=True)]
+        assert app.sent == [StartSweep(again=True)]
 
 
 async def test_what_the_bench_refused_is_not_shown_as_wanted() -> None:

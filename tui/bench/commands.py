@@ -125,10 +125,10 @@ class CommandExecutor:
     async def _begin_measuring(self, command: p.StartSweep | p.FindEdge | p.MeasureAgain | p.StartRamp) -> None:
         scheduler = self._session.scheduler
         match command:
-            case p.StartSweep(anew=anew):
-                if not (anew or scheduler.cells_open):
+            case p.StartSweep(again=again):
+                if not (again or scheduler.cells_open):
                     raise VrampError("all cells of the grid have an outcome: nothing is left to measure")
-                await scheduler.start_sweep(anew=anew)
+                await scheduler.start_sweep(again=again)
             case p.FindEdge():
                 await scheduler.find_edge()
             case p.MeasureAgain(cells=cells):

@@ -85,9 +85,9 @@ class Scheduler:
             return min((size for size in axis if size > self.prompt_tokens), default=axis[-1])
         return max((size for size in axis if size < self.prompt_tokens), default=axis[0])
 
-    async def start_sweep(self, *, anew: bool = False) -> None:
-        """Measure all open cells in the profile's mode; `anew`: all of them."""
-        if anew:
+    async def start_sweep(self, *, again: bool = False) -> None:
+        """Measure all open cells in the profile's mode; `again`: all of them."""
+        if again:
             self._cells.forget_all(self._mode)
         self._sweep.finished = False
         await self._begin_walk("sweep", self._sweep, self._sweep.walk)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tui.profile.schema import Profile, ServerTable
 
 _ALL_GPUS_SEEN = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES")
-"""Without meaning in a container that has the chosen GPUs only, and numbers them anew."""
+"""Without meaning in a container that has the chosen GPUs only, and numbers them from 0."""
 _ALWAYS_MOUNTED = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what apptainer mounts, not a place to write to
 
 RULES = (
@@ -161,7 +161,7 @@ class ContainedLaunch(Launch):
             return []
         if self._table.runtime == "podman":
             return [part for gpu in gpus or ("all",) for part in ("--device", f"nvidia.com/gpu={gpu}")]
-        # The value is read as CSV, hence the quotes.
+        # The value is read as CSV, so it has quotes.
         return ["--gpus", f'"device={",".join(map(str, gpus))}"' if gpus else "all"]
 
     def _passed(self) -> list[str]:

@@ -59,7 +59,7 @@ class StepPromptTokens(msgspec.Struct, frozen=True, tag="step-prompt-tokens"):
 class StartSweep(msgspec.Struct, frozen=True, tag="start-sweep"):
     """Measure all cells that are open."""
 
-    anew: bool = False
+    again: bool = False
     """Forget what is known of the grid first."""
 
 

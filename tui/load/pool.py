@@ -114,7 +114,7 @@ class LoadPool:
     async def configure(self, shape: RequestShape, prompts: PromptSource, tag: int) -> None:
         """Give the shape of the requests that start from now on. Raises UsageError for one that cannot be made.
 
-        Where only the tag is new, workers are told just that: to make prompts anew would hold up what they read.
+        Where only the tag is new, workers are told just that: to make new prompts would hold up what they read.
         """
         before, configured = self._configured, Configure(shape, prompts, tag)
         if before is not None and (before.shape, before.prompts) == (shape, prompts):
@@ -361,7 +361,7 @@ class LoadPool:
 
     def _on_left(self, handle: WorkerHandle, users: list[int]) -> None:
         for user in users:
-            # One that is listed again was begun anew by the same worker.
+            # One that is listed again was begun again by the same worker.
             if self._placed.get(user) is handle and user not in handle.listed:
                 del self._placed[user]
         if any(user < self._wanted and user not in self._placed for user in users):

@@ -17,7 +17,7 @@ SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python 3.11 does not name it
 ANCILLARY_BYTES = 64
 _unpack_timespec = struct.Struct("@ll").unpack
 _NS_PER_S = 1_000_000_000
-# Further off than this a stamp says more of a stepped wall clock than of our lag, so the offset is sampled anew.
+# Further off than this a stamp says more of a stepped wall clock than of our lag, so the offset is sampled again.
 _SUSPICIOUS_LAG_NS = 500_000_000
 _STEP_NS = 1_000_000
 

@@ -18,7 +18,7 @@ from tui.engines.parts.dialect import Dialect, StreamEvent
 MOST_TAILS = 4096
 _MOST_SHAPES = 64
 LESSONS = 8
-"""So often a stream is learned from anew: one whose heads differ from event to event is left to its decoder."""
+"""So many times a stream is learned from: one whose heads differ from event to event is left to its decoder."""
 MOST_TEXTS = 1 << 14
 MOST_TEXT_BYTES = 64
 _PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')

@@ -81,7 +81,7 @@ class Configure(msgspec.Struct, frozen=True, tag="configure"):
 
 
 class Retag(msgspec.Struct, frozen=True, tag="retag"):
-    """Requests that start from now on bear this tag, and look as before: nothing is made anew."""
+    """Requests that start from now on bear this tag, and look as before: nothing is made again."""
 
     number: int
 

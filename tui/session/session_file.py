@@ -58,7 +58,7 @@ class SessionFile:
 
     @classmethod
     def restored(cls, path: Path, meta: SessionMeta, content: MemorySession) -> Self:
-        """Make the file anew with `content`, after the first one was taken away."""
+        """Make the file again with `content`, after the first one was taken away."""
         for suffix in ("-wal", "-shm"):  # of the one that is gone; SQLite would mix it into the new one
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         made = cls(path, meta)

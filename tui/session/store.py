@@ -6,7 +6,7 @@ written (readers never wait either) and a plain single file afterwards.
 
 A disk that cannot be written stops nothing here: `failure` says so, `on_event` is told at once, what comes meanwhile
 is kept in memory up to a limit, counted beyond it, and written when it can be. A file that could not be made is tried
-again, and one that was taken away is made anew, whole. `in_memory` gives a copy of everything for an export elsewhere.
+again, and one that was taken away is made again, whole. `in_memory` gives a copy of everything for an export elsewhere.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class SessionWriter:
             self._taken_away = self._file.in_memory()
             gone, self._file = self._file, None
             gone.close()
-            self._on_event(f"the session file was taken away; it is made anew: {self.path}", "warning")
+            self._on_event(f"the session file was taken away; it is made again: {self.path}", "warning")
         if self._file is None:
             if self._taken_away is not None:
                 self._file = SessionFile.restored(self.path, self._meta, self._taken_away)

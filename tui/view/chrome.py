@@ -51,7 +51,7 @@ class Chrome(TypedAhead[int]):
             id="suspend",
             tooltip="stop the app and give the terminal to the shell, until fg; the run goes on",
         ),
-        Binding("ctrl+l", "redraw", "redraw", show=False, priority=True, id="redraw", tooltip="draw all of it anew"),
+        Binding("ctrl+l", "redraw", "redraw", show=False, priority=True, id="redraw", tooltip="draw all of it again"),
         Binding("t", "next_theme", "theme", show=False, id="theme", tooltip="the next colour theme"),
     ]
 
@@ -83,7 +83,7 @@ class Chrome(TypedAhead[int]):
             self.notify("there is no shell below to give the terminal to", timeout=3, markup=False)
 
     def action_redraw(self) -> None:
-        """Draw all of it anew, over whatever another program wrote into the terminal."""
+        """Draw all of it again, over whatever another program wrote into the terminal."""
         if self._driver is not None:
             self._driver.write(CLEAR)
         self.screen.refresh(layout=True)

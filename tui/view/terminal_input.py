@@ -17,7 +17,7 @@ class TerminalInput:
 
     A byte that is no text is left out, and so are the three of a mouse report of the old form, which Textual takes for
     text; a terminal that was told to report otherwise may send some all the same, as a tmux does that was attached to
-    anew. What the parser cannot take (a key with a number beyond all characters) costs only itself.
+    again. What the parser cannot take (a key with a number beyond all characters) costs only itself.
     """
 
     def __init__(self) -> None:

@@ -219,6 +219,6 @@ async def test_a_sweep_of_a_full_grid_says_so_and_measures_all_of_it_anew_when_t
     assert await swept() == 6
     assert "nothing is left to measure" in await session.refused(p.StartSweep())
     assert await swept() == 6
-    await session.told(p.StartSweep(anew=True))
+    await session.told(p.StartSweep(again=True))
     assert await swept() == 12
     assert session.scheduler.sweep_status.finished

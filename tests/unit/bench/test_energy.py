@@ -51,7 +51,7 @@ def test_a_slice_has_no_counter_and_needs_none() -> None:
         [cards(1, None), cards(2, 20.0)],
         [cards(1, 10.0), cards(2, 3.0)],
     ],
-    ids=["no round", "no card", "one round", "same round", "card lost", "one known", "counter began anew"],
+    ids=["no round", "no card", "one round", "same round", "card lost", "one known", "counter began again"],
 )
 def test_what_cannot_be_told_is_none(rounds: list[list[GpuReading]]) -> None:
     assert meter(*rounds).joules(5.0) is None

@@ -20,7 +20,7 @@ class KeyLine(Canvas):
         """From cell, to cell, action, node."""
 
     def on_mount(self) -> None:
-        """Draw, and draw anew when the bindings change."""
+        """Draw, and draw again when the bindings change."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self._draw())
         self._draw()
 

@@ -60,7 +60,7 @@ class FactSheet(VerticalScroll, can_focus=True):
         return max(self.scrollable_content_region.width, 1)
 
     def on_resize(self, _: events.Resize) -> None:
-        """Wrap anew."""
+        """Wrap again."""
         self._redraw()
 
     def _redraw(self) -> None:

@@ -70,7 +70,7 @@ class LaunchScreen(RoomyScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "relaunch", "relaunch", id="launch.again", tooltip="start the server again"),
         Binding(
-            "e", "edit", "edit profile", id="launch.edit", tooltip="edit the profile in $EDITOR, then launch it anew"
+            "e", "edit", "edit profile", id="launch.edit", tooltip="edit the profile in $EDITOR, then launch it again"
         ),
         Binding("p", "panes", "panes", id="launch.panes", tooltip="look at what was measured before the server failed"),
         Binding("b", "back", "back", id="launch.back", tooltip="end this session and go back to the profiles"),

@@ -172,7 +172,7 @@ class LiveScreen(SteeringScreen):
         tabs.display = layout == "-single"
         tabs.mark(self.active)
         rows = rows_in_three_columns(self.panes) if layout == "-three" else dict.fromkeys(self.panes, 1)
-        if (order := list(rows)) != self._order:  # a sort lays everything out anew
+        if (order := list(rows)) != self._order:  # a sort lays everything out again
             self._order = order
             places = {id(pane): place for place, pane in enumerate(order)}
             self.query_one("#panes").sort_children(key=lambda pane: places[id(pane)])

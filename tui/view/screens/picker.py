@@ -158,7 +158,7 @@ class PickerScreen(RoomyScreen):
         self._show_facts()
 
     def on_resize(self, _: events.Resize) -> None:
-        """Wrap the command anew."""
+        """Wrap the command again."""
         self.call_after_refresh(self._show_facts)
 
     def _show_facts(self) -> None:

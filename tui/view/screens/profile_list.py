@@ -74,7 +74,7 @@ class ProfileList(OptionList):
         self.highlighted = self._place_of(highlight)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Draw the rows anew for the new width."""
+        """Draw the rows again for the new width."""
         if self._reading is not None and event.size.width != self._drawn_width:
             chosen = self.chosen
             name = chosen.entry.name if isinstance(chosen, Candidate) else ""

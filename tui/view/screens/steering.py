@@ -183,7 +183,7 @@ class SteeringScreen(Screen[None]):
             self._draw_header()
 
     def action_sweep(self) -> None:
-        """Start the sweep, or stop it; where nothing is left to measure, ask whether to begin anew."""
+        """Start the sweep, or stop it; where nothing is left to measure, ask whether to begin again."""
         sweep = self.snapshot.sweep if self.snapshot else SweepStatus()
         if sweep.running:
             self._send(StopSweep())
@@ -193,8 +193,8 @@ class SteeringScreen(Screen[None]):
             self.app.push_screen(_anew_question(sweep.cells_total), self._take_anew)
 
     def _take_anew(self, answer: str | None) -> None:
-        if answer == "anew":
-            self._send(StartSweep(anew=True))
+        if answer == "again":
+            self._send(StartSweep(again=True))
 
     def action_edge(self) -> None:
         """Look for the edge, or stop looking."""
@@ -231,6 +231,6 @@ class SteeringScreen(Screen[None]):
 def _anew_question(cells: int) -> Question:
     choices = [
         Choice("leave", "n", "leave it as it is"),
-        Choice("anew", "y", "measure all anew", "what was measured stays in the session; the table shows the new"),
+        Choice("again", "y", "measure all again", "what was measured stays in the session; the table shows the new"),
     ]
     return Question("the grid is full", f"All {cells} cells have an outcome: nothing is left to measure.", choices)
