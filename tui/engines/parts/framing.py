@@ -304,45 +304,40 @@ def whole_events(framing: Callable[[Emit], Framing], usual: re.Pattern[bytes]) -
 
 
 def _whole_frames(usual: re.Pattern[bytes]) -> Whole:
-    preludes: dict[bytes, tuple[int, int]] = {}
-    """What was found to be the first 12 bytes of a frame -> its length, and where its payload begins."""
-    heads: set[bytes] = set()
-    """Headers that were found to be an event's."""
+    known: dict[bytes, int] = {}
+    """What was found to be all of an event's frame before its payload -> the length of the frame."""
+    payload_at = 0
+    """Of the frame that was looked at last: nearly always that of the next."""
 
     def match(data: bytes, at: int) -> re.Match[bytes] | None:
-        prelude_end, frame_end = at + _PRELUDE.size, len(data) - len(CHUNK_END)
-        prelude = data[at:prelude_end]
-        if prelude not in preludes:
-            if len(preludes) >= MOST_KNOWN:
-                preludes.clear()
-            preludes[prelude] = _told_by(prelude)
-        length, payload_at = preludes[prelude]
-        crc_at = frame_end - _U32.size
-        if length != frame_end - at or crc32(data[at:crc_at]) != int.from_bytes(data[crc_at:frame_end]):
-            return None
-        head = data[prelude_end : at + payload_at]
-        if head not in heads:
-            if not _is_events(head):
+        nonlocal payload_at
+        end = len(data) - len(CHUNK_END)
+        length = known.get(data[at : at + payload_at])
+        if length is None:
+            length, payload_at = _event_frame(data[at:end])
+            if not length:
                 return None
-            if len(heads) >= MOST_KNOWN:
-                heads.clear()
-            heads.add(head)
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            known[data[at : at + payload_at]] = length
+        crc_at = end - _U32.size
+        if length != end - at or crc32(data[at:crc_at]) != int.from_bytes(data[crc_at:end]):
+            return None
         return usual.fullmatch(data, at + payload_at, crc_at) if data.endswith(CHUNK_END) else None
 
     return match
 
 
-def _told_by(prelude: bytes) -> tuple[int, int]:
-    """Return the length of a frame and where its payload begins, by its first 12 bytes; (0, 0) for a wrong one."""
-    if len(prelude) == _PRELUDE.size:
-        length, headers_length, crc = _PRELUDE.unpack(prelude)
-        if crc32(prelude[:8]) == crc and length >= _PRELUDE.size + headers_length + _U32.size:
-            return length, _PRELUDE.size + headers_length
-    return 0, 0
-
-
-def _is_events(head: bytes) -> bool:
+def _event_frame(frame: bytes) -> tuple[int, int]:
+    """Return the length that a frame tells and where its payload begins; (0, 0) where its head is not an event's."""
+    if len(frame) < _PRELUDE.size:
+        return 0, 0
+    length, headers_length, crc = _PRELUDE.unpack_from(frame)
+    payload_at = _PRELUDE.size + headers_length
+    if crc32(frame[:8]) != crc or not payload_at + _U32.size <= length <= len(frame):
+        return 0, 0
     try:
-        return _headers_of(head).get(":message-type", "event") == "event"
+        kind = _headers_of(frame[_PRELUDE.size : payload_at]).get(":message-type", "event")
     except FramingError:
-        return False
+        return 0, 0
+    return (length, payload_at) if kind == "event" else (0, 0)
