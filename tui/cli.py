@@ -126,13 +126,22 @@ def _open_app(context: click.Context, start: StartWish) -> int:
 @click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
 @click.option("--no-ramp", is_flag=True, help="Add users by key instead of watching them ramp by themselves.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Modelled time runs X times faster.")
+@click.option("--engine", metavar="NAME", help="The serving system that the simulated server is seen as.")
 @click.pass_context
-def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float) -> int:
+def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float, engine: str | None) -> int:
     """The app on a simulated server: no GPU needed, every figure says SIMULATED."""
-    from tui.profile.catalogue import find
+    from dataclasses import replace
+
+    from tui.engines.catalogue import simulated_as
+    from tui.profile.overrides import seen_as, served_as
     from tui.view.start import demo as demo_wish
 
-    return _open_app(context, demo_wish(find("demo"), ramp=not no_ramp, presentation=stage, time_scale=time_scale))
+    entry = _entry("demo")
+    assert entry.profile is not None
+    if engine is not None:
+        dialect = served_as(engine)
+        entry = replace(entry, profile=seen_as(entry.profile, dialect, simulated_as(dialect).endpoints))
+    return _open_app(context, demo_wish(entry, ramp=not no_ramp, presentation=stage, time_scale=time_scale))
 
 
 @cli.command()
@@ -469,14 +478,25 @@ def import_profile(config: Path, name: str | None) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Modelled time runs X times faster.")
 @click.option("--fail", metavar="WAY", help="Fail on purpose; see docs/simulator.md.")
+@click.option("--engine", metavar="NAME", help="Speak, log and fail as this serving system; default: the profile's.")
 @click.option("--disable-uvicorn-access-log", "no_access_log", is_flag=True, help="No log line per request.")
-def simulate(profile: str, host: str, port: int, time_scale: float, fail: str | None, no_access_log: bool) -> int:
-    """A simulated vLLM server by itself: a real HTTP server with a modelled GPU behind it."""
+def simulate(
+    profile: str,
+    host: str,
+    port: int,
+    time_scale: float,
+    fail: str | None,
+    engine: str | None,
+    no_access_log: bool,
+) -> int:
+    """A simulated server by itself: a real HTTP server with a modelled GPU behind it."""
+    from tui.profile.overrides import served_as
     from tui.simulator import serve
 
     found = _entry(profile).profile
     assert found is not None
-    return serve(found, host, port, time_scale, fail, access_log=not no_access_log)
+    seen_as = served_as(engine) if engine else None
+    return serve(found, host, port, time_scale, fail, served_as=seen_as, access_log=not no_access_log)
 
 
 @cli.command()

@@ -16,7 +16,7 @@ from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.engines.base import Wish
-from tui.engines.simulated import SimulatedEngine
+from tui.engines.simulated import ENGINE as SIMULATED_VLLM
 from tui.load.pool import LoadPool
 from tui.load.prompts import pack_token_ids
 from tui.load.wire import LoadTarget, PromptSource
@@ -45,7 +45,7 @@ async def burst_over_http(server: SimulatedServer, profile: Profile, users: int,
         on_progress=lambda _: None,
         on_event=lambda _: None,
     )
-    shape = SimulatedEngine().request_shape(
+    shape = SIMULATED_VLLM.request_shape(
         Wish(profile.server.model, Endpoint.COMPLETIONS, prompt, profile.load.output_tokens)
     )
     await pool.start()

@@ -33,7 +33,7 @@ from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
-from tui.engines.catalogue import engine_for
+from tui.engines.catalogue import engine_of
 from tui.engines.parts.weights import weights_bytes
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
@@ -58,8 +58,6 @@ SILENCE_PERIOD_S = 0.5
 _ENDED_BY_US = frozenset({Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.CLIENT_LIMIT})
 """Requests that end so are given up: no word of the server's."""
 RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
-# How the version of `vramp simulate` ends (docs/simulator.md), so that figures of an attached one are marked as well.
-SIMULATED_MARK = "+simulated"
 
 
 class Testbed:
@@ -77,7 +75,7 @@ class Testbed:
         self.clock = clock
         self.writer = writer
         self.snapshot_builder = snapshot_builder
-        self.engine = engine_for(profile.engine)
+        self.engine = engine_of(profile)
         server_log = log_file(Path(snapshot_builder.session_file).with_suffix(".server.log"))
         self.supervisor = Supervisor(profile, profile_path, server_log, on_event=self.keep_event)
         self.pool: LoadPool | None = None
@@ -372,7 +370,7 @@ class Testbed:
     @property
     def simulated(self) -> bool:
         """Say whether a model of a server answers: one that the profile launches, or an attached one that says so."""
-        return self.profile.simulated or SIMULATED_MARK in self.status.version
+        return self.supervisor.simulated
 
     @property
     def ready(self) -> bool:

@@ -9,8 +9,13 @@ from tui.core.errors import UsageError
 from tui.core.safe_text import safe_line
 from tui.engines.container import ContainedLaunch
 from tui.engines.engine import Engine, Launch
-from tui.profile.engine_names import installed_engines
+from tui.engines.simulated import SimulatedEngine
+from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.schema import Profile
+from tui.profile.simulator_table import ServedAs, SimulatorTable
+
+_LOG_OF = {ServedAs.RAY_SERVE: "vllm", ServedAs.OPENAI: "vllm", ServedAs.SAGEMAKER: "tgi"}
+"""Whose log those have that are attached to only."""
 
 
 @cache
@@ -38,20 +43,36 @@ def launch_for(name: str) -> Launch:
     return launch
 
 
+def engine_of(profile: Profile) -> Engine:
+    """Return the serving system of a profile; of a simulated one, what it is seen as. Raises UsageError."""
+    if profile.engine != SIMULATED:
+        return engine_for(profile.engine)
+    return simulated_as((profile.simulator or SimulatorTable()).dialect)
+
+
+@cache
+def simulated_as(dialect: ServedAs) -> Engine:
+    """Return the simulated server that is seen as a server of this serving system."""
+    if dialect is ServedAs.VLLM:
+        return engine_for(SIMULATED)
+    return SimulatedEngine(engine_for(dialect), engine_for(_LOG_OF.get(dialect, dialect)).launch)
+
+
 def mistakes_in(profile: Profile) -> list[str]:
     """Return what the serving system of a profile finds wrong in it, one line each; a system that fails says so."""
     try:
-        return [safe_line(line, limit=400) for line in engine_for(profile.engine).mistakes(profile)]
+        return [safe_line(line, limit=400) for line in engine_of(profile).mistakes(profile)]
     except UsageError as error:
         return [str(error)]
 
 
 def launch_of(profile: Profile) -> Launch:
     """Return how the server of a profile is started, in its container where it has one. Raises UsageError."""
-    launch = launch_for(profile.engine)
+    engine = engine_of(profile)
+    launch = engine.launch or launch_for(profile.engine)
     if profile.server is None or profile.server.container is None:
         return launch
-    return ContainedLaunch(launch, profile.server.container, engine_for(profile.engine).key_variable)
+    return ContainedLaunch(launch, profile.server.container, engine.key_variable)
 
 
 @cache

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tui.engines.base import PROCESS_UP, READY, Diagnosis, LaunchPlan, LogFact, RequestShape, Wish
+from tui.engines.base import PROCESS_UP, READY, Diagnosis, FailureClass, LaunchPlan, LogFact, RequestShape, Wish
 from tui.engines.parts.auth import Auth, SecretHeader
 from tui.engines.parts.diagnosis_rules import Rule, first_match
 from tui.engines.parts.questions import Question, Questions
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tui.profile.schema import Profile, ServerTable
+
+
+_LESS_AT_ONCE = "Let fewer requests run at once, or shorter ones, or leave more memory beside weights and KV cache."
 
 
 class KnownFlags(ABC):
@@ -91,7 +94,13 @@ class Launch(ABC):
         `started`: whether it had been ready before; `exit_code`: as by subprocess, negative = signal; None = unknown.
         """
         found = first_match(lines, self.rules, lambda line: line)
-        return found[0].applied_to(found[2]) if found else None
+        if found is None:
+            return None
+        told = found[0].applied_to(found[2])
+        if not started or told.failure not in (FailureClass.OOM_WEIGHTS, FailureClass.OOM_KV):
+            return told
+        # The same words as at the start, and another cause: it had what it needed then.
+        return Diagnosis(FailureClass.OOM_RUNTIME, told.line, _LESS_AT_ONCE, "Memory gave out while requests ran")
 
     def gpus_needed(self, server: ServerTable) -> int:
         """Return how many GPUs the server takes: by its list; one where the profile names none."""

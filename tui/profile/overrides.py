@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from tui.core.errors import ProfileError
+from tui.core.errors import ProfileError, UsageError
+from tui.core.nearest import did_you_mean
 from tui.profile.engine_names import SIMULATED
 from tui.profile.mistakes import describe, secret_mistakes
-from tui.profile.schema import Mode, Profile
+from tui.profile.schema import Endpoint, Mode, Profile
+from tui.profile.simulator_table import ServedAs, SimulatorTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,30 @@ def apply(profile: Profile, overrides: Overrides) -> Profile:
     return changed
 
 
+def served_as(name: str) -> ServedAs:
+    """Return the serving system of this name that can be simulated. Raises UsageError with the nearest one."""
+    try:
+        return ServedAs(name)
+    except ValueError:
+        there = [each.value for each in ServedAs]
+        hint = did_you_mean(name, there, shown=lambda each: f'"{each}"')
+        raise UsageError(f'--engine: found "{name[:40]}", expected one of {", ".join(there)}{hint}') from None
+
+
+def seen_as(profile: Profile, dialect: ServedAs, endpoints: Sequence[str]) -> Profile:
+    """Return a simulated profile whose server is seen as another serving system, asked in a way that this has."""
+    table = (profile.simulator or SimulatorTable()).model_copy(update={"dialect": dialect})
+    load = profile.load
+    if load.endpoint not in endpoints:
+        load = load.model_copy(update={"endpoint": Endpoint(endpoints[0])})
+    title = f"{profile.display_title}, seen as {dialect}"
+    return profile.model_copy(update={"simulator": table, "load": load, "title": title})
+
+
 def _attach(document: dict[str, Any], url: str) -> None:
     """Turn a profile that launches a server into one that loads a running one."""
     document.pop("server", None)
-    document.pop("simulator", None)
+    seen = document.pop("simulator", {}).get("dialect", ServedAs.VLLM.value)
     document["attach"] = {**document.get("attach", {}), "base_url": url}
     if document["engine"] == SIMULATED:
-        document["engine"] = "vllm"
+        document["engine"] = seen

@@ -9,9 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tui.profile.cards import CARDS
 
+SERVER_MARK = "vramp-simulated"
+"""The value of the header `Server` of every answer of a simulated server, whatever it is seen as."""
+
 
 class FailOnPurpose(StrEnum):
-    """The ways in which a simulated server can be told to fail; each does what a real vLLM does then."""
+    """The ways in which a simulated server can be told to fail; each does what the real system does then."""
 
     OOM_WEIGHTS = "oom-weights"
     """CUDA out of memory while the weights are loaded: exit code 1."""
@@ -33,6 +36,24 @@ class FailOnPurpose(StrEnum):
     """No more than four requests may wait: 503 for the rest."""
 
 
+class ServedAs(StrEnum):
+    """What a simulated server looks like: the serving system that it speaks, logs and fails as."""
+
+    VLLM = "vllm"
+    LLAMA_CPP = "llama-cpp"
+    LMDEPLOY = "lmdeploy"
+    OLLAMA = "ollama"
+    OPENAI = "openai"
+    RAY_SERVE = "ray-serve"
+    SAGEMAKER = "sagemaker"
+    SGLANG = "sglang"
+    TGI = "tgi"
+    TRANSFORMERS_SERVE = "transformers-serve"
+    TRITON_TRTLLM = "triton-trtllm"
+    TRITON_VLLM = "triton-vllm"
+    TRTLLM_SERVE = "trtllm-serve"
+
+
 def _known_card(name: str) -> str:
     if name not in CARDS:
         raise ValueError("expected one of " + ", ".join(f'"{card}"' for card in CARDS))
@@ -50,6 +71,8 @@ class SimulatorTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    dialect: Annotated[ServedAs, Field(strict=False)] = ServedAs.VLLM
+    """As which serving system it is seen."""
     gpu: Annotated[str, AfterValidator(_known_card)] = "A100 40GB"
     """The virtual card, e.g. "V100 16GB", "A100 40GB", "L4 24GB"; one per entry of `server.gpus`."""
     parameters_billion: float = Field(default=7.2, gt=0, le=1e5)

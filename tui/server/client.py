@@ -41,6 +41,8 @@ class ServerResponse:
     content: bytes
     location: str = ""
     """Where a redirect points; none is followed."""
+    server: str = ""
+    """What it says that it is, by the header of that name."""
 
     @property
     def is_ok(self) -> bool:
@@ -136,7 +138,8 @@ class ServerClient:
                     if len(content) > ANSWER_BYTES:
                         raise NoAnswer(f"{path} answers more than {ANSWER_BYTES} bytes")
                 location = safe_line(response.headers.get("location", ""), limit=_REASON_CHARS)
-                return ServerResponse(response.status_code, bytes(content), location)
+                server = safe_line(response.headers.get("server", ""), limit=_REASON_CHARS)
+                return ServerResponse(response.status_code, bytes(content), location, server)
         except TimeoutError:
             raise NoAnswer(f"no whole answer within {WHOLE_TIMEOUT_S:g} s") from None
         # ValueError: what the answer's head holds and cannot be; RuntimeError: the client was closed meanwhile.

@@ -8,6 +8,7 @@ from typing import TypeVar
 from tui.core.safe_text import safe_line
 from tui.engines.base import ServerMetrics
 from tui.engines.parts.questions import Content, Question, Questions
+from tui.profile.simulator_table import SERVER_MARK
 from tui.server.client import NoAnswer, ServerClient, ServerResponse
 
 NAME_CHARS = 200
@@ -27,6 +28,8 @@ class Probe:
     """Of the list of models: 401 and 403 mean that a key is wanted. None = it has no such list."""
     location: str = ""
     """Where the list of models is said to be instead; no redirect is followed."""
+    simulated: bool = False
+    """Whether it says that it is a simulated server of vramp's."""
 
 
 async def ask(client: ServerClient, questions: Questions) -> Probe:
@@ -56,6 +59,7 @@ async def ask(client: ServerClient, questions: Questions) -> Probe:
         missing=missing,
         status=listing.status if asked is not None else None,
         location=listing.location,
+        simulated=listing.server == SERVER_MARK,
     )
 
 

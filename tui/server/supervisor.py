@@ -19,7 +19,7 @@ from tui.core.safe_text import safe_line
 from tui.core.secret_value import secret_of
 from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics
-from tui.engines.catalogue import engine_for, launch_of
+from tui.engines.catalogue import engine_of, launch_of
 from tui.engines.command_line import show_plan
 from tui.engines.parts.auth import Auth
 from tui.engines.parts.questions import Content
@@ -60,7 +60,7 @@ class Supervisor:
         self._profile_path = profile_path
         self._log_file = log_file
         self._on_event = on_event
-        self._engine = engine_for(profile.engine)
+        self._engine = engine_of(profile)
         self._phase = Phase.LAUNCHING
         self._failure: FailureReport | None = None
         self._launches = 0
@@ -113,6 +113,11 @@ class Supervisor:
     def base_url(self) -> str:
         """Return the address as people write it; empty while there is none."""
         return str(self.address) if self.address is not None else ""
+
+    @property
+    def simulated(self) -> bool:
+        """Say whether a model of a server answers: one that the profile launches, or an attached one that says so."""
+        return self._profile.simulated or self._probe.simulated
 
     @property
     def auth(self) -> Auth:

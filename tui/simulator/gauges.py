@@ -50,6 +50,7 @@ class Gauges:
     def __init__(self, model: str, table: SimulatorTable) -> None:
         self._registry = CollectorRegistry()
         self._told = (0, 0, 0, 0)
+        self._queued_s, self._queued = 0.0, 0
         self._values = ("0", model)
         self.running = self._gauge("num_requests_running", "Number of requests in model execution batches.")
         self.waiting = self._gauge("num_requests_waiting", "Number of requests waiting to be processed.")
@@ -98,9 +99,20 @@ class Gauges:
         )
         counters = (self.prefix_queries, self.prefix_hits, self.cached_tokens, self.preemptions)
         for counter, before, total in zip(counters, self._told, totals, strict=True):
-            counter.inc(total - before)
+            counter.inc(total - before if total >= before else total)  # another engine counts from nothing
         self._told = totals
         return generate_latest(self._registry)
+
+    @property
+    def queued(self) -> tuple[float, float]:
+        """Return how long finished requests have waited together, modelled s, and how many they were."""
+        return self._queued_s, self._queued
+
+    def note_finished(self, *, queued_s: float) -> None:
+        """Count a finished request that waited so long."""
+        self.queue_s.observe(queued_s)
+        self._queued_s += queued_s
+        self._queued += 1
 
     def _config_info(self, table: SimulatorTable) -> None:
         info = {

@@ -1,4 +1,4 @@
-"""The two ways to ask, as bare ASGI: a stream's event is written with one `send` and no layer between.
+"""A way to ask, as bare ASGI: a stream's event is written with one `send` and no layer between.
 
 A client that goes away is noticed by a task that waits for it, and its request leaves the engine at once.
 """
@@ -6,101 +6,85 @@ A client that goes away is noticed by a task that waits for it, and its request 
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from typing import Any
 
-import msgspec
-from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from tui.simulator import requests, responses
+from tui.simulator.dialect import Way
 from tui.simulator.live import Job, LiveEngine
-from tui.simulator.requests import GenerationRequest, Refused
+from tui.simulator.requests import Refused
 
 _LARGEST_BODY_BYTES = 32 * 1024 * 1024
-_STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8")]
-_STREAM_START: Message = {"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS}
 
 
 class Generation:
-    """POST /v1/completions, or /v1/chat/completions when `chat`."""
+    """Answers what is posted to one path."""
 
-    def __init__(
-        self, engine: LiveEngine, model: str, max_model_len: int, tokens_per_event: int, *, chat: bool
-    ) -> None:
+    def __init__(self, engine: LiveEngine, way: Way, tokens_per_event: int) -> None:
         self._engine = engine
-        self._model = model
-        self._max_model_len = max_model_len
+        self._way = way
         self._tokens_per_event = tokens_per_event
-        self._chat = chat
+        headers = [(b"content-type", way.media_type)]
+        self._start: Message = {"type": "http.response.start", "status": 200, "headers": headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        way = self._way
         try:
-            request = self._accept(await read_body(receive))
-            if self._engine.dead:
-                await json_response(responses.ENGINE_DEAD, 500)(scope, receive, send)
+            request = way.accept(await read_body(receive), scope["path"])
+            if self._engine.death is not None:
+                await way.dead(self._engine.death)(scope, receive, send)
                 return
             job = self._engine.submit(request)
         except Refused as refused:
-            await json_response(refused.body, refused.status)(scope, receive, send)
+            await way.refusal(refused)(scope, receive, send)
             return
         leaving = asyncio.create_task(_watch(receive, job))
         try:
             if request.stream:
-                await self._stream(job, send)
+                await self._stream(job, scope, receive, send)
             else:
                 await self._respond(job, scope, receive, send)
         finally:
             leaving.cancel()
             self._engine.drop(job)
 
-    def _accept(self, body: bytes) -> GenerationRequest:
-        if self._chat:
-            chat = requests.parse(body, requests.ChatBody)
-            return requests.accept_chat(chat, model=self._model, max_model_len=self._max_model_len)
-        completion = requests.parse(body, requests.CompletionBody)
-        return requests.accept_completion(completion, model=self._model, max_model_len=self._max_model_len)
-
-    def _response_id(self) -> str:
-        return ("chatcmpl-" if self._chat else "cmpl-") + uuid.uuid4().hex[:16]
-
-    async def _stream(self, job: Job, send: Send) -> None:
-        writer = responses.StreamWriter(job.request, self._response_id(), int(time.time()), self._model)
-        await send(_STREAM_START)
+    async def _stream(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
+        writer = self._way.writer(job.request)
+        begun = not self._way.head_waits
+        if begun:
+            await send(self._start)
         while not job.sequence.finished or job.taken < job.sequence.generated:
             await job.more(self._tokens_per_event)
             if job.gone:
                 return
-            if job.dead:
-                await send(_part(responses.ENGINE_DEAD_EVENT))
+            if job.died_of is not None:
+                if not begun:
+                    await self._way.dead(job.died_of)(scope, receive, send)
+                    return
+                for part in writer.broken(job.died_of):
+                    await send(_part(part))
                 break
+            if not begun:
+                begun = True
+                await send(self._start)
             first = job.taken == 0
-            if first and self._chat:
-                await send(_part(writer.first()))
+            if first and (opening := writer.first()):
+                await send(_part(opening))
             tokens = job.take()
-            reason = job.request.finish_reason if job.sequence.finished else None
-            await send(_part(writer.event(tokens, job.taken, first=first, finish_reason=reason)))
-        if job.request.include_usage and not job.dead:
-            await send(_part(writer.last(job.taken)))
-        await send(_part(responses.DONE))
+            await send(_part(writer.event(tokens, job.taken, first=first, last=job.sequence.finished)))
+        if job.died_of is None:
+            for part in writer.end(job.taken):
+                await send(_part(part))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _respond(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
         await job.more(job.request.output_limit)
         if job.gone:
             return
-        if job.dead:
-            await json_response(responses.ENGINE_DEAD, 500)(scope, receive, send)
+        if job.died_of is not None:
+            await self._way.dead(job.died_of)(scope, receive, send)
             return
-        body = responses.full_response(job.request, job.take(), self._response_id(), int(time.time()), self._model)
-        await json_response(body)(scope, receive, send)
-
-
-def json_response(content: dict[str, Any] | list[dict[str, Any]], status: int = 200) -> Response:
-    """Return `content` as a response."""
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
+        await self._way.whole(job.request, job.take())(scope, receive, send)
 
 
 async def read_body(receive: Receive) -> bytes:

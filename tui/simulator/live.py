@@ -27,7 +27,7 @@ class Job:
         "_waiter",
         "admitted_s",
         "arrived_s",
-        "dead",
+        "died_of",
         "first_token_s",
         "gone",
         "last_token_s",
@@ -44,15 +44,17 @@ class Job:
         self.arrived_s = arrived_s
         self.admitted_s = self.first_token_s = self.last_token_s = 0.0
         self.taken = 0
-        self.dead = False
-        """The engine died under it."""
+        self.died_of: FailOnPurpose | None = None
+        """Of what the engine died under it."""
         self.gone = False
         """The client went away."""
         self._waiter: asyncio.Future[None] | None = None
 
     async def more(self, tokens: int) -> None:
         """Wait for `tokens` untaken tokens, for the end of the answer, or for either side to go away."""
-        while not (self.dead or self.gone or self.sequence.finished or self.sequence.generated - self.taken >= tokens):
+        while not (
+            self.died_of or self.gone or self.sequence.finished or self.sequence.generated - self.taken >= tokens
+        ):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
@@ -75,7 +77,8 @@ class LiveEngine:
     ) -> None:
         """`on_death` is told, once, what the engine died of. Raises KvCacheTooSmall."""
         self.model = Engine(table)
-        self.dead = False
+        self.death: FailOnPurpose | None = None
+        """What it died of; None = it lives."""
         self.busy_s = 0.0
         """Modelled seconds spent in steps."""
         self.prompt_tokens = 0
@@ -86,8 +89,16 @@ class LiveEngine:
         self._on_death = on_death
         self._jobs: dict[Sequence, Job] = {}
         self._seed = 0
-        self._frozen = False
+        self.frozen = False
+        """Whether it computes nothing any more."""
+        self._failing_from = 0
+        """Tokens that were generated before the present engine came up."""
         self._arrived = asyncio.Event()
+
+    @property
+    def dead(self) -> bool:
+        """Say whether it died."""
+        return self.death is not None
 
     def now_s(self) -> float:
         """Return the modelled time."""
@@ -118,13 +129,20 @@ class LiveEngine:
 
     def freeze(self) -> None:
         """Stop computing: streams stall, connections stay open."""
-        self._frozen = True
+        self.frozen = True
+
+    def come_back(self) -> None:
+        """Be another engine, with an empty KV cache; `run` is to be called again."""
+        self._jobs.clear()
+        self.model = Engine(self._table)
+        self.death, self.frozen = None, False
+        self._failing_from = self.generated_tokens
 
     async def run(self) -> None:
         """Step until cancelled, frozen or dead."""
         loop = asyncio.get_running_loop()
         deadline = loop.time()
-        while not self._frozen:
+        while not self.frozen:
             if not self.model.has_work:
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -138,7 +156,7 @@ class LiveEngine:
             self._note_admitted(step)
             deadline = max(deadline, loop.time() - _LARGEST_LAG_S) + step.duration_s / self._time_scale
             await asyncio.sleep(deadline - loop.time())
-            if not self._frozen:
+            if not self.frozen:
                 self._finish(step)
                 self._fail_on_purpose()
 
@@ -184,7 +202,7 @@ class LiveEngine:
         del self._jobs[job.sequence]
         gauges, tokens = self._gauges, job.sequence.generated
         gauges.e2e_s.observe(now_s - job.arrived_s)
-        gauges.queue_s.observe(job.admitted_s - job.arrived_s)
+        gauges.note_finished(queued_s=job.admitted_s - job.arrived_s)
         gauges.inference_s.observe(now_s - job.admitted_s)
         gauges.prefill_s.observe(job.first_token_s - job.admitted_s)
         gauges.decode_s.observe(now_s - job.first_token_s)
@@ -197,7 +215,7 @@ class LiveEngine:
 
     def _fail_on_purpose(self) -> None:
         fail = self._table.fail
-        if fail is None or self.generated_tokens < self._table.fail_after_tokens:
+        if fail is None or self.generated_tokens - self._failing_from < self._table.fail_after_tokens:
             return
         if fail in (FailOnPurpose.OOM_RUNTIME, FailOnPurpose.WORKER_KILLED):
             self._die(fail)
@@ -205,8 +223,8 @@ class LiveEngine:
             self.freeze()
 
     def _die(self, cause: FailOnPurpose) -> None:
-        self.dead = self._frozen = True
+        self.death, self.frozen = cause, True
         self._on_death(cause)
         for job in self._jobs.values():
-            job.dead = True
+            job.died_of = cause
             job.wake()

@@ -86,14 +86,17 @@ class DetokenizeBody(msgspec.Struct):
 class GenerationRequest:
     """A request that was accepted."""
 
-    chat: bool
     prompt: list[int]
     output_limit: int
     finish_reason: str
-    stream: bool
-    include_usage: bool
-    continuous_usage: bool
-    return_token_ids: bool
+    """`length`, or `stop` where the model ends by itself."""
+    chat: bool = False
+    stream: bool = True
+    include_usage: bool = False
+    continuous_usage: bool = False
+    return_token_ids: bool = False
+    asked: int | None = None
+    """How many tokens were asked for, where fewer are given without a word; None = as many."""
 
 
 def parse(body: bytes, kind: type[_T]) -> _T:
@@ -156,13 +159,13 @@ def _accept(body: _Body, prompt: list[int], asked: int | None, *, chat: bool, ma
     least = body.min_tokens or 0
     if least > limit:
         raise Refused(400, f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.")
-    own_length = limit if body.ignore_eos else max(least, _own_length(prompt))
+    length, reason = answer_length(prompt, limit, least=least, forced=bool(body.ignore_eos))
     options = body.stream_options or StreamOptions()
     return GenerationRequest(
-        chat=chat,
         prompt=prompt,
-        output_limit=min(limit, own_length),
-        finish_reason="length" if own_length >= limit else "stop",
+        output_limit=length,
+        finish_reason=reason,
+        chat=chat,
         stream=bool(body.stream),
         include_usage=bool(options.include_usage),
         continuous_usage=bool(options.include_usage and options.continuous_usage_stats),
@@ -170,9 +173,10 @@ def _accept(body: _Body, prompt: list[int], asked: int | None, *, chat: bool, ma
     )
 
 
-def _own_length(prompt: list[int]) -> int:
-    """Return after how many tokens the simulated model would stop by itself."""
-    return 16 + sum(prompt[-16:]) % _LONGEST_OWN_ANSWER
+def answer_length(prompt: list[int], limit: int, *, least: int = 0, forced: bool = False) -> tuple[int, str]:
+    """Return how many tokens the simulated model gives, and why it ends: by itself, unless `forced` up to the limit."""
+    own = limit if forced else max(least, 16 + sum(prompt[-16:]) % _LONGEST_OWN_ANSWER)
+    return min(limit, own), "length" if own >= limit else "stop"
 
 
 def _prompt(prompt: object) -> list[int]:

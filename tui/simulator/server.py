@@ -1,13 +1,16 @@
-"""Runs a simulated server: start-up as vLLM's, HTTP by uvicorn, death as vLLM's. Blocking, one process, one loop."""
+"""Runs a simulated server: start, HTTP by uvicorn and death as its dialect has them. One process, one loop; blocks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
+import os
+import resource
 import signal
 import socket
 import time
+from collections.abc import Sequence
 
 import uvicorn
 import uvloop
@@ -15,29 +18,40 @@ import uvloop
 from tui.core.errors import UsageError
 from tui.core.safe_text import safe_line
 from tui.profile.schema import Profile
-from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
-from tui.simulator.api import Api
+from tui.profile.simulator_table import SERVER_MARK, FailOnPurpose, ServedAs, SimulatorTable
+from tui.simulator.application import application_of
+from tui.simulator.dialect import Aftermath, Served, ServedDialect
+from tui.simulator.dialects import dialect_of
 from tui.simulator.failing import failing_way, with_failure
 from tui.simulator.gauges import Gauges
 from tui.simulator.gpus import VirtualGpus, fitted
 from tui.simulator.live import LiveEngine
-from tui.simulator.log_lines import VllmLog
+from tui.simulator.log import ServerLog
 from tui.simulator.model import Engine, KvCacheTooSmall
 
 _STATISTICS_EVERY_S = 10.0
 _SHARDS = 8
 _TOLD = ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "block_size")
 _DEATH_TO_EXIT_S = 0.3
-"""Streams get their last events in this time; as with vLLM, new requests are answered 500 meanwhile."""
+"""Streams get their last events in this time; as with vLLM, new requests are answered with an error meanwhile."""
+_PORT_TRIES = 50
 
 
 def serve(
-    profile: Profile, host: str, port: int, time_scale: float, fail: str | None = None, *, access_log: bool = True
+    profile: Profile,
+    host: str,
+    port: int,
+    time_scale: float,
+    fail: str | None = None,
+    *,
+    served_as: ServedAs | None = None,
+    access_log: bool = True,
 ) -> int:
-    """Serve until stopped or dead; return the exit code: 0 then, 1 when the start failed.
+    """Serve until stopped or dead; return the exit code: 0 then, or what the dialect's is; 1 when the start failed.
 
-    `port` 0 takes a free one; `time_scale`: modelled seconds per second; `fail`: a way to fail on purpose, before the
-    profile's own; `access_log`: a line per request, unless the profile's `disable-uvicorn-access-log` says otherwise.
+    `port` 0 takes a free one; `time_scale`: modelled seconds per second; `fail`: a way to fail on purpose, and
+    `served_as`: a dialect, both before the profile's own; `access_log`: a line per request, unless the profile's
+    `disable-uvicorn-access-log` says otherwise.
     Raises UsageError for a profile without a simulated server, or an unknown way.
     """
     if profile.server is None or not profile.simulated:
@@ -47,26 +61,47 @@ def serve(
     table = with_failure(profile.simulator or SimulatorTable(), failing_way(fail) if fail else None)
     table = fitted(table, profile.server.gpus)
     gpus = VirtualGpus(table, profile.server.gpus)
-    log = VllmLog(len(profile.server.gpus) or 1)
     model = safe_line(profile.server.model)
+    dialect = dialect_of(served_as or table.dialect)(Served(model, table))
+    log = dialect.log(len(profile.server.gpus) or 1)
     log.banner(model, host, port, {name: getattr(table, name) for name in _TOLD})
-    try:
-        listener = _bind(host, port)
-    except OSError as error:
-        log.raw(f"Traceback (most recent call last):\nOSError: [Errno {error.errno}] {error.strerror}")
-        return 1
-    with contextlib.closing(listener):
+    with contextlib.ExitStack() as stack:
+        try:
+            listeners = _bind_all(host, port, dialect.port_offsets)
+        except OSError as error:
+            log.port_taken(host, port, error.strerror or str(error))
+            return 1
+        for listener in listeners:
+            stack.callback(listener.close)
         if not _start_engine(table, gpus, log, model, time_scale):
             return 1
         access_log = not profile.server.args.get("disable-uvicorn-access-log", not access_log)
-        server = _SimulatedServer(model, table, gpus, log, time_scale, access_log=access_log)
+        server = _SimulatedServer(dialect, gpus, log, time_scale, access_log=access_log)
         # uvicorn raises the signal that ended it once more at its end; vLLM ends with status 0 instead.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(server.serve(listener))
-    return 0
+            runner.run(server.serve(listeners))
+    return server.exit_code
+
+
+def _bind_all(host: str, port: int, offsets: Sequence[int]) -> list[socket.socket]:
+    """Return bound sockets, one for each offset; of free ports, so many in a row. Raises OSError."""
+    for tries_left in reversed(range(_PORT_TRIES)):
+        listeners: list[socket.socket] = []
+        try:
+            for offset in offsets:
+                first = listeners[0].getsockname()[1] if listeners else port
+                listeners.append(_bind(host, first + offset if first else 0))
+        except (OSError, OverflowError) as error:
+            for listener in listeners:
+                listener.close()
+            if port or not tries_left:
+                raise error if isinstance(error, OSError) else OSError(22, "There is no such port") from error
+        else:
+            return listeners
+    raise AssertionError
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -82,8 +117,8 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _start_engine(table: SimulatorTable, gpus: VirtualGpus, log: VllmLog, model: str, time_scale: float) -> bool:
-    """Go through vLLM's stages; False when one fails, all said."""
+def _start_engine(table: SimulatorTable, gpus: VirtualGpus, log: ServerLog, model: str, time_scale: float) -> bool:
+    """Go through the stages of a start; False when one fails, all said."""
     loading_s, graphs_s = 0.7 * table.startup_s, 0.3 * table.startup_s
     log.config(model, table.max_model_len)
     log.loading(model)
@@ -111,34 +146,40 @@ def _start_engine(table: SimulatorTable, gpus: VirtualGpus, log: VllmLog, model:
 
 class _SimulatedServer:
     def __init__(
-        self, model: str, table: SimulatorTable, gpus: VirtualGpus, log: VllmLog, time_scale: float, *, access_log: bool
+        self, dialect: ServedDialect, gpus: VirtualGpus, log: ServerLog, time_scale: float, *, access_log: bool
     ) -> None:
-        self._model = model
-        self._table = table
+        self._dialect = dialect
         self._gpus = gpus
         self._log = log
         self._time_scale = time_scale
         self._access_log = access_log
+        self._stepping: asyncio.Task[None] | None = None
+        self.exit_code = 0
 
-    async def serve(self, listener: socket.socket) -> None:
-        gauges = Gauges(self._model, self._table)
-        engine = LiveEngine(self._table, gauges, self._time_scale, self._died)
-        application = Api(self._model, self._table, engine, gauges, self._gpus).application()
+    async def serve(self, listeners: list[socket.socket]) -> None:
+        served = self._dialect.served
+        gauges = Gauges(served.model, served.table)
+        self._engine = engine = LiveEngine(served.table, gauges, self._time_scale, self._died)
+        application = application_of(self._dialect, engine, gauges, self._gpus)
         config = uvicorn.Config(
             application,
             http="httptools",
             ws="none",
             lifespan="on",
             access_log=self._access_log,
+            server_header=False,
+            headers=[("server", SERVER_MARK)],
         )
         self._http = _Uvicorn(config, engine)
-        host, port = listener.getsockname()[:2]
+        host, port = listeners[0].getsockname()[:2]
         paths = [(route.path, ", ".join(sorted(route.methods or ()))) for route in application.routes]  # type: ignore[attr-defined]
-        self._log.routes(f"http://{host}:{port}", paths)
-        tasks = [asyncio.create_task(engine.run()), asyncio.create_task(self._say_throughput(engine))]
+        self._log.ready(f"http://{host}:{port}", paths)
+        self._stepping = asyncio.create_task(engine.run())
+        saying = asyncio.create_task(self._say_throughput(engine))
         try:
-            await self._http.serve(sockets=[listener])
+            await self._http.serve(sockets=listeners)
         finally:
+            tasks = (self._stepping, saying)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -148,7 +189,21 @@ class _SimulatedServer:
             self._log.worker_killed()
         else:
             self._log.out_of_memory(self._gpus.total_bytes)
-        asyncio.get_running_loop().call_later(_DEATH_TO_EXIT_S, self._http.stop)
+        dialect, loop = self._dialect, asyncio.get_running_loop()
+        if dialect.aftermath is Aftermath.VANISHES:
+            _vanish(cause)
+        elif dialect.aftermath is Aftermath.EXITS:
+            self.exit_code = dialect.exit_code
+            loop.call_later(_DEATH_TO_EXIT_S, self._http.stop)
+        elif dialect.aftermath is Aftermath.COMES_BACK:
+            loop.call_later(dialect.comes_back_after_s / self._time_scale, self._come_back)
+
+    def _come_back(self) -> None:
+        if self._http.should_exit:
+            return
+        self._engine.come_back()
+        self._log.came_back()
+        self._stepping = asyncio.create_task(self._engine.run())
 
     async def _say_throughput(self, engine: LiveEngine) -> None:
         prompt_tokens = output_tokens = 0
@@ -162,6 +217,12 @@ class _SimulatedServer:
                 hits = model.prefix_hits_total / max(1, model.prefix_queries_total)
                 running, waiting = len(model.running), len(model.waiting)
                 self._log.throughput(prompts / passed_s, outputs / passed_s, running, waiting, model.kv_usage, hits)
+
+
+def _vanish(cause: FailOnPurpose) -> None:
+    """End this process at once, as one that aborts, or that is killed."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.kill(os.getpid(), signal.SIGKILL if cause is FailOnPurpose.WORKER_KILLED else signal.SIGABRT)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
 
 SIZE = 32000
 START, END, USER, ASSISTANT = range(4)
@@ -58,6 +61,12 @@ def decode(tokens: Sequence[int]) -> str:
         elif _FIRST_WORD <= token < SIZE:
             raw += _texts.get(token, _made_up(token)).encode()
     return raw.decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=4096)
+def text_json(tokens: tuple[int, ...]) -> bytes:
+    """Return the text of `tokens` as a JSON string."""
+    return msgspec.json.encode(decode(tokens))
 
 
 def answer_token(seed: int, position: int) -> int:

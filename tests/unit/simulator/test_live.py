@@ -102,7 +102,7 @@ async def test_death_wakes_every_reader_and_is_told_once() -> None:
         jobs = [engine.submit(request(tokens=4000)) for _ in range(3)]
         for job in jobs:
             await within(job.more(4000))
-        assert [job.dead for job in jobs] == [True] * 3
+        assert [job.died_of for job in jobs] == [FailOnPurpose.OOM_RUNTIME] * 3
         assert (engine.dead, deaths) == (True, [FailOnPurpose.OOM_RUNTIME])
 
 

@@ -158,5 +158,6 @@ def _error_event(found: _Error) -> StreamEvent:
         "error": found.error if bytes(found.error) not in _EMPTY else None,
     }
     text, code = read_error(msgspec.json.encode(fields))
-    dead = Outcome.ENGINE_DEAD if code == 500 else None
+    # Where the words name a cause, that is more than that the engine failed.
+    dead = Outcome.ENGINE_DEAD if code == 500 and not outcome_of(None, text).is_oom else None
     return StreamEvent(error=text or "an error without a message", error_code=code, outcome=dead)

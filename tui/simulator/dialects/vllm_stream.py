@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from tui.profile.simulator_table import FailOnPurpose
 from tui.simulator import vocabulary
+from tui.simulator.dialect import Writer
 from tui.simulator.requests import GenerationRequest
 
 VERSION = "0.32.0+simulated"
@@ -30,12 +31,7 @@ ENGINE_DEAD: dict[str, Any] = {
 ENGINE_DEAD_EVENT = b"data: " + json.dumps(ENGINE_DEAD).encode() + b"\n\n"
 
 
-@lru_cache(maxsize=4096)
-def _text_json(tokens: tuple[int, ...]) -> bytes:
-    return msgspec.json.encode(vocabulary.decode(tokens))
-
-
-class StreamWriter:
+class StreamWriter(Writer):
     """Writes the events of one answer."""
 
     def __init__(self, request: GenerationRequest, response_id: str, created: int, model: str) -> None:
@@ -61,10 +57,11 @@ class StreamWriter:
             )
         )
 
-    def event(self, tokens: tuple[int, ...], generated: int, *, first: bool, finish_reason: str | None) -> bytes:
+    def event(self, tokens: tuple[int, ...], generated: int, *, first: bool, last: bool) -> bytes:
         """Return the event of `tokens`; `generated` counts all tokens so far, these included."""
         request = self._request
-        text = _text_json(tokens)
+        finish_reason = request.finish_reason if last else None
+        text = vocabulary.text_json(tokens)
         ids = msgspec.json.encode(tokens) if request.return_token_ids else b"null"
         finish = b"null" if finish_reason is None else b'"%s"' % finish_reason.encode()
         usage = self._running_usage(generated)
@@ -87,12 +84,16 @@ class StreamWriter:
             b'"prompt_token_ids":%s,"token_ids":%s}]%s}\n\n' % (self._head, text, finish, prompt, ids, usage)
         )
 
-    def last(self, generated: int) -> bytes:
-        """Return what comes after the last token: the usage, if asked for."""
+    def end(self, generated: int) -> Sequence[bytes]:
+        """Return what comes after the last token: the usage, if asked for, and the mark."""
         if not self._request.include_usage:
-            return b""
+            return (DONE,)
         usage = msgspec.json.encode(usage_of(len(self._request.prompt), generated))
-        return b'%s],"usage":%s,"system_fingerprint":"%s"}\n\n' % (self._head, usage, FINGERPRINT.encode())
+        return b'%s],"usage":%s,"system_fingerprint":"%s"}\n\n' % (self._head, usage, FINGERPRINT.encode()), DONE
+
+    def broken(self, cause: FailOnPurpose) -> Sequence[bytes]:
+        """Return the error, whatever the cause, and the mark."""
+        return ENGINE_DEAD_EVENT, DONE
 
     def _running_usage(self, generated: int) -> bytes:
         if not self._request.continuous_usage:
@@ -138,7 +139,7 @@ def full_response(
 
 
 def model_list(model: str, max_model_len: int, created: int) -> dict[str, Any]:
-    """Return the body of GET /v1/models."""
+    """Return the body of GET /v1/models, as vLLM writes it."""
     permission = {
         "id": "modelperm-5150a7ed",
         "object": "model_permission",
@@ -157,7 +158,7 @@ def model_list(model: str, max_model_len: int, created: int) -> dict[str, Any]:
         "id": model,
         "object": "model",
         "created": created,
-        "owned_by": "vllm-simulated",
+        "owned_by": "vllm",
         "root": model,
         "parent": None,
         "max_model_len": max_model_len,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tui.simulator.dialects.vllm_stream import ENGINE_DEAD_EVENT, FINGERPRINT, StreamWriter, full_response, model_list
 from tui.simulator.requests import GenerationRequest
-from tui.simulator.responses import DONE, ENGINE_DEAD_EVENT, FINGERPRINT, StreamWriter, full_response, model_list
 
 STREAMS = Path(__file__).parents[2] / "corpus" / "streams"
 TEXT = re.compile(rb'"(text|content)":"(?:[^"\\]|\\.)*"')
@@ -55,9 +55,8 @@ def test_a_stream_is_vllms_byte_by_byte_but_for_its_text(
     writer = StreamWriter(request(chat=chat, prompt=[300] * prompt_tokens), response_id, created, "tiny")
     ours = [writer.first()] if chat else []
     for number in range(1, 101):
-        reason = "length" if number == 100 else None
-        ours.append(writer.event((300 + number,), number, first=number == 1, finish_reason=reason))
-    ours += [writer.last(100), DONE]
+        ours.append(writer.event((300 + number,), number, first=number == 1, last=number == 100))
+    ours += writer.end(100)
     assert [without_text(event) for event in ours] == [without_text(event) for event in real]
 
 
@@ -70,8 +69,8 @@ def test_the_event_of_a_dead_engine_is_vllms() -> None:
 
 def test_running_usage_and_token_ids_come_with_every_event_when_asked_for() -> None:
     writer = StreamWriter(request(continuous_usage=True, return_token_ids=True, prompt=[1, 2]), "cmpl-1", 5, "tiny")
-    first = json.loads(writer.event((7, 8), 2, first=True, finish_reason=None)[6:])
-    second = json.loads(writer.event((9,), 3, first=False, finish_reason="length")[6:])
+    first = json.loads(writer.event((7, 8), 2, first=True, last=False)[6:])
+    second = json.loads(writer.event((9,), 3, first=False, last=True)[6:])
     assert first["usage"] == {"prompt_tokens": 2, "total_tokens": 4, "completion_tokens": 2}
     assert (first["choices"][0]["prompt_token_ids"], first["choices"][0]["token_ids"]) == ([1, 2], [7, 8])
     assert (second["choices"][0]["prompt_token_ids"], second["choices"][0]["token_ids"]) == (None, [9])
@@ -88,10 +87,10 @@ def test_a_whole_answer_has_the_keys_of_vllms_in_their_order() -> None:
     assert ours["choices"][0]["token_ids"] == real["choices"][0]["token_ids"]
 
 
-def test_the_model_list_has_vllms_keys_and_says_simulated() -> None:
+def test_the_model_list_has_vllms_keys() -> None:
     text = (STREAMS / "http.txt").read_text()
     real = json.loads(text.partition("=== GET /v1/models")[2].partition("\n\n")[2].partition("\n")[0])
     ours = model_list("tiny", 4096, 5)
     assert list(ours["data"][0]) == list(real["data"][0])
     assert list(ours["data"][0]["permission"][0]) == list(real["data"][0]["permission"][0])
-    assert "simulated" in ours["data"][0]["owned_by"]
+    assert ours["data"][0]["owned_by"] == real["data"][0]["owned_by"]

@@ -10,18 +10,17 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import TextIO
 
-from tui.simulator.responses import VERSION
+from tui.simulator.dialect import out_of_memory
+from tui.simulator.dialects.vllm_stream import VERSION
+from tui.simulator.log import GIB, MARK, ServerLog, write
 
-_GIB = 1024**3
 
-
-class VllmLog:
+class VllmLog(ServerLog):
     """Writes log lines."""
 
     def __init__(self, cards: int) -> None:
-        self._cards = cards
+        super().__init__(cards)
         self.worker = "EngineCore" if cards == 1 else "Worker_TP0"
         """One card: the engine process computes itself; more: a worker process per card."""
 
@@ -36,18 +35,13 @@ class VllmLog:
     def say(self, process: str, place: str, message: str, level: str = "INFO") -> None:
         """Say a message of one or more lines, each with the prefix."""
         prefix = f"({process} pid={os.getpid()}) {level} {time.strftime('%m-%d %H:%M:%S')} [{place}]"
-        _write(sys.stdout, "".join(f"{prefix} {line}\n" for line in message.split("\n")))
-
-    def raw(self, text: str) -> None:
-        """Say something without a prefix, on stderr."""
-        _write(sys.stderr, text + "\n")
+        write(sys.stdout, "".join(f"{prefix} {line}\n" for line in message.split("\n")))
 
     def banner(self, model: str, host: str, port: int, arguments: Mapping[str, object]) -> None:
         """Say who this is: SIMULATED, in vLLM's banner; and with which arguments it runs, by their names in Python."""
-        mark = "SIMULATED by vramp: no GPU computes here, all figures come from a model"
         self.api("api_utils.py:347", f"\n       █     █     █▄   ▄█\n ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}")
         self.api(
-            "api_utils.py:347", f"  █▄█▀ █     █     █     █  model   {model}\n   ▀▀  ▀▀▀▀▀ ▀▀▀▀▀ ▀     ▀  {mark}\n"
+            "api_utils.py:347", f"  █▄█▀ █     █     █     █  model   {model}\n   ▀▀  ▀▀▀▀▀ ▀▀▀▀▀ ▀     ▀  {MARK}\n"
         )
         told = {"model_tag": model, "host": host, "port": port, "simulated": True, **arguments}
         self.api("api_utils.py:286", f"non-default args: {told}")
@@ -59,9 +53,13 @@ class VllmLog:
         self.core(
             "core.py:133",
             f"Initializing a V1 LLM engine (v{VERSION}) with config: model='{model}', max_seq_len={max_model_len}, "
-            f"tensor_parallel_size={self._cards}, device_config=simulated, enable_prefix_caching=True, "
+            f"tensor_parallel_size={self.cards}, device_config=simulated, enable_prefix_caching=True, "
             "enable_chunked_prefill=True",
         )
+
+    def port_taken(self, host: str, port: int, why: str) -> None:
+        """Say that the port cannot be had."""
+        self.raw(f"Traceback (most recent call last):\nOSError: [Errno 98] {why}")
 
     def loading(self, model: str) -> None:
         """Say that the weights are being read."""
@@ -75,12 +73,12 @@ class VllmLog:
     def loaded(self, weights_bytes: int, took_s: float) -> None:
         """Say that the weights are on the cards."""
         self.say(self.worker, "default_loader.py:501", f"Loading weights took {took_s:.2f} seconds")
-        message = f"Model loading took {weights_bytes / _GIB:.2f} GiB memory and {took_s:.6f} seconds"
+        message = f"Model loading took {weights_bytes / GIB:.2f} GiB memory and {took_s:.6f} seconds"
         self.say(self.worker, "gpu_model_runner.py:4879", message)
 
     def kv_cache(self, available_bytes: int, tokens: int, max_model_len: int) -> None:
         """Say how large the KV cache is."""
-        self.say(self.worker, "gpu_worker.py:456", f"Available KV cache memory: {available_bytes / _GIB:.2f} GiB")
+        self.say(self.worker, "gpu_worker.py:456", f"Available KV cache memory: {available_bytes / GIB:.2f} GiB")
         self.core(
             "kv_cache_utils.py:2327",
             f"GPU KV cache size: {tokens:,} tokens, Maximum concurrency for {max_model_len:,} tokens per request: "
@@ -95,7 +93,7 @@ class VllmLog:
         message = f"init engine (profile, create kv cache, warmup model) took {took_s:.2f} s"
         self.core("core.py:402", message)
 
-    def routes(self, address: str, paths: list[tuple[str, str]]) -> None:
+    def ready(self, address: str, paths: list[tuple[str, str]]) -> None:
         """Say where the server answers."""
         self.api("entry.py:136", "Supported tasks: ['generate']")
         self.api("entry.py:140", f"Starting vLLM server on {address} (SIMULATED)")
@@ -117,7 +115,7 @@ class VllmLog:
     def out_of_memory_at_start(self, total_bytes: int) -> None:
         """Say that the weights do not fit."""
         error = _oom(total_bytes)
-        if self._cards > 1:
+        if self.cards > 1:
             frames = _traceback("vllm/v1/worker/gpu_worker.py", 292, "load_model")
             message = f"WorkerProc failed to start.\n{frames}\n{error}"
             self.say(self.worker, "multiproc_executor.py:953", message, "ERROR")
@@ -129,8 +127,8 @@ class VllmLog:
         """Say that the KV cache cannot hold one longest request."""
         self._failed_start(
             f"ValueError: To serve at least one request with the model's max seq len ({max_model_len}), "
-            f"({needed_bytes / _GIB:.1f} GiB KV cache is needed, which is larger than the available KV cache memory "
-            f"({available_bytes / _GIB:.1f} GiB). Based on the available memory, the estimated maximum model length is "
+            f"({needed_bytes / GIB:.1f} GiB KV cache is needed, which is larger than the available KV cache memory "
+            f"({available_bytes / GIB:.1f} GiB). Based on the available memory, the estimated maximum model length is "
             f"{tokens}. Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the "
             "engine.",
         )
@@ -147,7 +145,7 @@ class VllmLog:
     def out_of_memory(self, total_bytes: int) -> None:
         """Say that the engine died of CUDA out of memory under load."""
         oom = _oom(total_bytes)
-        if self._cards > 1:
+        if self.cards > 1:
             frames = _traceback("vllm/v1/worker/gpu_model_runner.py", 4102, "execute_model")
             message = f"WorkerProc hit an exception.\n{frames}\n{oom}"
             self.say(self.worker, "multiproc_executor.py:945", message, "ERROR")
@@ -171,24 +169,10 @@ class VllmLog:
         self.api("async_llm.py:795", message, level="ERROR")
 
 
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except OSError:
-        pass  # nobody reads the log any more; the streams must still get their ends
-
-
 def _traceback(file: str, line: int, function: str) -> str:
     where = f'  File "/opt/vllm/lib/python3.11/site-packages/{file}", line {line}, in {function}'
     return f"Traceback (most recent call last):\n{where}"
 
 
 def _oom(total_bytes: int) -> str:
-    total = total_bytes / _GIB
-    return (
-        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 112.00 MiB. GPU 0 has a total capacity of "
-        f"{total:.2f} GiB of which 21.75 MiB is free. Including non-PyTorch memory, this process has "
-        f"{total - 0.03:.2f} GiB memory in use. Of the allocated memory {total - 0.9:.2f} GiB is allocated by "
-        "PyTorch, and 187.33 MiB is reserved by PyTorch but unallocated. (SIMULATED)"
-    )
+    return f"torch.OutOfMemoryError: {out_of_memory(total_bytes)}"
