@@ -35,6 +35,7 @@ from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
 from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import ServerMetrics
+from tui.engines.catalogue import engine_of
 from tui.engines.command_line import command_line
 from tui.link.protocol import FAREWELL, BenchSpec, Command, Reply, Results, StopBench
 from tui.link.server import FRONT_END, LINK_TASK, LinkServer
@@ -451,7 +452,7 @@ def _snapshot_builder_of(spec: BenchSpec, profile: Profile, clock: SessionClock,
         time_scale=spec.time_scale,
         profile_name=profile.name,
         profile_title=profile.display_title,
-        engine=profile.engine,
+        engine=engine_of(profile).name,
         gpu_summary=gpu_summary_of(profile),
         command_line=command_line(profile) if profile.server else "",
         window=LiveWindow(spec.time_scale),
@@ -470,7 +471,7 @@ def _meta_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at:
         profile_json=spec.profile_json,
         profile_path=spec.profile_path or "",
         profile_title=profile.display_title,
-        engine=profile.engine,
+        engine=engine_of(profile).name,
         simulated=profile.simulated,
         time_scale=spec.time_scale,
         gpu_summary=gpu_summary_of(profile),

@@ -20,8 +20,14 @@ _LOG_OF = {ServedAs.RAY_SERVE: "vllm", ServedAs.OPENAI: "vllm", ServedAs.SAGEMAK
 
 @cache
 def engine_for(name: str) -> Engine:
-    """Return the serving system of this name. Raises UsageError for one that is not installed, or cannot be used."""
+    """Return the serving system of this name, or of "simulated-" and a name, the simulated server that is seen as it.
+
+    Raises UsageError for one that is not installed, or cannot be used.
+    """
     where = installed_engines().get(name)
+    kind, _, seen_as = name.partition("-")
+    if where is None and kind == SIMULATED and seen_as in list(ServedAs):
+        return simulated_as(ServedAs(seen_as))
     if where is None:
         raise UsageError(f'engine = "{safe_line(name, limit=40)}" is not installed; there are: {", ".join(names())}')
     module, _, attribute = where.partition(":")

@@ -117,11 +117,10 @@ class SimulatedLaunch(Launch):
 class SimulatedEngine(Engine):
     """A model of a server, seen as one of a serving system."""
 
-    name = "simulated"
-
     def __init__(self, seen_as: Engine, log: Launch | None) -> None:
         """`log`: how its log is read; None = there is little to be read."""
         self._seen_as = seen_as
+        self.name = "simulated" if seen_as is VLLM else f"simulated-{seen_as.name}"
         self.title = f"simulated {seen_as.title or seen_as.name}"
         self.endpoints = seen_as.endpoints
         self.questions = seen_as.questions

@@ -5,6 +5,7 @@ They are written by what the systems send (tests/corpus/engines), never by what 
 
 from __future__ import annotations
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class Aftermath(Enum):
     EXITS = "exits"
     """It ends its streams, and then itself."""
     VANISHES = "vanishes"
-    """There is but one process, and it is gone."""
+    """Its process is gone on the spot, and its connections are cut."""
     STAYS = "stays"
     """It goes on, and answers with errors, forever."""
     COMES_BACK = "comes back"
@@ -111,6 +112,10 @@ class ServedDialect(ABC):
 
     def __init__(self, served: Served) -> None:
         self.served = served
+
+    def signal_of(self, cause: FailOnPurpose) -> signal.Signals:
+        """Return the signal by which a process ends that vanishes."""
+        return signal.SIGKILL if cause is FailOnPurpose.WORKER_KILLED else signal.SIGABRT
 
     @abstractmethod
     def log(self, cards: int) -> ServerLog:

@@ -191,7 +191,7 @@ class _SimulatedServer:
             self._log.out_of_memory(self._gpus.total_bytes)
         dialect, loop = self._dialect, asyncio.get_running_loop()
         if dialect.aftermath is Aftermath.VANISHES:
-            _vanish(cause)
+            _vanish(dialect.signal_of(cause))
         elif dialect.aftermath is Aftermath.EXITS:
             self.exit_code = dialect.exit_code
             loop.call_later(_DEATH_TO_EXIT_S, self._http.stop)
@@ -219,10 +219,10 @@ class _SimulatedServer:
                 self._log.throughput(prompts / passed_s, outputs / passed_s, running, waiting, model.kv_usage, hits)
 
 
-def _vanish(cause: FailOnPurpose) -> None:
-    """End this process at once, as one that aborts, or that is killed."""
+def _vanish(number: signal.Signals) -> None:
+    """End this process at once by a signal, without a core file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.kill(os.getpid(), signal.SIGKILL if cause is FailOnPurpose.WORKER_KILLED else signal.SIGABRT)
+    os.kill(os.getpid(), number)
 
 
 class _Uvicorn(uvicorn.Server):

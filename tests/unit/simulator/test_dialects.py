@@ -15,9 +15,10 @@ import msgspec
 import pytest
 from starlette.applications import Starlette
 
+from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
 from tui.engines.base import READY, FailureClass, RequestShape, ServerMetrics, Wish
-from tui.engines.catalogue import engine_for, names, simulated_as
+from tui.engines.catalogue import engine_for, names, simulated_as, title_of
 from tui.engines.engine import Engine
 from tui.engines.parts.dialect import dialect_named
 from tui.engines.parts.questions import Question
@@ -145,6 +146,14 @@ async def occupy(live: LiveEngine, running: int, waiting: int) -> None:
 
 def test_each_is_an_engine_and_each_engine_is_simulated() -> None:
     assert {str(name) for name in ServedAs} == set(names()) - {"simulated"}
+
+
+def test_it_is_known_by_the_name_that_is_kept() -> None:
+    assert engine_for("simulated-tgi") is simulated_as(ServedAs.TGI)
+    assert title_of("simulated-tgi") == "simulated Text Generation Inference"
+    assert engine_for("simulated") is simulated_as(ServedAs.VLLM)
+    with pytest.raises(UsageError, match="not installed"):
+        engine_for("simulated-nothing")
 
 
 @pytest.mark.parametrize(("name", "endpoint"), WAYS)

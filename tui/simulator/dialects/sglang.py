@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.routing import Route
 
 from tui.profile.simulator_table import FailOnPurpose
 from tui.simulator import requests, vocabulary
-from tui.simulator.dialect import json_response, out_of_memory
+from tui.simulator.dialect import Aftermath, json_response, out_of_memory
 from tui.simulator.gauges import Gauges
 from tui.simulator.live import LiveEngine
 from tui.simulator.log import GIB, MARK, ServerLog
@@ -134,8 +135,11 @@ class SglangDialect(OpenAiDialect):
     """`sglang serve --enable-metrics`."""
 
     flavour = SglangFlavour()
-    exit_code = 131
-    """SIGQUIT, as a shell tells it."""
+    aftermath = Aftermath.VANISHES
+
+    def signal_of(self, cause: FailOnPurpose) -> signal.Signals:
+        """Return the signal that its scheduler sends to all before it ends."""
+        return signal.SIGQUIT
 
     def log(self, cards: int) -> ServerLog:
         """Return what writes its log."""
