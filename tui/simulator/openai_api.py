@@ -24,6 +24,7 @@ from tui.simulator.live import LiveEngine
 from tui.simulator.requests import GenerationRequest, Refused
 
 DONE = b"data: [DONE]\n\n"
+_ANY_LENGTH = 10**9
 
 
 class Flavour:
@@ -37,6 +38,10 @@ class Flavour:
     """Whether the usage comes with the finish reason, asked for or not, and in no event of its own."""
     fields: frozenset[str] | None = None
     """The fields that requests may have; None = any."""
+
+    def forces(self, body: bytes) -> bool:
+        """Say whether a request keeps the model from ending by itself, in a way other than `ignore_eos`."""
+        return False
 
     def choice_more(self) -> dict[str, Any]:
         """Return what each choice of a stream has besides."""
@@ -144,10 +149,13 @@ class OpenAiWay(Way):
         model, limit = self.served.model, self.served.table.max_model_len
         # What vLLM cuts without a word these refuse, so that only what fits is left for it to judge.
         if self._chat:
-            request = requests.accept_chat(requests.parse(body, requests.ChatBody), model=model, max_model_len=10**9)
+            chat = requests.parse(body, requests.ChatBody)
+            chat.ignore_eos = chat.ignore_eos or self._flavour.forces(body)
+            request = requests.accept_chat(chat, model=model, max_model_len=_ANY_LENGTH)
         else:
             asked = requests.parse(body, requests.CompletionBody)
-            request = requests.accept_completion(asked, model=model, max_model_len=10**9)
+            asked.ignore_eos = asked.ignore_eos or self._flavour.forces(body)
+            request = requests.accept_completion(asked, model=model, max_model_len=_ANY_LENGTH)
         if len(request.prompt) + request.output_limit > limit:
             raise Refused(400, self._flavour.too_long(len(request.prompt), limit), param="messages")
         return request
@@ -200,12 +208,10 @@ class OpenAiDialect(ServedDialect):
     """A system of this API."""
 
     flavour = Flavour()
-    completions = True
 
     def ways(self) -> Sequence[Way]:
-        """Return completions, where it has them, and chat."""
-        chat = OpenAiWay(self.served, self.flavour, chat=True)
-        return [OpenAiWay(self.served, self.flavour), chat] if self.completions else [chat]
+        """Return completions and chat."""
+        return OpenAiWay(self.served, self.flavour), OpenAiWay(self.served, self.flavour, chat=True)
 
     def pages(self, engine: LiveEngine, gauges: Gauges) -> Sequence[Route]:
         """Return what else it answers."""

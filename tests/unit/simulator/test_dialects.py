@@ -311,7 +311,7 @@ def test_its_log_tells_the_stages_of_a_start(name: ServedAs, capsys: pytest.Capt
     launch = simulated_as(name).launch
     assert launch is not None
     log = dialect_of(name)(Served(MODEL, SimulatorTable())).log(2)
-    log.banner(MODEL, "127.0.0.1", 8000)
+    log.banner(MODEL, "127.0.0.1", 8000, {})
     log.config(MODEL, 4096)
     log.loading(MODEL)
     for shard in range(9):
