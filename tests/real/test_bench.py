@@ -189,6 +189,30 @@ def test_a_sweep_outlives_the_death_of_engine_and_api_server(world: World) -> No
         assert ends and ends <= {Outcome.ENGINE_DEAD, Outcome.DISCONNECTED}, ends
 
 
+def test_what_limits_a_cell_is_found_by_its_own_gauges(world: World) -> None:
+    """Blocks of 128: a request of 120 tokens takes one, one of 500 takes four; 15 blocks are to be had, 4 may run."""
+    args = {"kv-cache-memory-bytes": "2M", "max-model-len": 1024, "max-num-seqs": 4}
+    load = {"users": [1, 16], "prompt_tokens": [20, 400], "output_tokens": 100, "mode": "steady"}
+    table = LoadTable.model_validate({**load, "warm_up_s": 3.0, "duration_s": 12.0})
+    cells = sweep(
+        world,
+        write_profile(world.root, vllm_profile(args).model_copy(update={"load": table})),
+        timeout_s=RUN_TIMEOUT_S,
+    )
+    for place, cell in cells.items():
+        assert cell["outcome"] in MEASURED, cell
+        conditions, seen = cell["conditions"], cell["occupancy"]
+        assert (conditions["kv_pool_tokens"], conditions["block_size"]) == (2048, 128), conditions
+        assert conditions["kv_pool_blocks"] == 15 and conditions["max_num_seqs"] == 4, conditions
+        assert conditions["differences"] == [], conditions
+        assert seen["readings"] >= 3 and seen["running_max"] <= 4, (place, seen)
+        assert cell["delivered_concurrency"] == pytest.approx(place[0], rel=0.2), cell
+    limits = {place: cell["verdict"]["limit"] for place, cell in cells.items() if cell["outcome"] == Outcome.OK}
+    planted = {(16, 20): "scheduler-limit", (16, 400): "kv-cache"}
+    wrong = {place: limit for place, limit in planted.items() if limits.get(place, limit) != limit}
+    assert not wrong, [(cell["verdict"], cell["occupancy"]) for cell in cells.values()]
+
+
 def test_sigterm_while_streaming_takes_seconds(world: World) -> None:
     profile = profile_of(world.root, users=[16], **STANDING)
     with running_sweep(world, profile) as run:

@@ -50,7 +50,7 @@ async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnPro
     load = testbed.profile.load
     tag = await testbed.configure(cell[1])
     started_ns = testbed.clock.now_ns()
-    readings = Readings.begun(testbed, await testbed.scrape(), idle_around=True)
+    readings = Readings.begun(testbed, cell[1], await testbed.scrape(), idle_around=True)
     died: FailureReport | None = None
     summary = CellSummary(Mode.BURST, tag=tag, slo=testbed.profile.slo)
     testbed.collect(summary)
@@ -93,7 +93,7 @@ async def measure_standing(
     started_ns = testbed.clock.now_ns()
     summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns, lasting_s=load.duration_s)
     testbed.collect(summary)
-    readings = Readings.begun(testbed, None)
+    readings = Readings.begun(testbed, cell[1], None)
     died: FailureReport | None = None
     try:
         if on_settled is None:

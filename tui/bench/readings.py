@@ -11,7 +11,7 @@ from tui.bench.energy import EnergyMeter
 from tui.bench.system_under_test import SystemUnderTest
 from tui.engines.base import ServerMetrics
 from tui.metrics.conditions import CardsWatch, Conditions
-from tui.metrics.occupancy import Gauges
+from tui.metrics.occupancy import GaugeReadings
 from tui.metrics.reading import devices
 
 _N = TypeVar("_N", int, float)
@@ -21,6 +21,7 @@ _N = TypeVar("_N", int, float)
 class Readings:
     """What was read beside the requests of one cell."""
 
+    gauges: GaugeReadings
     before: ServerMetrics | None
     energy: EnergyMeter
     server_age_s: float | None
@@ -28,7 +29,6 @@ class Readings:
     idle_around: bool = False
     """Whether before and after are of an idle server, so that its gauges then say nothing of the cell."""
     after: ServerMetrics | None = None
-    gauges: Gauges = field(default_factory=Gauges)
     cards: CardsWatch = field(default_factory=CardsWatch)
     server_waiting_max: float | None = None
     kv_cache_usage_max: float | None = None
@@ -39,9 +39,17 @@ class Readings:
     """The longest silence that was too long."""
 
     @classmethod
-    def begun(cls, testbed: SystemUnderTest, before: ServerMetrics | None, *, idle_around: bool = False) -> Readings:
-        """Return what is to be filled from now on."""
-        return cls(before, EnergyMeter(testbed.clock.now_ns()), testbed.conditions.server_age_s, idle_around)
+    def begun(
+        cls, testbed: SystemUnderTest, prompt_tokens: int, before: ServerMetrics | None, *, idle_around: bool = False
+    ) -> Readings:
+        """Return what is to be filled from now on, of requests with prompts of that size."""
+        return cls(
+            GaugeReadings(prompt_tokens),
+            before,
+            EnergyMeter(testbed.clock.now_ns()),
+            testbed.conditions.server_age_s,
+            idle_around,
+        )
 
     def take(self, testbed: SystemUnderTest) -> None:
         """Take the latest of everything."""

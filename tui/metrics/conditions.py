@@ -12,6 +12,8 @@ POOLS_APART = 0.01
 """Two launches whose KV pools differ by more than this do not carry the same users at the edge."""
 MOST_SAID = 12
 _GB = 1e9
+_UNITS = {"k": 1e3, "K": 2**10, "m": 1e6, "M": 2**20, "g": 1e9, "G": 2**30, "t": 1e12, "T": 2**40}
+"""As vLLM reads them (vllm/engine/arg_utils.py, human_readable_int)."""
 # What the launch chooses by itself, or what says nothing of how it serves.
 _NOT_COMPARED = frozenset({"host", "port", "model", "model-tag", "served-model-name"})
 
@@ -151,9 +153,15 @@ def _same(one: str, other: str) -> bool:
     if one.lower() == other.lower():
         return True
     try:
-        return float(one) == float(other)
+        return _number(one) == _number(other)
     except ValueError:
         return False
+
+
+def _number(text: str) -> float:
+    """Return a number, one with the unit of a size too. Raises ValueError."""
+    unit = _UNITS.get(text[-1:])
+    return float(text) if unit is None else float(text[:-1]) * unit
 
 
 def _short(value: object) -> str:

@@ -25,7 +25,7 @@ class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
     waiting_readings: int = 0
     """In so many readings some request waited."""
     full_readings: int = 0
-    """In so many of those the KV cache was full (`KV_FULL`)."""
+    """In so many of those the KV cache was full (`KV_FULL`), or had no room for one more prompt of the cell."""
     highest_readings: int = 0
     """In so many of those exactly `running_max` requests ran."""
     kv_cache_usage_mean: float | None = None
@@ -38,10 +38,12 @@ class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that a limit of the server's own queue turned away."""
 
 
-class Gauges:
+class GaugeReadings:
     """Adds up readings of a server's gauges; bounded, however many there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, prompt_tokens: int) -> None:
+        """`prompt_tokens`: of the requests that wait for a place."""
+        self._prompt_tokens = prompt_tokens
         self._last: ServerMetrics | None = None
         self._running: list[float] = [0.0, 0.0, 0.0]
         self._waiting: list[float] = [0.0, 0.0]
@@ -67,7 +69,14 @@ class Gauges:
         _add(self._waiting, metrics.waiting)
         if metrics.waiting > 0:
             self._while_waiting[metrics.running] = self._while_waiting.get(metrics.running, 0) + 1
-            self._full += metrics.kv_cache_usage is not None and metrics.kv_cache_usage >= KV_FULL
+            self._full += metrics.kv_cache_usage is not None and metrics.kv_cache_usage >= self._full_from(metrics)
+
+    def _full_from(self, metrics: ServerMetrics) -> float:
+        """Return from which share on the cache takes no more of such prompts: a long one needs many blocks at once."""
+        if not metrics.kv_cache_blocks or not metrics.block_size:
+            return KV_FULL
+        needed = -(-self._prompt_tokens // metrics.block_size)
+        return min(KV_FULL, 1 - needed / metrics.kv_cache_blocks)
 
     def occupancy(
         self, before: ServerMetrics | None, after: ServerMetrics | None, duration_s: float | None

@@ -183,7 +183,9 @@ def _kv_cache(case: Case) -> Verdict | None:
         tokens = again * (cell.prompt_tokens + cell.output_tokens)
         what = f"The KV cache was full: {again:,.0f} requests were preempted, up to {tokens:,.0f} tokens computed again"
     elif full and case.queued:
-        what = "The KV cache was full while requests waited for a place in it"
+        most = cell.kv_cache_usage_max or 0.0
+        what = "The KV cache was full" if most >= KV_FULL else "The KV cache had no room for one more such prompt"
+        what += " while requests waited for a place in it"
     elif (
         case.queued
         and not seen.waiting_readings

@@ -17,7 +17,7 @@ from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions
-from tui.metrics.occupancy import Gauges
+from tui.metrics.occupancy import GaugeReadings
 from tui.metrics.record import CountedBy, RequestRecord, gaps_between
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Mode
@@ -119,6 +119,8 @@ class _World:
             waiting=len(self.engine.waiting),
             kv_cache_usage=self.engine.kv_usage,
             preemptions_total=self.engine.preemptions_total,
+            kv_cache_blocks=self.table.kv_cache_tokens // self.table.block_size,
+            block_size=self.table.block_size,
             **figures,
         )
 
@@ -166,7 +168,7 @@ def measured(
     for user in range(users):
         world.send(user, 0.0)
     summary = CellSummary(mode, lasting_s=MEASURED_S)
-    gauges = Gauges()
+    gauges = GaugeReadings(prompt_tokens)
     burst = mode is Mode.BURST
     before = world.metrics() if burst else None
     begun_s, read_s, waiting_max, usage_max = 0.0, 0.0, 0.0, 0.0

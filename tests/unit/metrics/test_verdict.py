@@ -55,6 +55,7 @@ MEMORY = {**FAST, "memory_limit_tokens": 6_000}
 PLANTS = {
     "kv, many short": Plant(KV, SMALL_KV, 64, 200),
     "kv, few long": Plant(KV, SMALL_KV, 16, 2000),
+    "kv, a quarter each": Plant(KV, {**SMALL_KV, "kv_cache_tokens": 8_000}, 16, 2000, 40),
     "kv, long answers": Plant(KV, SMALL_KV, 48, 50, 400),
     "kv, burst": Plant(KV, SMALL_KV, 64, 500, mode=Mode.BURST),
     "kv, not told how many run": Plant(KV, SMALL_KV, 64, 200, tells_limit=False),

@@ -33,7 +33,8 @@ class GridPane(Pane):
     HELP: ClassVar[str] = (
         "Users down, prompt tokens across: a figure of each cell that was measured, or how it failed. "
         "c goes through the figures, from the time to resolve to the energy per token. "
-        "A cell fills when users and prompt size stand still long enough, by your keys or by the sweep."
+        "A cell fills when users and prompt size stand still long enough, by your keys or by the sweep. "
+        f"{_PREDICTED} stands right of the last cell that the KV cache should hold, {_MEASURED} of the last it held."
     )
     HINT: ClassVar[str] = "The arrow keys pick a cell, from the present one on; enter opens it."
     MOVES_SIDEWAYS: ClassVar[bool] = True
@@ -59,7 +60,7 @@ class GridPane(Pane):
         """Return the legend."""
         queue = "  q queues" if snapshot.grid.queueing else ""
         if any(mark for mark in _edge_marks(snapshot.grid).values()):
-            queue += f"  {_PREDICTED}{_MEASURED} edge predicted, measured"
+            queue += f"  {_PREDICTED}{_MEASURED} edge"
         if self.figure is not RESOLVE:
             way = "more" if self.figure.more_is_good else "less"
             return f"{way} is good, warm is bad  [ ] now  ╱╱╱ implied  · open  c next figure"
@@ -216,11 +217,15 @@ class _Map:
         return [*rows, limit] if room > 2 and rows[0] else [rows[1], limit]
 
     def _limit(self) -> Line:
-        """Return what limited the cell whose story is told."""
+        """Return what limited the cell whose story is told; where none is picked and it is not known, the last one."""
         cell = self.cells.get(self.picked or self._told() or (0, 0))
-        if cell is None or cell.verdict is None:
+        if cell is not None and cell.verdict is not None:
+            return cut(verdict_line(cell.verdict), self.width)
+        judged = [each for each in self.grid.cells if each.verdict is not None] if self.picked is None else []
+        last = max(judged, key=lambda each: each.started_at_ns, default=None)
+        if last is None or last.verdict is None:
             return []
-        return cut(verdict_line(cell.verdict), self.width)
+        return cut([(f"{last.users} × {last.prompt_tokens}  ", Ink.DIM), *verdict_line(last.verdict)], self.width)
 
     def _depth(self) -> Line:
         """Return what the lower lines of a cell are, where there are any."""

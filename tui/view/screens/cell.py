@@ -134,7 +134,7 @@ def _limit_facts(cell: CellResult) -> list[Fact]:
         facts.append(Fact("limit", (name, *(Content(safe_line(text, limit=500)) for text in said))))
     if said_of := asked_delivered_running(cell):
         parts = [text for text in where_they_part(cell).split("; ") if text]
-        facts.append(Fact("requests", (Content(said_of), *(Content.styled(text, "bold") for text in parts))))
+        facts.append(Fact("at once", (Content(said_of), *(Content.styled(text, "bold") for text in parts))))
     return facts
 
 

@@ -1,0 +1,115 @@
+"""What limited a cell and under what conditions it was measured: under the grid, in the opened cell; the edge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tests.fakes import snapshots
+from tests.fakes.snapshot_parts import HOSTILE
+from tui.metrics.boundary import Edge
+from tui.metrics.conditions import Conditions
+from tui.metrics.limits import Limit, Verdict
+from tui.metrics.occupancy import Occupancy
+from tui.metrics.snapshot import Snapshot
+from tui.view.panes.grid import GridPane
+from tui.view.screens.cell import cell_facts
+from tui.view.widgets.lines import text_of
+
+PLACE = (16, 296)
+VERDICT = Verdict(
+    limit=Limit.KV_CACHE,
+    sentence="The KV cache was full while requests waited for a place in it",
+    evidence=["waited 2.00 s on average", "KV cache 99% at most (full)"],
+)
+
+
+def judged(place: tuple[int, int] = PLACE, edges: list[Edge] | None = None, **changes: Any) -> Snapshot:
+    base = snapshots.full_grid()
+    cells = [
+        msgspec.structs.replace(cell, **changes) if (cell.users, cell.prompt_tokens) == place else cell
+        for cell in base.grid.cells
+    ]
+    return msgspec.structs.replace(base, grid=msgspec.structs.replace(base.grid, cells=cells, edges=edges or []))
+
+
+def picked(place: tuple[int, int] = PLACE) -> GridPane:
+    pane = GridPane()
+    pane.picked = place
+    return pane
+
+
+def test_the_line_under_the_grid_says_what_limited_the_picked_cell() -> None:
+    snapshot = judged(verdict=VERDICT)
+    rows = len(snapshot.grid.users)
+    for width, height in ((76, 30), (76, rows + 4), (60, rows + 5)):
+        lines = text_of(picked().lines(snapshot, width, height)).splitlines()
+        story = next(place for place, line in enumerate(lines) if line.startswith("16 × 296"))
+        assert lines[story + 1].startswith("kv-cache  The KV cache was full while requests"), lines
+        assert len(lines) <= height
+    assert "kv-cache" not in text_of(picked((8, 296)).lines(snapshot, 76, 30))
+    # The map goes before all else.
+    assert text_of(picked().lines(snapshot, 76, rows + 1)).splitlines()[-1].split()[0] == "128"
+
+
+def test_without_a_picked_cell_the_last_one_is_told() -> None:
+    shown = text_of(GridPane().lines(judged(verdict=VERDICT, started_at_ns=7), 76, 30))
+    assert "16 × 296  kv-cache  The KV cache was full" in shown
+
+
+def test_edges_are_marked_right_of_the_last_cell_within_them() -> None:
+    edges = [
+        Edge(prompt_tokens=296, predicted=20, measured=8, beyond=16),
+        Edge(prompt_tokens=480, predicted=5_000, measured=64),
+    ]
+    pane, snapshot = GridPane(), judged(edges=edges)
+    lines = text_of(pane.lines(snapshot, 76, 30)).splitlines()
+    marked = {line.split()[0]: (line.count("▁"), line.count("━")) for line in lines if line[:5].strip().isdecimal()}
+    assert {users: marks for users, marks in marked.items() if any(marks)} == {"16": (1, 0), "8": (0, 1)}
+    assert "▁━ edge" in pane.subtitle(snapshot)
+    assert "edge" not in pane.subtitle(judged())
+
+
+def test_an_opened_cell_says_what_limited_it_how_many_ran_and_under_what_conditions() -> None:
+    snapshot = judged(
+        verdict=VERDICT,
+        delivered_concurrency=16.0,
+        delivered_concurrency_max=16,
+        occupancy=Occupancy(running_mean=5.0, running_max=6.0, waiting_mean=11.0),
+        conditions=Conditions(
+            launch=2,
+            version="0.32.0",
+            kv_pool_tokens=9_600,
+            kv_pool_blocks=600,
+            block_size=16,
+            differences=["gpu-memory-utilization: the profile says 0.95, the server runs 0.90"],
+            notes=["its KV pool differs by -2.0% from that of launch 1"],
+        ),
+        edges=[Edge(prompt_tokens=296, predicted=24, measured=8, beyond=16)],
+    )
+    told = {fact.label: [line.plain for line in fact.lines] for fact in cell_facts(PLACE, snapshot)}
+    assert told["limit"] == ["kv-cache", VERDICT.sentence, *VERDICT.evidence]
+    assert told["at once"] == [
+        "16 asked, 16.0 delivered (16 at most), 5.0 running (6 at most), 11.0 waiting",
+        "the server ran 5.0 of the 16.0 requests under way",
+    ]
+    assert told["conditions"] == [
+        "launch 2",
+        "version 0.32.0",
+        "KV pool 9,600 tokens in 600 blocks of 16",
+        "gpu-memory-utilization: the profile says 0.95, the server runs 0.90",
+        "its KV pool differs by -2.0% from that of launch 1",
+    ]
+    assert told["edge"] == [
+        "the KV cache holds 24 users at once, by its blocks",
+        "8 users were measured within it, it gave out at 16",
+    ]
+
+
+def test_what_a_server_says_of_itself_is_never_markup_nor_moves_the_cursor() -> None:
+    hostile = Verdict(limit=Limit.MEMORY, sentence="\n".join(HOSTILE), evidence=list(HOSTILE))
+    snapshot = judged(verdict=hostile, conditions=Conditions(version=HOSTILE[0], differences=list(HOSTILE)))
+    shown = text_of(picked().lines(snapshot, 300, 40))
+    shown += "".join(line.plain for fact in cell_facts(PLACE, snapshot) for line in fact.lines)
+    assert not any(char < " " and char != "\n" for char in shown)
