@@ -30,14 +30,22 @@ async def end_task(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait for its end, however it ends.
 
     It is cancelled once, whoever wants it to end, and not again where the waiting is cancelled: a second cancellation
-    would interrupt what the first has begun, such as the end of a process.
+    would interrupt what the first has begun, such as the end of a process. Nor is it left behind then, for the end of
+    the loop to interrupt: the waiting goes on to its end, and is cancelled after it.
     """
     if not task.done() and task not in _ending:
         _ending.add(task)
         task.cancel()
-    await asyncio.wait({task})
+    called_off: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            called_off = error
     if not task.cancelled():
         task.exception()  # told already, or none of the caller's business
+    if called_off is not None:
+        raise called_off
 
 
 def report_fault(loop: asyncio.AbstractEventLoop, name: str, error: BaseException) -> None:

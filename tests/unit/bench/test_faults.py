@@ -201,6 +201,7 @@ class OneGpu:
     """A backend with one card."""
 
     note = ""
+    driver_version = "595.58"
 
     def sample(self, pids: frozenset[int]) -> list[GpuReading]:
         return [GpuReading(at_ns=1, index=0, name="A100", vram_used_bytes=1)]

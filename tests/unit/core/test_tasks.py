@@ -69,7 +69,6 @@ async def test_a_task_is_cancelled_once_and_ends_what_it_has_begun_to_end() -> N
     impatient = asyncio.create_task(end_task(task))
     await asyncio.sleep(0)
     impatient.cancel()
-    await asyncio.gather(impatient, return_exceptions=True)
     patient = asyncio.create_task(end_task(task))
     await asyncio.sleep(0)
     assert not task.done()
@@ -77,6 +76,37 @@ async def test_a_task_is_cancelled_once_and_ends_what_it_has_begun_to_end() -> N
     await asyncio.wait_for(patient, 10)
     assert ended.is_set() and task.cancelled()
     await end_task(task)
+    # Whoever was to stop waiting has waited as well, so that the end of its loop interrupts nothing.
+    await asyncio.wait({impatient})
+    assert impatient.cancelled()
+
+
+def test_what_is_being_ended_is_not_left_to_the_end_of_the_loop() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)  # as a process takes to end
+            ended.append("in order")
+
+    async def launch() -> None:
+        try:
+            task = asyncio.create_task(work())
+            await asyncio.sleep(0)
+        finally:
+            await end_task(task)
+
+    async def main() -> None:
+        launching = asyncio.create_task(launch())
+        while len(asyncio.all_tasks()) < 3:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        await end_task(launching)
+
+    asyncio.run(main())
+    assert ended == ["in order"]
 
 
 async def test_a_thread_tells_the_loop() -> None:
