@@ -179,6 +179,10 @@ def _of_launched(
     if not program.met:
         state = f"{Path(executable).name} not found"
     image = () if contained is None else _container_needs(contained)
+    if other := launch.elsewhere(server):
+        helps = f"run vramp on {other}, or start the server there and attach to it: [attach]"
+        here = f"its daemon is on {other}, and so are its port and its GPUs, which cannot be watched from here"
+        return "on another host", (gpus, program, Need("a container on this host", False, here, helps), *image)
     if program.met and any(need.met is False for need in image):
         state = "no such folder"
     return state, (gpus, program, *image, *((vram,) if vram is not None else ()))

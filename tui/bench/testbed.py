@@ -53,6 +53,8 @@ from tui.session.store import SessionWriter
 
 _log = logging.getLogger(__name__)
 
+_NO_ANSWER = "no answer"
+
 MAX_LAUNCHES_IN_A_ROW = 3
 SILENCE_PERIOD_S = 0.5
 _ENDED_BY_US = frozenset({Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.CLIENT_LIMIT})
@@ -187,7 +189,7 @@ class Testbed:
                     raise
             else:
                 if self.profile.attach is not None:  # its front may be well while its engine is not back
-                    await wait_for_token(partial(self._why_no_token, hanging="no answer"))
+                    await wait_for_token(partial(self._why_no_token, hanging=_NO_ANSWER))
                 self.say("engine", "relaunched and ready" if self.profile.attach is None else "it answers again")
                 return
 
@@ -294,12 +296,17 @@ class Testbed:
         assert self.failure is not None
         if self.failure.done():
             return True
-        why = await self._why_no_token(hanging="")
-        if not why or self.failure.done():
-            return self.failure.done()
+        why = await self._why_no_token(hanging=_NO_ANSWER)
+        if self.failure.done():
+            return True
+        if why in ("", _NO_ANSWER):
+            told = "it gives one, so it goes on" if not why else "no answer yet, so its silence will tell"
+            self.say("engine", f"requests failed, and it was asked for one token: {told}", level="warning")
+            return False
         healthy = await self.supervisor.is_healthy()
         self.supervisor.declare_dead(
-            FailureReport(
+            self.supervisor.told_by_log()
+            or FailureReport(
                 failure=FailureClass.CRASH.value,
                 summary="Its engine is dead" + (", though its health check answers" if healthy else ""),
                 line=why,

@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from tui.core.address import ServerAddress
 from tui.engines.base import Container, Diagnosis, FailureClass, LaunchPlan, LogFact
 from tui.engines.engine import Launch
 from tui.engines.parts.diagnosis_rules import first_match, rule
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 _ALL_GPUS_SEEN = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES")
 """Without meaning in a container that has the chosen GPUs only, and numbers them from 0."""
 _ALWAYS_MOUNTED = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what apptainer mounts, not a place to write to
+
+_DAEMON_OF = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}
+"""The variable by which a runtime's own command is told where its daemon is."""
+_HERE = ("unix", "fd", "npipe", "")
 
 RULES = (
     rule(
@@ -186,6 +192,11 @@ class ContainedLaunch(Launch):
         """Return which part of a GPU's memory the server may take, 0 to 1."""
         return self._inner.vram_share(server)
 
+    def elsewhere(self, server: ServerTable) -> str:
+        """Return the host of the daemon that the environment names, where it is another than this one; else ""."""
+        variable = _DAEMON_OF.get(str(self._table.runtime), "")
+        return _other_host(server.env.get(variable) or os.environ.get(variable, ""))
+
     def weight_copies(self, server: ServerTable) -> int:
         """Return how often its weights lie on all GPUs together."""
         return self._inner.weight_copies(server)
@@ -195,3 +206,15 @@ def diagnosis_by_runtime(lines: Sequence[str]) -> Diagnosis | None:
     """Return why a container runtime refused to start a container, by its output; None where it did not."""
     found = first_match(lines, RULES, lambda line: line)
     return found[0].applied_to(found[2]) if found else None
+
+
+def _other_host(daemon: str) -> str:
+    """Return the host in the address of a daemon, e.g. "ssh://me@gpu-7"; "" where it is this one."""
+    try:
+        found = urlsplit(daemon if "://" in daemon else f"tcp://{daemon}")
+        host = found.hostname or ""
+    except ValueError:
+        return ""  # the runtime will say what is wrong with it
+    if found.scheme in _HERE or not host:
+        return ""
+    return "" if ServerAddress(tls=False, host=host, port=0).is_loopback else host

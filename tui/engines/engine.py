@@ -110,6 +110,10 @@ class Launch(ABC):
         """Return which part of a GPU's memory the server may take, 0 to 1."""
         return 1.0
 
+    def elsewhere(self, server: ServerTable) -> str:
+        """Return the host on which the server would run, where that is another than this one; else ""."""
+        return ""
+
     def weight_copies(self, server: ServerTable) -> int:
         """Return how often its weights lie on all GPUs together."""
         return 1

@@ -14,6 +14,7 @@ import msgspec
 from tui.core.outcome import Outcome
 from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
 from tui.engines.engine import Engine, Launch
+from tui.engines.help_flags import HelpFlags
 from tui.engines.parts import openai_requests
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
@@ -145,6 +146,9 @@ class LlamaCppLaunch(Launch):
     """`llama-server -m FILE`."""
 
     executable = ("llama-server",)
+    known_flags = HelpFlags(
+        *("--model", "--port", "--ctx-size"), refusal=r"error: (?:invalid argument|unknown argument): (\S{1,100})"
+    )
     stages = (PROCESS_UP, LOADING, READY)
     rules = (
         rule(

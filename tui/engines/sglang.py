@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
 from tui.engines.engine import Engine, Launch
+from tui.engines.help_flags import HelpFlags
 from tui.engines.parts import openai_requests
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
@@ -87,6 +88,9 @@ class SglangLaunch(Launch):
     """`sglang serve --model-path MODEL`."""
 
     executable = ("sglang", "serve")
+    known_flags = HelpFlags(
+        *("--model-path", "--host", "--port"), refusal=r"unrecognized arguments: (.{1,2000})", abbreviates=True
+    )
     stages = (PROCESS_UP, WEIGHTS, KV_CACHE, GRAPHS, READY)
     rules = (
         rule(

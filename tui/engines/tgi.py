@@ -25,6 +25,7 @@ from tui.engines.base import (
     Wish,
 )
 from tui.engines.engine import Engine, Launch
+from tui.engines.help_flags import HelpFlags
 from tui.engines.parts import openai_requests, tgi_stream
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
@@ -172,6 +173,9 @@ class TgiLaunch(Launch):
     """`text-generation-launcher --model-id MODEL`."""
 
     executable = ("text-generation-launcher",)
+    known_flags = HelpFlags(
+        *("--model-id", "--port", "--num-shard"), refusal=r"error: unexpected argument '([^']{1,100})'"
+    )
     stages = (PROCESS_UP, DOWNLOAD, SHARDS, WARM_UP, READY)
     rules = (
         rule(

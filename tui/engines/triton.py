@@ -13,6 +13,7 @@ from urllib.parse import quote
 from tui.core.outcome import Outcome
 from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact
 from tui.engines.engine import Launch
+from tui.engines.help_flags import HelpFlags
 from tui.engines.parts import openai_stream
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
@@ -132,6 +133,11 @@ class TritonLaunch(Launch):
     """`tritonserver --model-repository=FOLDER`: what else a model needs stands in its own folder of the repository."""
 
     executable = ("tritonserver",)
+    known_flags = HelpFlags(
+        *("--model-repository", "--http-port", "--metrics-port"),
+        refusal=r"(?:unrecognized option|unrecognized argument) '?([^'\s]{1,100})",
+        abbreviates=True,
+    )
     stages: tuple[str, ...] = (PROCESS_UP, LOADING, READY)
     rules: tuple[Rule, ...] = (*NAMING_CAUSES, OUT_OF_MEMORY, *CONSEQUENCES)
 

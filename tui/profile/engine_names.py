@@ -14,7 +14,18 @@ SIMULATED = "simulated"
 """The one whose figures come from a model of a server instead of a server."""
 # What stands in tui/engines and is no serving system.
 _NO_ENGINES = frozenset(
-    {"__init__", "__pycache__", "base", "catalogue", "command_line", "container", "engine", "parts", "triton"}
+    {
+        "__init__",
+        "__pycache__",
+        "base",
+        "catalogue",
+        "command_line",
+        "container",
+        "engine",
+        "help_flags",
+        "parts",
+        "triton",
+    }
 )
 
 

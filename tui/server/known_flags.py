@@ -60,7 +60,8 @@ async def _flags_of(known: KnownFlags, executable: list[str], environment: dict[
         return flags
     # Its help imports as much as its start does, which must not be slowed by it.
     command = ["nice", *command] if shutil.which("nice") else command
-    flags = known.flags_in(await output_of(command, environment, HELP_TIMEOUT_S))
+    # tritonserver's goes to stderr, with exit status 1.
+    flags = known.flags_in(await output_of(command, environment, HELP_TIMEOUT_S, all_of_it=True))
     if flags and file is not None:
         _write(file, flags)
     return flags

@@ -115,6 +115,11 @@ class LaunchedServer:
         lines = self._excerpt.lines()
         return lines[-1] if lines else ""
 
+    def told_by_log(self) -> FailureReport | None:
+        """Return what its log names as fatal; None where it names nothing."""
+        found = self._launch.diagnose(self._excerpt.lines(), started=self.ready, exit_code=None)
+        return report_of(found, None) if found is not None else None
+
     async def end(self, grace_s: float) -> Ending:
         """End the whole tree and return how that went. Idempotent; what the log says meanwhile is no failure."""
         self._ending = True

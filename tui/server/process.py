@@ -245,14 +245,17 @@ class ServerProcess:
             self._writer.write(json.dumps(message).encode() + b"\n")
 
 
-async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: float) -> str:
-    """Return what a short-lived program prints on stdout, at most 1 MB; "" when it fails or takes too long."""
+async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: float, *, all_of_it: bool = False) -> str:
+    """Return what a short-lived program prints on stdout, at most 1 MB; "" when it fails or takes too long.
+
+    `all_of_it`: on stderr as well, and whatever its exit status is.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.STDOUT if all_of_it else asyncio.subprocess.DEVNULL,
             env={**os.environ, **env},
             start_new_session=True,
         )
@@ -264,7 +267,7 @@ async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: floa
             output = b""
             while piece := await process.stdout.read(65536):
                 output = (output + piece)[:OUTPUT_BYTES]
-            return output.decode(errors="replace") if await process.wait() == 0 else ""
+            return output.decode(errors="replace") if await process.wait() == 0 or all_of_it else ""
     except TimeoutError:
         return ""
     finally:

@@ -223,6 +223,10 @@ class Supervisor:
 
     async def _start_once(self, server: ServerTable) -> None:
         launch = launch_of(self._profile)
+        if other := launch.elsewhere(server):
+            summary = f"The container's daemon is on {other}, and so would be its port and its GPUs"
+            advice = f"Run vramp on {other}, or start the server there and attach to it: [attach]."
+            raise _Failed(_report(FailureClass.CONTAINER_RUNTIME, summary, "", advice))
         plan = launch.plan(self._profile, _choose_port(server), self._profile_path)
         self.address = address_of(plan.base_url)
         # Its certificate is the profile's own, and seldom made out to an address of this machine.
@@ -392,6 +396,10 @@ class Supervisor:
     async def is_healthy(self) -> bool:
         """Say whether its health check answers now, within some seconds."""
         return self._client is not None and await readiness.is_ready(self._client, self._engine.ready)
+
+    def told_by_log(self) -> FailureReport | None:
+        """Return what the log of a server of ours names as fatal to one that was ready; None where it names nothing."""
+        return self._launched.told_by_log() if self._launched is not None else None
 
     def declare_dead(self, report: FailureReport) -> None:
         """Take it that a server which was ready is dead, though its process may live: it does nothing any more."""

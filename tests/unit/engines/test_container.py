@@ -170,3 +170,30 @@ def test_the_pull_of_an_image_is_no_failure() -> None:
         diagnosis_by_runtime(["Unable to find image 'vllm/vllm-openai:latest' locally", "latest: Pulling from x"])
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("runtime", "variable", "daemon", "host"),
+    [
+        ("docker", "DOCKER_HOST", "ssh://me@gpu-7", "gpu-7"),
+        ("docker", "DOCKER_HOST", "tcp://10.0.0.7:2376", "10.0.0.7"),
+        ("docker", "DOCKER_HOST", "gpu-7:2375", "gpu-7"),
+        ("podman", "CONTAINER_HOST", "ssh://me@gpu-7/run/podman.sock", "gpu-7"),
+        ("docker", "DOCKER_HOST", "unix:///run/user/1000/docker.sock", ""),
+        ("docker", "DOCKER_HOST", "tcp://127.0.0.1:2375", ""),
+        ("docker", "DOCKER_HOST", "tcp://[", ""),
+        ("docker", "CONTAINER_HOST", "ssh://me@gpu-7", ""),
+        ("apptainer", "DOCKER_HOST", "ssh://me@gpu-7", ""),
+    ],
+)
+def test_a_daemon_on_another_host_is_said_before_the_launch(
+    runtime: str, variable: str, daemon: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv(variable, daemon)
+    profile = profile_of(container={"runtime": runtime})
+    assert profile.server is not None
+    assert launch_of(profile).elsewhere(profile.server) == host
+    check = preflight(profile, TWO_L4)
+    assert (check.state == "on another host") is bool(host)
+    assert any(f"its daemon is on {host}" in need for need in check.missing) is bool(host)

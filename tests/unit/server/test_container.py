@@ -302,3 +302,15 @@ async def test_podman_says_which_image_is_missing(
         report = one.supervisor.status.failure
         assert report is not None
         assert report.failure == "image-missing"
+
+
+async def test_a_daemon_on_another_host_is_asked_for_nothing(
+    docker: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@gpu-7")
+    async with run(profile_of(), tmp_path) as one:
+        with pytest.raises(LaunchError, match="daemon is on gpu-7"):
+            await one.supervisor.launch()
+        failure = one.supervisor.status.failure
+    assert failure is not None and failure.failure == "container-runtime"
+    assert not (Path(docker["FAKE_DOCKER_DIR"]) / "argv").exists()

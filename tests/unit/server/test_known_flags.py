@@ -76,3 +76,57 @@ async def test_nothing_is_unknown_where_vllm_does_not_answer(vllm: Path, tmp_pat
     assert await check(tmp_path / "absent", args={"zzz": 1}).warnings() == []
     assert await check(vllm, engine="simulated", args={"zzz": 1}).warnings() == []
     assert not list((tmp_path / "cache").rglob("server-flags-*"))
+
+
+# How each prints its help, and what it says of a flag that it does not know (llama-server, tritonserver: as run).
+OTHERS = [
+    (
+        "llama-cpp",
+        "-m, --model FNAME model path\n--port PORT\n-c, --ctx-size N size\n-ngl, --n-gpu-layers N",
+        {"ctx-sze": 5, "ngl": 3, "m": "x"},
+        ["--ctx-sze is not known; did you mean --ctx-size?", "--ngl is not known; did you mean -ngl?"],
+        "error: invalid argument: --ctx-sze",
+        "--ctx-sze is not known; did you mean --ctx-size?",
+    ),
+    (
+        "tgi",
+        "--model-id <MODEL_ID>\n--port <PORT>\n--num-shard <NUM_SHARD>\n--quantize <QUANTIZE>",
+        {"quantise": "awq", "num-shard": 2},
+        ["--quantise is not known; did you mean --quantize?"],
+        "error: unexpected argument '--quantise' found",
+        "--quantise is not known; did you mean --quantize?",
+    ),
+    (
+        "sglang",
+        "--model-path MODEL_PATH --host HOST --port PORT --tensor-parallel-size N --mem-fraction-static F",
+        {"tensor-paralel-size": 2, "mem-frac": 0.5},
+        ["--tensor-paralel-size is not known; did you mean --tensor-parallel-size?"],
+        "sglang serve: error: unrecognized arguments: --tensor-paralel-size 2",
+        "--tensor-paralel-size is not known; did you mean --tensor-parallel-size?",
+    ),
+    (
+        "triton-vllm",
+        "  --model-repository <string>\n  --http-port <integer>\n  --metrics-port <integer>\n  --log-verbose <integer>",
+        {"log-verbos": 1, "log-verbsoe": 1},
+        ["--log-verbsoe is not known; did you mean --log-verbose?"],
+        "tritonserver: unrecognized option '--log-verbsoe'",
+        "--log-verbsoe is not known; did you mean --log-verbose?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("engine", "help_text", "args", "warnings", "line", "nearest"), OTHERS)
+async def test_other_systems_name_the_nearest_flag_too(
+    vllm: Path, engine: str, help_text: str, args: dict[str, Any], warnings: list[str], line: str, nearest: str
+) -> None:
+    # On stderr and with status 1, as tritonserver's is.
+    vllm.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{help_text}\nEND\nexit 1\n")
+    one = check(vllm, engine, args=args)
+    assert await one.warnings() == warnings
+    assert await one.nearest(line) == nearest
+    assert await one.nearest("something else") == ""
+
+
+async def test_what_is_no_help_makes_no_flag_unknown(vllm: Path) -> None:
+    _install(vllm, "a traceback that names --port")
+    assert await check(vllm, "tgi", args={"quantise": "awq"}).warnings() == []
