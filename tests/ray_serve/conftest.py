@@ -26,7 +26,7 @@ __all__ = ["world"]
 ENVIRONMENT = Path(os.environ.get("VRAMP_TEST_RAY", Path(__file__).parents[2] / ".venv-ray"))
 PYTHON = ENVIRONMENT / "bin" / "python"
 APP = Path(__file__).parent / "app.py"
-START_S = 120.0
+START_S = 240.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.real)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(2 * START_S))
             if not PYTHON.exists():
                 item.add_marker(pytest.mark.skip(reason=f"no {PYTHON}; run: make test-ray"))
 
