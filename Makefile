@@ -72,6 +72,7 @@ $(READY): requirements.lock pyproject.toml
 bench: $(READY)
 	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/dialects.py --write
+	$(BIN)/python benchmarks/one_more.py --write
 	$(BIN)/python benchmarks/run.py --write $(BENCH_ARGS)
 
 # Needs uv; the lock holds every platform and Python version that pyproject.toml allows.

@@ -34,8 +34,8 @@ def started(spec: BenchSpec, options: argparse.Namespace) -> psutil.Popen:
     driver = str(HERE / "drivers" / "wide_bench.py")
     command = [sys.executable, driver, str(options.workers), str(options.users)]
     bench = psutil.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    bench.stdin.write(msgspec.json.encode(spec))
-    bench.stdin.close()
+    bench.stdin.write(msgspec.json.encode(spec) + b"\n")
+    bench.stdin.flush()  # and left open: a bench that nobody has looked at ends with who started it
     if bench.stdout.readline().strip() != b"ready":
         raise RuntimeError("the bench did not start")
     return bench

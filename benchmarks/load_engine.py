@@ -58,6 +58,10 @@ class Run:
         self.records: list[RequestRecord] = []
         self.progress: list[LoadProgress] = []
         self.events = 0
+        self.tenths: list[int] = []
+        """Tokens in each tenth of a second while the users stood."""
+        self.waited = 0.0
+        """For what share of that time the load was ready to run and had no core; may be more than 1."""
         self.begin_tag: Callable[[int], Awaitable[None]]
         self.pool = LoadPool(
             LoadTarget(address_of(f"{'https' if settings.tls else 'http'}://127.0.0.1:{port}"), verify=False),
@@ -113,7 +117,7 @@ class Run:
         told = len(self.progress)
         await self._stand()
         cpu, events, took_s = cpu_s(pids) - cpu, self.events - events, time.monotonic() - begun
-        waited = (sum(map(waited_s, pids)) - waited) / took_s
+        self.waited = (sum(map(waited_s, pids)) - waited) / took_s
         after = psutil.Process().cpu_times()
         own_s = after.user + after.system - own.user - own.system
         latest = self.progress[-1]
@@ -121,16 +125,16 @@ class Run:
         tenths = Counter[int]()
         for progress in self.progress[told:-5]:
             tenths.update(dict(progress.tokens))
-        by_tenth = [tenths[at] for at in sorted(tenths)[5:-5]]
+        self.tenths = [tenths[at] for at in sorted(tenths)[5:-5]]
         await self.pool.set_users(0, cut=settings.mode == "flood")
         await self.pool.drain()
         return (
             f"{events / took_s:.0f} events/s, "
             f"{cpu / events * 1e6:.1f} us/event (of it here {own_s / events * 1e6:.1f}), "
             f"busiest worker {latest.cpu_share:.0%}, lag p99 {(latest.lag_p99_s or 0) * 1e3:.2f} ms, "
-            f"without a core {waited:.0%} of the time, stamps {latest.stamps}, "
+            f"without a core {self.waited:.0%} of the time, stamps {latest.stamps}, "
             f"workers {latest.workers}, {latest.rss_bytes / 2**20 / latest.workers:.0f} MB each, "
-            f"tokens in a tenth of a second {min(by_tenth)} to {max(by_tenth)}"
+            f"tokens in a tenth of a second {min(self.tenths)} to {max(self.tenths)}"
         )
 
     async def _stand(self) -> None:
@@ -145,13 +149,17 @@ class Run:
             await self.pool.set_users(settings.users + more)
             await asyncio.sleep(settings.one_more_s)
 
-    def errors(self, log: Path) -> Iterator[str]:
+    def beside_sends(self, log: Path) -> Iterator[tuple[RequestRecord, list[int]]]:
+        """Yield each record that went well with the server's log of it."""
         truth = sends(log)
-        gap_ms, ttft_ms, delay_ms, behind_ms = [], [], [], []
         for record in self.records:
-            if not record.ok or record.first_token_ns is None:
-                continue
-            sent = truth[record.prompt_tokens_usage or 0]
+            if record.ok and record.first_token_ns is not None:
+                yield record, truth[record.prompt_tokens_usage or 0]
+
+    def errors(self, log: Path) -> Iterator[str]:
+        gap_ms, ttft_ms, delay_ms, behind_ms = [], [], [], []
+        for record, sent in self.beside_sends(log):
+            assert record.first_token_ns is not None
             ttft_ms.append(ttft_excess_ms(record, sent))
             delay_ms.append((record.start_ns - record.intended_start_ns) / 1e6)
             behind_ms.append((record.first_token_ns - sent[1]) / 1e6)
