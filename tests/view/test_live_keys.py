@@ -111,6 +111,20 @@ async def test_bench_has_the_last_word_on_wanted_users() -> None:
         assert "24 of  32" in app.picture()
 
 
+async def test_wanted_prompt_size_changes_on_the_screen_and_stays_on_the_axis() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press(*["greater_than_sign"] * 9)
+        await pilot.pause()
+        assert app.live._prompt is not None and app.live._prompt[0] == snapshots.mid_ramp().grid.prompt_tokens[-1]
+        await pilot.press(*["less_than_sign"] * 9)
+        assert app.live._prompt[0] == snapshots.mid_ramp().grid.prompt_tokens[0]
+        app.live.refused()
+        assert app.live._prompt is None
+        assert len(app.sent) == 18
+
+
 async def test_users_never_go_below_nought_on_the_screen() -> None:
     app = LiveApp(snapshots.fresh())
     async with app.run_test(size=SIZE) as pilot:

@@ -190,9 +190,9 @@ class SteeringScreen(Screen[None]):
         elif sweep.looks_for_edge or sweep.cells_left or not sweep.cells_total:
             self._send(StartSweep())
         elif self._may_steer():
-            self.app.push_screen(_anew_question(sweep.cells_total), self._take_anew)
+            self.app.push_screen(_again_question(sweep.cells_total), self._take_again)
 
-    def _take_anew(self, answer: str | None) -> None:
+    def _take_again(self, answer: str | None) -> None:
         if answer == "again":
             self._send(StartSweep(again=True))
 
@@ -228,7 +228,7 @@ class SteeringScreen(Screen[None]):
         self._send(Relaunch())
 
 
-def _anew_question(cells: int) -> Question:
+def _again_question(cells: int) -> Question:
     choices = [
         Choice("leave", "n", "leave it as it is"),
         Choice("again", "y", "measure all again", "what was measured stays in the session; the table shows the new"),
