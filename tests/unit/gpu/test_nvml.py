@@ -74,6 +74,8 @@ def test_eight_gpus_are_read(run: Run) -> None:
     assert first["vram_free_bytes"] == 7 * GIB
     assert sum(first[f"vram_{part}_bytes"] for part in ("used", "reserved", "free")) == first["vram_total_bytes"]
     assert first["vram_server_bytes"] == 30 * GIB
+    assert first["vram_neighbours_bytes"] == GIB
+    assert (first["clock_mhz"], first["power_limit_w"]) == (1410, 400.0)
     assert first["active_share"] == 0.9
     assert first["power_w"] == 287.5
     assert first["energy_j"] == 1000.0
@@ -82,7 +84,7 @@ def test_eight_gpus_are_read(run: Run) -> None:
     assert first["lost"] is False
     assert first["mig_mode"] is False
     assert readings[1]["throttle"] == "power limit, too hot"
-    assert readings[1]["vram_server_bytes"] is None
+    assert readings[1]["vram_server_bytes"] is None and readings[1]["vram_neighbours_bytes"] is None
 
 
 @needs_cc
@@ -136,7 +138,7 @@ def test_slices_are_read_each_with_its_own_memory_and_the_card_keeps_the_rest(ru
         assert each["name"] == "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
         assert (each["vram_total_bytes"], each["vram_used_bytes"]) == (5 * GIB, 4 * GIB - GIB // 8)
         assert (each["vram_reserved_bytes"], each["vram_free_bytes"]) == (GIB // 8, GIB)
-        unread = ("active_share", "power_w", "energy_j", "temperature_c", "throttle")
+        unread = ("active_share", "power_w", "energy_j", "temperature_c", "throttle", "clock_mhz", "power_limit_w")
         assert [each[name] for name in unread] == [None] * len(unread)
     assert (first["vram_server_bytes"], second["vram_server_bytes"]) == (3 * GIB, None)
 
