@@ -148,6 +148,8 @@ class FakeTestbed:
         self.own_gpus: list[GpuReading] = []
         self.silent_s: float | None = None
         self.conditions = Conditions(launch=1)
+        self.pools: dict[int, int] = {}
+        """Of the KV cache of a launch, tokens, where it is not the one before's."""
         self.failure: asyncio.Future[FailureReport] | None = asyncio.get_running_loop().create_future()
         self.pool = FakePool(self)
         self.launches = 1
@@ -188,7 +190,8 @@ class FakeTestbed:
         if self.launches >= self._launches_fail_from:
             raise LaunchError("no more")
         self.failure = asyncio.get_running_loop().create_future()
-        self.conditions = msgspec.structs.replace(self.conditions, launch=self.launches)
+        pool = self.pools.get(self.launches, self.conditions.kv_pool_tokens)
+        self.conditions = msgspec.structs.replace(self.conditions, launch=self.launches, kv_pool_tokens=pool)
 
     async def configure(self, prompt_tokens: int) -> int:
         self.prompt_tokens = prompt_tokens

@@ -196,6 +196,7 @@ class CellResults:
             earlier = (other.conditions for other in grid.results if other.conditions is not None)
             if note := pool_note(conditions, earlier):
                 conditions = msgspec.structs.replace(conditions, notes=[*conditions.notes, note])
+                result = msgspec.structs.replace(result, caveats="; ".join(filter(None, (result.caveats, note))))
         return msgspec.structs.replace(result, conditions=conditions, verdict=verdict_of(result, grid.results))
 
     def _tell(self, result: CellResult, more: str = "") -> None:

@@ -14,6 +14,7 @@ from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
+from tui.metrics.conditions import Conditions
 from tui.metrics.limits import Limit
 from tui.metrics.record import CountedBy
 from tui.metrics.snapshot import FailureReport
@@ -537,3 +538,14 @@ async def test_a_cell_that_is_stopped_while_it_is_measured_again_keeps_what_was_
     await until(lambda: scheduler.current == (4, 300))
     await scheduler.stop()
     assert outcomes(scheduler, Mode.STEADY)[4, 300] is Outcome.OK
+
+
+async def test_cells_on_launches_with_other_kv_pools_are_marked() -> None:
+    testbed = FakeTestbed(from_cell((2, 300), crash, times=1), **GRID)
+    testbed.conditions = Conditions(launch=1, kv_pool_tokens=100_000)
+    testbed.pools = {2: 97_000}
+    await swept(testbed)
+    noted = {cell.conditions.launch for cell in testbed.kept if cell.conditions is not None and cell.conditions.notes}
+    assert noted == {2}
+    marked = [cell for cell in testbed.kept if "its KV pool differs by -3.0% from that of launch 1" in cell.caveats]
+    assert len(marked) >= 3 and all(cell.conditions and cell.conditions.launch == 2 for cell in marked)
