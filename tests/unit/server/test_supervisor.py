@@ -252,7 +252,7 @@ async def test_attached_server_is_asked_and_left_alone(tmp_path: Path) -> None:
 
 
 async def test_attached_server_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.server.supervisor.ATTACHED_PERIOD_S", 0.05)
+    monkeypatch.setattr("tui.server.attaching.ATTACHED_PERIOD_S", 0.05)
     async with run(profile_of(), tmp_path) as owner:
         await owner.supervisor.launch()
         attach = {"name": "a", "engine": "vllm", "attach": {"base_url": owner.supervisor.base_url}}
