@@ -56,7 +56,7 @@ def cell(users: int, prompt_tokens: int, outcome: Outcome = Outcome.OK, *, simul
         Outcome.OOM_KV: "ValueError: the KV cache holds 188,640 tokens, the cell needs 280,704",
         Outcome.TOO_LONG: "HTTP 400: maximum context length is 2048 tokens",
         Outcome.ENGINE_DEAD: "EngineDeadError: exit code 1 within the cell",
-        Outcome.IMPLIED: "64 × 480 failed for want of memory",
+        Outcome.IMPLIED: "64 × 480 failed for lack of memory",
         Outcome.TIMEOUT: "14 of 32 requests took longer than 300 s",
     }.get(outcome, "")
     if resolve_s is None:

@@ -125,7 +125,7 @@ async def test_wanted_prompt_size_changes_on_the_screen_and_stays_on_the_axis() 
         assert len(app.sent) == 18
 
 
-async def test_users_never_go_below_nought_on_the_screen() -> None:
+async def test_users_never_go_below_zero_on_the_screen() -> None:
     app = LiveApp(snapshots.fresh())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("left_square_bracket")
@@ -169,7 +169,7 @@ async def test_field_left_without_a_number_changes_nothing(keys: tuple[str, ...]
         assert app.screen is app.live
 
 
-async def test_nought_can_be_typed() -> None:
+async def test_zero_can_be_typed() -> None:
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("u", "0", "enter")

@@ -126,7 +126,7 @@ class SglangLaunch(Launch):
         rule(
             r"RepositoryNotFoundError|is not a local folder and is not a valid model identifier",
             FailureClass.MODEL_MISSING,
-            "The model is not to be had",
+            "The model cannot be found",
             "Correct `model` in [server].",
         ),
         rule(

@@ -193,7 +193,7 @@ class TgiLaunch(Launch):
         rule(
             r"Shard process was signaled to shutdown with signal 9",
             FailureClass.OOM_HOST,
-            "A shard was killed, most often for want of the host's memory",
+            "A shard was killed, most often for lack of the host's memory",
             "See dmesg; give the machine or the container more memory, or shared memory for NCCL (1 GB).",
         ),
         rule(
@@ -205,7 +205,7 @@ class TgiLaunch(Launch):
         rule(
             r"RepositoryNotFoundError|EntryNotFoundError|404 Client Error|No local weights found",
             FailureClass.MODEL_MISSING,
-            "The model is not to be had",
+            "The model cannot be found",
             "Correct `model` in [server].",
         ),
         rule(

@@ -90,7 +90,7 @@ def unavailable(error: pynvml.NVMLError) -> GpuUnavailable:
 
 
 def ask(device: Device, query: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what `call` says of the GPU, or None when that is not to be had; if never, it is not asked again.
+    """Return what `call` says of the GPU, or None when it does not; if never, it is not asked again.
 
     Raises GpuLost when the GPU is lost, GpuUnavailable when the driver went away.
     """

@@ -58,7 +58,7 @@ def report_of(diagnosis: Diagnosis, exit_code: int | None) -> FailureReport:
 def explain(
     launch: Launch, lines: Sequence[str], *, started: bool, exit_code: int | None, oom_kills: int
 ) -> FailureReport:
-    """Return why a server ended by itself. `oom_kills`: how often the kernel killed for want of memory meanwhile."""
+    """Return why a server ended by itself. `oom_kills`: how often the kernel killed for lack of memory meanwhile."""
     found = launch.diagnose(lines, started=started, exit_code=exit_code)
     if oom_kills > 0 and (found is None or found.failure is FailureClass.CRASH):
         times = "once" if oom_kills == 1 else f"{oom_kills} times"
@@ -67,7 +67,7 @@ def explain(
             FailureClass.OOM_HOST,
             line,
             "Free main memory, or run where there is more of it; `dmesg` says what was killed.",
-            f"The kernel killed {times} for want of main memory",
+            f"The kernel killed {times} for lack of main memory",
         )
     return report_of(found or _by_exit(lines, exit_code), exit_code)
 
@@ -78,7 +78,7 @@ def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
         return Diagnosis(
             FailureClass.CRASH,
             "",
-            "Look for who sent its guardian a signal: an operator, or the kernel for want of memory (dmesg).",
+            "Look for who sent its guardian a signal: an operator, or the kernel for lack of memory (dmesg).",
             "The server's guardian was ended, and the server with it",
         )
     if exit_code < 0:
@@ -99,13 +99,13 @@ def _by_silence(lines: Sequence[str], facts: Sequence[LogFact]) -> Diagnosis | N
         FailureClass.CRASH,
         last_line,
         "Unless it is still starting, it was most likely killed from outside: by hand, by a job scheduler, or by the"
-        " kernel for want of memory (dmesg). Its exit code tells more: --exit-code.",
+        " kernel for lack of memory (dmesg). Its exit code tells more: --exit-code.",
         "The log ends before the server was ready and does not say why",
     )
 
 
 def oom_kill_count() -> int:
-    """Return how many processes the kernel has killed for want of memory, here (cgroup v2 or v1) or on the machine."""
+    """Return how many processes the kernel has killed for lack of memory, here (cgroup v2 or v1) or on the machine."""
     return max(_cgroup_kills(), _counter(Path("/proc/vmstat"), "oom_kill"))
 
 

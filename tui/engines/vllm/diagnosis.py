@@ -130,7 +130,7 @@ def _by_exit_code(lines: Sequence[str], exit_code: int | None) -> Diagnosis | No
         return Diagnosis(
             FailureClass.CRASH,
             last_line if judged else "",
-            "Look for who sent the signal: an operator, a job scheduler, or the kernel for want of memory (dmesg).",
+            "Look for who sent the signal: an operator, a job scheduler, or the kernel for lack of memory (dmesg).",
             f"The server was ended by {signal_in_words(exit_code)}",
         )
     return Diagnosis(

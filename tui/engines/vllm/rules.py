@@ -357,13 +357,13 @@ CONSEQUENCES: tuple[Rule, ...] = (
         r"Worker proc (?P<worker>\S+) died unexpectedly \(exit code: (?P<code>-?\d+)\)",
         F.CRASH,
         "A worker process of vLLM died",
-        "{worker} ended with exit code {code}; -9 is a kill, by hand or by the kernel for want of memory (dmesg).",
+        "{worker} ended with exit code {code}; -9 is a kill, by hand or by the kernel for lack of memory (dmesg).",
     ),
     rule(
         r"Failed core proc\(s\): \{'(?P<process>\w+)': (?P<code>-?\d+)",
         F.CRASH,
         "A process of vLLM died during the start",
-        "{process} ended with exit code {code}; -9 is a kill, by hand or by the kernel for want of memory (dmesg).",
+        "{process} ended with exit code {code}; -9 is a kill, by hand or by the kernel for lack of memory (dmesg).",
     ),
     rule(
         r"WorkerProc failed to start",
@@ -376,7 +376,7 @@ CONSEQUENCES: tuple[Rule, ...] = (
         F.CRASH,
         "A worker process of vLLM died during the start without a word",
         "It logged no error of its own, so it was most likely killed: by hand, by a job scheduler, or by the kernel for"
-        " want of memory (dmesg).",
+        " lack of memory (dmesg).",
     ),
     rule(
         r"EngineCore encountered a fatal error|EngineCore encountered an issue|EngineDeadError"

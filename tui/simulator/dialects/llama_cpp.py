@@ -1,6 +1,6 @@
 """llama.cpp's llama-server b11434, as recorded (tests/corpus/engines/llama-cpp.toml).
 
-It is one process, so its death is a connection that is reset. It never refuses for want of room; where a way to fail
+It is one process, so its death is a connection that is reset. It never refuses for lack of room; where a way to fail
 says that it should, it does so in its own words for a model that is still loading.
 """
 

@@ -49,7 +49,7 @@ class Palette:
 
     @property
     def shaded(self) -> bool:
-        """Say whether areas are shaded by glyphs for want of tones."""
+        """Say whether areas are shaded by glyphs for lack of tones."""
         return not self.fills
 
     def tone(self, tone: Tone) -> str | None:
