@@ -351,12 +351,12 @@ def show_session(session: str) -> None:
     """Show the grid of a SESSION."""
     from tui.session import shelf
     from tui.session.grid_table import grid_table
-    from tui.session.judged import session_terms
+    from tui.session.judged import session_beside
     from tui.session.kept_profile import cells_of_sweep
     from tui.session.reader import SessionReader
 
     with SessionReader(shelf.find(session)) as reader:
-        tell(grid_table(reader.meta, cells_of_sweep(reader), session_terms(reader.meta)))
+        tell(grid_table(reader.meta, cells_of_sweep(reader), session_beside(reader.meta)))
 
 
 @sessions.command(name="rm")

@@ -30,7 +30,7 @@ from tui.metrics.window import TOKENS_WINDOW_S
 from tui.profile.schema import Endpoint, Profile
 from tui.session.export import export_session
 from tui.session.grid_table import grid_table
-from tui.session.judged import costs, session_terms
+from tui.session.judged import costs, session_beside
 from tui.session.kept_profile import cells_of_sweep, edges_of
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
@@ -203,7 +203,7 @@ def _report(spec: BenchSpec, output: Output, ending: _Ending) -> ExitCode:
         tell(msgspec.json.encode(_as_json(spec, results)).decode())
     else:
         edges = results.edges if spec.start == "edge" else []
-        tell(grid_table(results.meta, results.cells, session_terms(results.meta), edges))
+        tell(grid_table(results.meta, results.cells, session_beside(results.meta), edges))
     if output.out_dir is not None and not ending.exported:
         export_session(session_file, output.out_dir)
     if not output.quiet:
@@ -236,7 +236,7 @@ def _results_without_bench(session_file: Path, snapshot: Snapshot | None) -> Res
 
 def _as_json(spec: BenchSpec, results: Results) -> dict[str, object]:
     best = best_cell(results.cells)
-    terms = session_terms(results.meta)
+    terms = session_beside(results.meta).terms
     return {
         "session": spec.session_id,
         "file": spec.session_file,

@@ -134,7 +134,7 @@ def test_sessions_of_another_server_do_not_count(home: Path) -> None:
     path.write_text(path.read_text().replace("gpus = [0, 1]", "gpus = [0]"))
     found = answer(Wish(8, 100))
     assert not found.carried
-    assert any("1 sessions of mine left out" in note for note in found.notes)
+    assert any("1 session of mine left out" in note for note in found.notes)
 
 
 def test_without_a_session_the_published_table_and_then_the_twin_answer() -> None:

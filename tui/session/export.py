@@ -13,7 +13,7 @@ from tui.metrics.cell import CellResult
 from tui.session import export_csv, export_toml, imported
 from tui.session.exported import ExportedSession
 from tui.session.grid_table import grid_html, grid_markdown
-from tui.session.judged import session_terms
+from tui.session.judged import session_beside
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
@@ -87,10 +87,10 @@ def _from_toml(session: ExportedSession, path: Path, folder: Path, formats: Sequ
 
 def _write_grids(meta: SessionMeta, cells: list[CellResult], folder: Path, formats: Sequence[str]) -> list[Path]:
     written: list[Path] = []
-    terms = session_terms(meta)
+    beside = session_beside(meta)
     for form, name, render in (("md", MD_FILE, grid_markdown), ("html", HTML_FILE, grid_html)):
         if form in formats:
             with atomic_file(folder / name) as file:
-                file.write(render(meta, cells, terms))
+                file.write(render(meta, cells, beside))
             written.append(folder / name)
     return written

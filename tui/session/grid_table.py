@@ -15,17 +15,17 @@ from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
 from tui.metrics.edge import Carried
-from tui.metrics.terms import Terms
 from tui.session.judged import verdict_lines
 from tui.session.meta import SessionMeta
 from tui.session.reader import latest_cells
+from tui.session.references import Beside
 
 OPEN = "·"
 MOST_NOTES = 12
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
 
 
-def grid_table(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms, edges: Sequence[Carried] = ()) -> str:
+def grid_table(meta: SessionMeta, cells: Sequence[CellResult], beside: Beside, edges: Sequence[Carried] = ()) -> str:
     """Return the grid as plain text: a line of what it is, users down and prompt tokens across, what it comes to."""
     title = _title(meta)
     parts = [title]
@@ -35,30 +35,30 @@ def grid_table(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms, edg
     if edges:
         parts.append("\n".join(safe_line(edge.sentence, limit=400) for edge in edges))
     parts += _notes(cells)[:MOST_NOTES]
-    if said := verdict_lines(meta, cells, terms):
+    if said := verdict_lines(meta, cells, beside):
         parts.append("\n".join(said))
     return "\n\n".join(parts if len(parts) > 1 else [title, "no cell was measured"])
 
 
-def grid_markdown(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms) -> str:
+def grid_markdown(meta: SessionMeta, cells: Sequence[CellResult], beside: Beside) -> str:
     """Return the grid as a Markdown document; text from outside is escaped."""
     parts = ["# " + _MARKDOWN.sub(r"\\\1", _title(meta))]
     for heading, headers, rows in _grids(cells):
         table = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=["right"] * len(headers))
         parts += [heading, table]
-    if said := verdict_lines(meta, cells, terms):
+    if said := verdict_lines(meta, cells, beside):
         parts.append("\n".join(f"    {line}" for line in said))  # a code block: bars stand under one another
     return "\n\n".join(parts) + "\n"
 
 
-def grid_html(meta: SessionMeta, cells: Sequence[CellResult], terms: Terms) -> str:
+def grid_html(meta: SessionMeta, cells: Sequence[CellResult], beside: Beside) -> str:
     """Return the grid as an HTML document; text from outside is escaped."""
     title = html.escape(_title(meta))
     parts = ["<!DOCTYPE html>", f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>']
     parts.append(f"<body><h1>{title}</h1>")
     for heading, headers, rows in _grids(cells):
         parts += [f"<p>{html.escape(heading)}</p>", tabulate(rows, headers, tablefmt="html", disable_numparse=True)]
-    if said := verdict_lines(meta, cells, terms):
+    if said := verdict_lines(meta, cells, beside):
         parts.append(f"<pre>{html.escape(chr(10).join(said))}</pre>")
     return "\n".join([*parts, "</body></html>"]) + "\n"
 

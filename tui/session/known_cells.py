@@ -89,7 +89,8 @@ def cells_of_sessions(profile: Profile) -> KnownCells:
         count = "1 session" if len(names) == 1 else f"{len(names)} sessions"
         known.source = f"{count} of {profile.name} ({names[0]}{', …' if len(names) > 1 else ''})"
     if others:
-        known.notes.append(f"{others} sessions of {profile.name} left out: another server, mode or length of answers")
+        left_out = "1 session" if others == 1 else f"{others} sessions"
+        known.notes.append(f"{left_out} of {profile.name} left out: another server, mode or length of answers")
     return known
 
 

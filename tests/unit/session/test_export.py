@@ -22,12 +22,12 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
-from tui.metrics.terms import Terms
 from tui.session import export_csv, export_toml, imported
 from tui.session.export import export_folder, export_session
 from tui.session.grid_table import grid_html, grid_markdown, grid_table
 from tui.session.meta import wall_time, wall_times
 from tui.session.reader import SessionReader
+from tui.session.references import NOTHING_BESIDE
 from tui.session.store import SessionWriter
 from tui.session.tables import REQUESTS
 
@@ -327,14 +327,14 @@ _CELLS = [
 
 
 def test_the_grid_is_a_table_per_mode() -> None:
-    lines = grid_table(made.meta(), _CELLS, Terms()).splitlines()
+    lines = grid_table(made.meta(), _CELLS, NOTHING_BESIDE).splitlines()
     assert lines[0].endswith("SIMULATED")
     assert [line.split() for line in lines if line.startswith(("  1", "   1", "    "))][:2] == [
         ["1", "0.3", "·"],
         ["2", "123", "oom-kv"],
     ]
     assert sum("mode" in line for line in lines) == 2
-    assert "no cell was measured" in grid_table(made.meta(), [], Terms())
+    assert "no cell was measured" in grid_table(made.meta(), [], NOTHING_BESIDE)
 
 
 def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
@@ -342,7 +342,7 @@ def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
         msgspec.structs.replace(made.cell(), users=users, caveats="answers are short; \x1b[31mcounted by events")
         for users in (1, 2)
     ]
-    text = grid_table(made.meta(), cells, Terms())
+    text = grid_table(made.meta(), cells, NOTHING_BESIDE)
     assert text.splitlines()[-5:-2] == [
         f"1 × {cells[0].prompt_tokens}, 2 × {cells[0].prompt_tokens}: answers are short",
         "",
@@ -352,9 +352,9 @@ def test_the_table_says_below_it_what_must_be_known_to_read_it() -> None:
 
 def test_the_grid_as_markdown_and_html_takes_no_markup_from_outside() -> None:
     meta = made.meta(profile_title="<script>x</script> | [a](b)\n# *b*")
-    markdown = grid_markdown(meta, _CELLS, Terms())
+    markdown = grid_markdown(meta, _CELLS, NOTHING_BESIDE)
     assert "\\<script\\>" in markdown and "\\[a\\]" in markdown and "\n# " not in markdown
-    page = grid_html(meta, [made.cell(mode="<img>")], Terms())
+    page = grid_html(meta, [made.cell(mode="<img>")], NOTHING_BESIDE)
     assert "<script>" not in page and "<img>" not in page
     parser = html.parser.HTMLParser()
     parser.feed(page)

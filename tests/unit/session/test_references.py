@@ -12,6 +12,8 @@ from tui.core.errors import SessionError
 from tui.core.outcome import Outcome
 from tui.metrics.reference import parts_from, ratio
 from tui.profile.schema import Profile
+from tui.session.grid_table import grid_table
+from tui.session.judged import session_beside
 from tui.session.references import beside_of, key_of
 
 
@@ -90,3 +92,28 @@ def test_how_cells_part() -> None:
     assert [parts_from(measured, failed), parts_from(dead, ok)] == ["measured", "failed"]
     assert parts_from(made.cell(outcome=Outcome.CLIENT_LIMIT), ok) == parts_from(None, ok) == ""
     assert (ratio(3.0, 2.0), ratio(None, 2.0), ratio(1.0, 0.0)) == (1.5, None, None)
+
+
+def test_the_table_of_a_run_says_how_it_is_to_what_lies_beside() -> None:
+    wanted = profile({"table": "mixtral-8x7b-awq"})
+    meta = made.meta(profile_json=wanted.model_dump_json())
+    beside = session_beside(meta)
+    assert beside.reference is not None
+    there = {(cell.users, cell.prompt_tokens): cell for cell in beside.reference.cells}
+    failed = next(place for place, cell in there.items() if not cell.ok)
+    seconds = there[1, 31].time_to_resolve_s
+    assert seconds is not None
+    cells = [
+        made.cell(1, 31, time_to_resolve_s=2 * seconds),
+        made.cell(*failed, time_to_resolve_s=9.0),
+        made.cell(2, 31, outcome=Outcome.OOM_KV, time_to_resolve_s=None),
+    ]
+    text = grid_table(meta, cells, beside)
+    said = "Beside the published table mixtral-8x7b-awq: 2.00 times as long to resolve in the median of 1 cells"
+    assert f"{said} (2.00 to 2.00)" in text
+    assert "Conditions differ: measured there, simulated here" in text
+    assert "Failed here, measured there: 2 × 31" in text
+    assert f"Measured here, failed there: {failed[0]} × {failed[1]}" in text
+    assert "no cell was answered both" in grid_table(meta, [], beside)
+    lost = session_beside(made.meta(profile_json=profile({"table": "none"}).model_dump_json()))
+    assert "Nothing is laid beside: found no published table" in grid_table(meta, cells, lost)
