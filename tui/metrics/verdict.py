@@ -50,12 +50,17 @@ class Case:
 
     @property
     def queue_share(self) -> float | None:
-        """Of the time of its requests, how much they spent in the server's queue: by its times or its gauges."""
+        """Of the time of its requests, how much they spent in the server's queue: by its times or its gauges.
+
+        Its times tell of requests that ended, so that a queue that only grows is seen by the gauges alone. But users
+        who ask all at once wait for one step together, and a single reading may fall into it.
+        """
         cell, seen = self.cell, self.seen
         shares = []
         if cell.server_queue_mean_s is not None and cell.time_to_resolve_s:
             shares.append(cell.server_queue_mean_s / cell.time_to_resolve_s)
-        if seen.waiting_mean is not None and seen.running_mean is not None:
+        lasting = seen.readings >= FEWEST_READINGS and seen.waiting_readings >= MOST * seen.readings
+        if seen.waiting_mean is not None and seen.running_mean is not None and (lasting or not shares):
             inside = seen.waiting_mean + seen.running_mean
             shares.append(seen.waiting_mean / inside if inside else 0.0)
         return max(shares, default=None)

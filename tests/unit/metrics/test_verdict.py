@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.unit.metrics.planted import Way, measured
+from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.limits import Limit
-from tui.metrics.verdict import verdict_of, where_they_part
+from tui.metrics.occupancy import Occupancy
+from tui.metrics.verdict import asked_delivered_running, verdict_of, where_they_part
 from tui.profile.schema import Mode
 from tui.profile.simulator_table import SimulatorTable
 
@@ -87,6 +90,61 @@ PLANTS = {
     "not told anything": Plant(Limit.NOT_KNOWN, SMALL_KV, 64, 200, tells_metrics=False, lone=False),
     "gateway, no smaller cell": Plant(Limit.NOT_KNOWN, FAST, 32, 100, way=Way(lets_through=8), lone=False),
 }
+
+
+def test_a_reading_of_users_who_all_wait_for_one_step_is_no_queue() -> None:
+    cell = PLANTS["nothing, some users"].cell(8)
+    seen = msgspec.structs.replace(Occupancy(), readings=2, running_mean=8.0, waiting_mean=4.0, waiting_readings=1)
+    found = verdict_of(msgspec.structs.replace(cell, occupancy=seen), [PLANTS["nothing, some users"].cell(1)])
+    assert found is not None and found.limit is Limit.NONE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refused", "limit"),
+    [
+        (Outcome.OVERLOADED, 7.0, Limit.SCHEDULER),
+        (Outcome.OVERLOADED, 0.0, Limit.GATEWAY),
+        (Outcome.OVERLOADED, None, Limit.NOT_KNOWN),
+        (Outcome.CLIENT_LIMIT, None, Limit.CLIENT),
+        (Outcome.TOO_LONG, None, Limit.TOO_LONG),
+        (Outcome.OOM_LAUNCH, None, Limit.MEMORY),
+        (Outcome.ENGINE_DEAD, None, Limit.NOT_KNOWN),
+        (Outcome.HTTP_ERROR, None, Limit.NOT_KNOWN),
+    ],
+)
+def test_an_end_that_says_it_all(outcome: Outcome, refused: float | None, limit: Limit) -> None:
+    found = verdict_of(made(outcome, occupancy=Occupancy(refused=refused), evidence="line 7"))
+    assert found is not None and found.limit is limit
+
+
+@pytest.mark.parametrize("outcome", [Outcome.IMPLIED, Outcome.RUNNING, Outcome.PENDING])
+def test_what_was_not_measured_has_no_verdict(outcome: Outcome) -> None:
+    assert verdict_of(made(outcome)) is None
+
+
+def test_a_client_that_sends_late_is_found_before_the_server_is_blamed() -> None:
+    late = made(Outcome.OK, client_delay_p99_s=0.4, e2e_p50_s=2.0, server_queue_mean_s=1.0, time_to_resolve_s=2.0)
+    unsent = made(Outcome.OK, requests_ok=80, requests_dropped=20)
+    for cell in (late, unsent):
+        found = verdict_of(cell)
+        assert found is not None and found.limit is Limit.CLIENT
+
+
+def made(outcome: Outcome, **changes: Any) -> CellResult:
+    return CellResult(users=8, prompt_tokens=60, output_tokens=4, mode="steady", outcome=outcome, **changes)
+
+
+def test_where_asked_delivered_and_running_part_is_told() -> None:
+    seen = Occupancy(running_mean=3.0, running_max=4.0, waiting_mean=2.0)
+    cell = made(Outcome.OK, delivered_concurrency=6.0, delivered_concurrency_max=8, occupancy=seen)
+    assert asked_delivered_running(cell) == ("8 asked, 6.0 delivered (8 at most), 3.0 running (4 at most), 2.0 waiting")
+    assert where_they_part(cell) == (
+        "6 of 8 users had a request under way; the server ran 3.0 of the 6.0 requests under way"
+    )
+    # Of a burst the most counts, as its requests end one after another.
+    whole = msgspec.structs.replace(cell, mode="burst", occupancy=msgspec.structs.replace(seen, running_mean=5.6))
+    assert where_they_part(whole) == ""
+    assert asked_delivered_running(made(Outcome.OK)) == ""
 
 
 @pytest.mark.parametrize("name", PLANTS)
