@@ -5,6 +5,7 @@
 # make test-llama  the tests against a real llama-server on the CPU, which it builds once (20 minutes of one core)
 # make test-transformers  the tests against a real `transformers serve` on the CPU, likewise
 # make test-ray    the tests against a real Ray Serve on a cluster of two nodes, both here
+# make study  the published tables made again on their simulated twins, with docs/study.md (some 12 minutes)
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
 VENV := .venv
@@ -13,12 +14,13 @@ READY := $(VENV)/.ready
 VLLM_VENV ?= .venv-vllm
 VRAMP_TEST_GPU_VLLM ?= .venv-vllm-gpu
 TRITON_VENV ?= .venv-triton
+STUDY_VENV ?= .venv-study
 LLAMA_VENV ?= .venv-llama
 TRANSFORMERS_VENV ?= .venv-transformers
 RAY_VENV ?= .venv-ray
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-vllm test-triton test-llama test-transformers test-ray test-gpu bench check lock screenshots clean
+.PHONY: demo test test-vllm test-triton test-llama test-transformers test-ray test-gpu bench study check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
@@ -74,6 +76,13 @@ bench: $(READY)
 	$(BIN)/python benchmarks/dialects.py --write
 	$(BIN)/python benchmarks/one_more.py --write
 	$(BIN)/python benchmarks/run.py --write $(BENCH_ARGS)
+
+# In an environment of its own, since its figures need matplotlib.
+study: $(READY)
+	@test -x $(STUDY_VENV)/bin/python || $(PYTHON) -m venv $(STUDY_VENV)
+	@$(STUDY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(STUDY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-study.txt
+	$(STUDY_VENV)/bin/python benchmarks/study.py $(STUDY_ARGS)
 
 # Needs uv; the lock holds every platform and Python version that pyproject.toml allows.
 lock:
