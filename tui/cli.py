@@ -302,8 +302,10 @@ def _attach_to_found(context: click.Context, *, stage: bool) -> int:
             tell(one.in_words)
         return 0
     chosen = found[_choose([one.in_words for one in found])]
-    path = attaching_profile(chosen.engine, chosen.base_url)
+    path = attaching_profile(chosen.engine, chosen.base_url, verify=chosen.verified)
     narrate(f"its profile: {path}")
+    if chosen.wants_key:
+        narrate("it wants a key: name the variable that holds it by api_key_env in [attach] of that profile")
     return _open_app(context, Launch(entry_of(path, shipped=False), presentation=stage))
 
 

@@ -15,6 +15,8 @@ from tui.preflight import Machine
 from tui.profile.catalogue import ProfileEntry
 from tui.profile.loader import parse_profile
 from tui.profile.settings import Settings
+from tui.server import finding
+from tui.server.finding import FoundServer
 from tui.view.app import VrampApp
 from tui.view.catalogue_reading import Reading, candidate_of
 from tui.view.screens.picker import PickerScreen
@@ -72,6 +74,10 @@ def reading(*entries: ProfileEntry, benches: FakeBenches | None = None) -> Readi
     )
 
 
+async def _none_found(_on_found: object) -> list[FoundServer]:
+    return []
+
+
 class Shell:
     """An app and what is behind it."""
 
@@ -79,6 +85,7 @@ class Shell:
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
         monkeypatch.setenv("LC_ALL", "C.UTF-8")
+        monkeypatch.setattr(finding, "find_servers", _none_found)
         self.benches = FakeBenches()
 
     def app(

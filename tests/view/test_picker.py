@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,11 @@ from textual.widgets import Input, OptionList, Static
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.view.shell import ATTACHED, DEMO, MIXTRAL, Shell, entry, listed, until
 from tui.profile.catalogue import ProfileEntry
+from tui.server import finding
+from tui.server.finding import FoundServer
 from tui.view.app import VrampApp
 from tui.view.catalogue_reading import Candidate
+from tui.view.screens.attach import AttachScreen
 from tui.view.screens.dialogs import Form, Question
 from tui.view.screens.fact_sheet import FactSheet
 from tui.view.screens.launch import LaunchScreen
@@ -129,10 +134,11 @@ async def test_attach_puts_the_load_of_the_profile_on_a_url(shell: Shell) -> Non
     async with app.run_test(size=(120, 40)) as pilot:
         await listed(pilot)
         await pilot.press("end", "a")
-        await until(pilot, lambda: isinstance(app.screen, Form))
+        await until(pilot, lambda: isinstance(app.screen, AttachScreen))
         await pilot.press(*"nonsense", "enter", "enter")
         await pilot.pause()
         assert "expected http://" in str(app.screen.query_one(".problem", Static).content)
+        assert "No server" in str(app.screen.query_one("#looking", Static).content)
         first, last = app.screen.query(Input)
         first.value = "http://10.1.1.1:8000/v1/"
         last.focus()
@@ -144,12 +150,69 @@ async def test_attach_puts_the_load_of_the_profile_on_a_url(shell: Shell) -> Non
         assert profile.load.users == [1, 2, 4, 8, 16, 32, 64, 128]
 
 
+async def test_attach_lists_what_is_found_while_it_looks(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = asyncio.Event()
+
+    async def find_servers(on_found: Callable[[FoundServer], None]) -> list[FoundServer]:
+        on_found(FoundServer("tgi", "http://127.0.0.1:3000", "org/[b]m", "tgi"))
+        await more.wait()
+        on_found(FoundServer("openai", "https://127.0.0.1:8443", "", "", wants_key=True, verified=False))
+        return []
+
+    monkeypatch.setattr(finding, "find_servers", find_servers)
+    monkeypatch.setenv("THE_KEY", "k")
+    app = shell.picker()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("end", "a")
+        await until(
+            pilot, lambda: isinstance(app.screen, AttachScreen) and bool(app.screen.query_one(OptionList).option_count)
+        )
+        found = app.screen.query_one(OptionList)
+        assert "Text Generation Inference" in str(found.get_option_at_index(0).prompt)
+        assert "org/[b]m (tgi)" in " ".join(str(found.get_option_at_index(0).prompt).split())
+        assert "looking" in str(app.screen.query_one("#looking", Static).content)
+        more.set()
+        await until(pilot, lambda: found.option_count == 2)
+        await until(pilot, lambda: found.has_focus)
+        await pilot.press("down", "enter")  # the one that wants a key
+        await pilot.pause()
+        assert "wants a key" in str(app.screen.query_one(".problem", Static).content)
+        app.screen.query_one("#key", Input).value = "THE_KEY"
+        found.focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(shell.benches.launched))
+    profile = shell.benches.launched[0][0].profile
+    assert profile is not None and profile.attach is not None
+    assert (profile.engine, profile.attach.base_url) == ("vllm", "https://127.0.0.1:8443")
+    assert (profile.attach.api_key_env, profile.attach.verify) == ("THE_KEY", False)
+
+
+async def test_a_found_server_is_asked_in_its_own_way(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find_servers(on_found: Callable[[FoundServer], None]) -> list[FoundServer]:
+        on_found(FoundServer("tgi", "http://127.0.0.1:3000", "org/m", "tgi"))
+        return []
+
+    monkeypatch.setattr(finding, "find_servers", find_servers)
+    app = shell.picker()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("end", "a")
+        await until(pilot, lambda: isinstance(app.screen, AttachScreen) and app.screen.query_one(OptionList).has_focus)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(shell.benches.launched))
+    profile = shell.benches.launched[0][0].profile
+    assert profile is not None and profile.attach is not None
+    assert (profile.engine, profile.attach.base_url) == ("tgi", "http://127.0.0.1:3000")
+    assert profile.load.users == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
 async def test_escape_leaves_a_form_without_doing_anything(shell: Shell) -> None:
     app = shell.picker()
     async with app.run_test(size=(120, 40)) as pilot:
         await listed(pilot)
         await pilot.press("end", "a")
-        await until(pilot, lambda: isinstance(app.screen, Form))
+        await until(pilot, lambda: isinstance(app.screen, AttachScreen))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, PickerScreen))
         assert shell.benches.launched == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.view.shell import MIXTRAL, entry
 from tui.core.errors import UsageError
 from tui.view.profile_actions import attached_entry
+from tui.view.screens.attach import ServerWanted
 from tui.view.screens.profile_sheet import command_lines
 
 _WORDS = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), min_size=1)
@@ -35,5 +36,5 @@ def test_an_option_and_its_value_stay_on_one_line() -> None:
 )
 def test_what_is_no_address_or_no_key_is_refused(url: str, key: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        attached_entry(entry(MIXTRAL), url, key)
+        attached_entry(entry(MIXTRAL), ServerWanted(url, key))
     assert "secret@" not in str(caught.value)

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from tests.fakes import snapshots
 from tests.view.shell import Shell, listed, until
 from tui.profile.settings import Settings
-from tui.view.screens.dialogs import Form, Question
+from tui.server import finding
+from tui.server.finding import FoundServer
+from tui.view.screens.attach import AttachScreen
+from tui.view.screens.dialogs import Question
 from tui.view.screens.help import HelpScreen
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.picker import PickerScreen
@@ -107,12 +110,22 @@ def test_help_of_the_picker(snap_compare: Any, shell: Shell, size: tuple[int, in
     assert snap_compare(app, terminal_size=size, run_before=picker_then("question_mark", ends_on=HelpScreen))
 
 
-def test_form_for_a_url(snap_compare: Any, shell: Shell) -> None:
+def test_servers_that_run_and_a_field_for_a_url(
+    snap_compare: Any, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_servers(on_found: Callable[[FoundServer], None]) -> list[FoundServer]:
+        on_found(FoundServer("tgi", "http://127.0.0.1:3000", "mistralai/Mistral-7B-Instruct-v0.2", "text-generation"))
+        on_found(FoundServer("openai", "https://127.0.0.1:8443", "", "nginx", wants_key=True))
+        return []
+
+    monkeypatch.setattr(finding, "find_servers", find_servers)
+
     async def run(pilot: Pilot[int]) -> None:
-        await picker_then("end", "a", ends_on=Form)(pilot)
+        await picker_then("end", "a", ends_on=AttachScreen)(pilot)
         for field in pilot.app.screen.query(Input):
             field.cursor_blink = False
-        await pilot.press("x", "enter", "enter")
+        await until(pilot, lambda: pilot.app.screen.query_one(OptionList).option_count == 2)
+        await pilot.press("tab", "x", "enter", "enter")
         await pilot.pause()
 
     assert snap_compare(shell.picker(), terminal_size=(80, 24), run_before=run)

@@ -138,15 +138,18 @@ def new_profile(name: str) -> Path:
     return write_profile(name, TEMPLATE.format(name=name))
 
 
-def attaching_profile(engine: str, base_url: str) -> Path:
+def attaching_profile(engine: str, base_url: str, *, verify: bool = True) -> Path:
     """Return the user's own profile that attaches to `base_url`, written where there is none yet; what else it says is
-    the user's. It is named by the engine and the port. Raises as `write_profile`."""
+    the user's. It is named by the engine and the port. `verify`: whether its certificate is checked. Raises as
+    `write_profile`."""
     name = f"found-{engine}-{address_of(base_url).port}"
     path = user_profiles_dir() / f"{name}.toml"
     known = entry_of(path, shipped=False).profile if path.exists() else None
     if known is not None and known.attach is not None and known.engine == engine and known.attach.base_url == base_url:
         return path
     lines = [f'name = "{name}"', f'engine = "{engine}"', "", "[attach]", f'base_url = "{base_url}"', ""]
+    if not verify:
+        lines.insert(-1, "verify = false")
     return write_profile(name, "\n".join(lines))
 
 

@@ -99,6 +99,19 @@ def seen_as(profile: Profile, dialect: ServedAs, endpoints: Sequence[str]) -> Pr
     return profile.model_copy(update={"simulator": table, "load": load, "title": title})
 
 
+def spoken_to_as(profile: Profile, engine: str, endpoints: Sequence[str], *, verify: bool) -> Profile:
+    """Return an attaching profile for a server of another system, asked in a way that this has.
+
+    `verify`: whether its certificate can be checked.
+    """
+    load, attach = profile.load, profile.attach
+    assert attach is not None
+    if load.endpoint not in endpoints:
+        load = load.model_copy(update={"endpoint": Endpoint(endpoints[0])})
+    attach = attach.model_copy(update={"verify": attach.verify and verify})
+    return profile.model_copy(update={"engine": engine, "load": load, "attach": attach})
+
+
 def _attach(document: dict[str, Any], url: str) -> None:
     """Turn a profile that launches a server into one that loads a running one."""
     document.pop("server", None)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
+from msgspec.structs import replace
 
 from tui.core.address import ServerAddress, address_of
 from tui.core.errors import UsageError
@@ -23,6 +26,8 @@ AT_ONCE = 16
 PORT_TIMEOUT_S = 4.0
 WHOLE_TIMEOUT_S = 10.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - not bound here
+_WANT_A_KEY = frozenset({401, 403})
+_BAD_REQUEST = 400
 _GENERIC = "openai"
 """The engine of what lists models as OpenAI's API does, and shows itself to be none of those that are known."""
 
@@ -37,19 +42,25 @@ class FoundServer:
     """The first that it offers; "" = it lists none."""
     process: str
     """Of whom the port is; "" = not told."""
+    wants_key: bool = False
+    """It answers nobody without a key, and so tells neither its maker nor its model."""
+    verified: bool = True
+    """Its certificate can be checked here; False = it speaks TLS with one of its own."""
 
     @property
     def in_words(self) -> str:
         """Return it as one line."""
         title = engine_for(self.engine).title or self.engine
         of = f" ({self.process})" if self.process else ""
-        return safe_line(f"{self.base_url}  {title}  {self.model or 'no model listed'}{of}", limit=200)
+        model = "wants a key" if self.wants_key else self.model or "no model listed"
+        return safe_line(f"{self.base_url}  {title}  {model}{of}", limit=200)
 
 
-async def find_servers() -> list[FoundServer]:
+async def find_servers(on_found: Callable[[FoundServer], None] | None = None) -> list[FoundServer]:
     """Return what answers, by port; one of which several systems may be the makers comes once for each of them.
 
-    Takes at most WHOLE_TIMEOUT_S; a port that says nothing for PORT_TIMEOUT_S is passed over.
+    Takes at most WHOLE_TIMEOUT_S; a port that says nothing for PORT_TIMEOUT_S is passed over. `on_found` is told of
+    each at once.
     """
     turns = asyncio.Semaphore(AT_ONCE)
     found: list[FoundServer] = []
@@ -58,7 +69,11 @@ async def find_servers() -> list[FoundServer]:
         async with turns:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PORT_TIMEOUT_S):
-                    found.extend(await _servers_at(_address(host, port), process))
+                    here = await _servers_at(host, port, process)
+                    found.extend(here)
+                    for one in here if on_found is not None else ():
+                        assert on_found is not None
+                        on_found(one)
 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WHOLE_TIMEOUT_S):
@@ -95,20 +110,43 @@ def _name_of(pid: int | None) -> str:
         return ""
 
 
-async def _servers_at(address: ServerAddress, process: str) -> list[FoundServer]:
-    client = ServerClient(address, direct=True)
+async def _servers_at(host: str, port: int, process: str) -> list[FoundServer]:
+    """Ask a port in plain HTTP, and then over TLS where that is what it may want."""
+    address = _address(host, port)
     try:
-        await client.fetch("/v1/models")  # what speaks no HTTP is asked once
+        found = await _ask(ServerClient(address, direct=True), process)
+    except NoAnswer:
+        found = None
+    if found is not None:
+        return found
+    secure = replace(address, tls=True)
+    for verified in (True, False):
+        with contextlib.suppress(NoAnswer):
+            there = await _ask(ServerClient(secure, direct=True, verify=verified), process) or []
+            return [dataclasses.replace(one, verified=verified) for one in there]
+    return []
+
+
+async def _ask(client: ServerClient, process: str) -> list[FoundServer] | None:
+    """Return what a server shows itself to be; None for one that took the request for no good one. Raises NoAnswer."""
+    try:
+        listing = await client.fetch("/v1/models")
         known = [engine for name in names() if (engine := _engine(name)) is not None]
         marked = [engine for engine in known if engine.mark is not None and engine.mark.body is None]
         makers = [engine for engine in marked if await probe.answer_to(client, engine.mark)]
+        wants_key = not makers and listing.status in _WANT_A_KEY
         if not makers:
             generic = engine_for(_GENERIC)
-            listed = await probe.answer_to(client, generic.questions.models())
-            makers = [generic] if listed else []
-        return [FoundServer(maker.name, str(address), await _model_of(client, maker), process) for maker in makers]
-    except NoAnswer:
-        return []
+            models = generic.questions.models()
+            listed = models is not None and models.read(listing.status, listing.content)
+            makers = [generic] if listed or wants_key else []
+        if not makers and listing.status == _BAD_REQUEST:  # so a server of TLS answers one who speaks without it
+            return None
+        url = str(client.address)
+        return [
+            FoundServer(maker.name, url, await _model_of(client, maker), process, wants_key=wants_key)
+            for maker in makers
+        ]
     finally:
         await client.aclose()
 

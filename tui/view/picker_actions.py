@@ -13,7 +13,7 @@ from tui.core.safe_text import safe_line
 from tui.profile.catalogue import ProfileEntry
 from tui.view.benches import Benches
 from tui.view.catalogue_reading import read_catalogue
-from tui.view.profile_actions import ask_copy_name, ask_new_name, ask_url, attached_entry, edit_profile, open_editor
+from tui.view.profile_actions import ask_copy_name, ask_new_name, ask_server, attached_entry, edit_profile, open_editor
 from tui.view.screens.picker import PickerScreen
 from tui.view.start import Launch
 
@@ -51,9 +51,9 @@ class PickerActions:
                 highlight = names[0]
                 self._app.notify(f"copied to {user_profiles_dir() / highlight}.toml", markup=False)
             elif entry is not None and what == "attach":
-                answers = await self._app.push_screen_wait(ask_url(entry))
-                if answers is not None:
-                    self._launch(Launch(attached_entry(entry, *answers)))
+                wanted = await self._app.push_screen_wait(ask_server(entry))
+                if wanted is not None:
+                    self._launch(Launch(attached_entry(entry, wanted)))
                 return
         except UsageError as error:
             self._app.notify(safe_line(str(error), limit=300), severity="warning", markup=False)

@@ -14,8 +14,10 @@ from textual.app import SuspendNotSupported
 
 from tui.core.errors import UsageError
 from tui.core.paths import user_profiles_dir
+from tui.engines.catalogue import engine_for
 from tui.profile.catalogue import ProfileEntry, copy_profile, copy_profile_as, entry_of, new_profile
-from tui.profile.overrides import Overrides, apply
+from tui.profile.overrides import Overrides, apply, spoken_to_as
+from tui.view.screens.attach import AttachScreen, ServerWanted
 from tui.view.screens.dialogs import Field, Form
 
 if TYPE_CHECKING:
@@ -76,30 +78,31 @@ def ask_copy_name(entry: ProfileEntry) -> Form:
     return Form("copy", text, [Field("name", value=f"{entry.name}-copy")], problem_of)
 
 
-def ask_url(entry: ProfileEntry) -> Form:
-    """Return the question for the server that a profile's load goes to."""
-    fields = [
-        Field("URL", placeholder="http://127.0.0.1:8000"),
-        Field("environment variable of its API key (may stay empty)", placeholder="OPENAI_API_KEY"),
-    ]
-    text = f"The load of {entry.name} goes to a server that runs already. It is never stopped."
+def ask_server(entry: ProfileEntry) -> AttachScreen:
+    """Return the question for the server that a profile's load goes to: one that is found here, or any by its URL."""
 
-    def problem_of(values: list[str]) -> str:
+    def problem_of(wanted: ServerWanted) -> str:
         try:
-            attached_entry(entry, *values)
+            attached_entry(entry, wanted)
         except UsageError as error:
             return str(error)
         return ""
 
-    return Form("attach", text, fields, problem_of)
+    return AttachScreen(entry.name, problem_of)
 
 
-def attached_entry(entry: ProfileEntry, url: str, api_key_env: str) -> ProfileEntry:
-    """Return the profile with its server replaced by the one at `url`. Raises UsageError for what is no URL."""
+def attached_entry(entry: ProfileEntry, wanted: ServerWanted) -> ProfileEntry:
+    """Return the profile with its server replaced by the one that is wanted, asked in a way that this has.
+
+    Raises UsageError for what is no URL.
+    """
     assert entry.profile is not None
-    if api_key_env and api_key_env not in os.environ:
-        raise UsageError(f"no environment variable {api_key_env[:40]!r}; give its name, never the key itself")
-    profile = apply(entry.profile, Overrides(attach_url=url, api_key_env=api_key_env or None))
+    variable = wanted.api_key_env
+    if variable and variable not in os.environ:
+        raise UsageError(f"no environment variable {variable[:40]!r}; give its name, never the key itself")
+    profile = apply(entry.profile, Overrides(attach_url=wanted.url, api_key_env=variable or None))
+    engine = wanted.engine or profile.engine
+    profile = spoken_to_as(profile, engine, engine_for(engine).endpoints, verify=wanted.verified)
     return ProfileEntry(entry.name, entry.path, profile, [], entry.shipped)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -23,14 +26,16 @@ MODELS = '{"object":"list","data":[{"id":"org/%s","object":"model","owned_by":"%
 
 
 @contextmanager
-def server_of(answers: dict[str, str]) -> Iterator[tuple[int, list[str]]]:
-    """Serve these answers; give the port and what was asked that was no GET."""
+def server_of(
+    answers: dict[str, str], *, status: int = 404, context: ssl.SSLContext | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """Serve these answers, and `status` for the rest; give the port and what was asked that was no GET."""
     others: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             content = answers.get(self.path, "").encode()
-            self.send_response(200 if content else 404)
+            self.send_response(200 if content else status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -44,6 +49,8 @@ def server_of(answers: dict[str, str]) -> Iterator[tuple[int, list[str]]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -138,3 +145,36 @@ def test_none_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert vramp(monkeypatch, "attach", "--find") == 3
     assert "no server that vramp knows answers" in capsys.readouterr().err
     assert vramp(monkeypatch, "attach", "--find", "--read-only") == 2
+
+
+async def test_one_that_wants_a_key_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_of({}, status=401) as (port, _):
+        only(monkeypatch, port)
+        told: list[FoundServer] = []
+        (found,) = await find_servers(told.append)
+    assert told == [found]
+    assert (found.engine, found.wants_key, found.model) == ("openai", True, "")
+    assert "wants a key" in found.in_words
+
+
+async def test_one_behind_tls_is_found_with_a_certificate_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    made = tmp_path / "both.pem"
+    what = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"]
+    command = ["openssl", "req", "-x509", *what, "-keyout", str(made), "-out", str(tmp_path / "cert.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", made)
+    with server_of({"/v1/models": MODELS % ("a", "vllm")}, context=context) as (port, _):
+        only(monkeypatch, port)
+        (found,) = await find_servers()
+    assert (found.engine, found.base_url, found.verified) == ("vllm", f"https://127.0.0.1:{port}", False)
+
+
+def test_a_certificate_that_cannot_be_checked_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    attach = load_profile(attaching_profile("vllm", "https://127.0.0.1:8000", verify=False)).attach
+    assert attach is not None and attach.verify is False

@@ -59,7 +59,7 @@ class PickerScreen(RoomyScreen):
             "attach",
             "attach",
             id="picker.attach",
-            tooltip="put this profile's load on a server that runs already, by its URL",
+            tooltip="put this profile's load on a server that runs already: one found here, or by its URL",
         ),
         Binding(
             "e", "ask('edit')", "edit", id="picker.edit", tooltip="edit in $EDITOR; a shipped profile is copied first"
@@ -232,7 +232,7 @@ class PickerScreen(RoomyScreen):
         self._options.focus()
 
     def action_attach(self) -> None:
-        """Ask for the URL of a server that runs."""
+        """Ask for a server that runs."""
         if self._candidate is None or self._candidate.check is None:
             self.notify("choose a profile first: its load is what the server gets", markup=False)
         else:
