@@ -213,6 +213,10 @@ class FakeTestbed:
         self.metrics = self.scraped()
         return self.metrics
 
+    @property
+    def metrics_now(self) -> ServerMetrics | None:
+        return self.metrics
+
     async def tokens_per_event(self) -> float | None:
         return self.told_per_event
 

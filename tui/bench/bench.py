@@ -358,7 +358,7 @@ class Bench:
 
     def _server_status(self) -> ServerStatus:
         status = self.testbed.status
-        metrics = self.testbed.metrics if self.testbed.ready else None
+        metrics = self.testbed.metrics_now if self.testbed.ready else None
         if self._closed:
             status = msgspec.structs.replace(status, phase=Phase.ENDED)
         elif status.phase is Phase.FAILED and (self.scheduler.activity != "idle" or self.scheduler.relaunching):

@@ -54,6 +54,8 @@ from tui.session.store import SessionWriter
 _log = logging.getLogger(__name__)
 
 _NO_ANSWER = "no answer"
+STALE_S = 3.0
+"""Figures that are older, real time, are of a server that does not answer in time: they are not shown as if of now."""
 
 MAX_LAUNCHES_IN_A_ROW = 3
 SILENCE_PERIOD_S = 0.5
@@ -86,6 +88,7 @@ class Testbed:
         self.gauge = CeilingGauge()
         self._measuring_client: asyncio.Task[None] | None = None
         self.metrics: ServerMetrics | None = None
+        self._metrics_at_ns = 0
         self.gpus: list[GpuReading] = []
         self._vram = VramReturn()
         self.failure: asyncio.Future[FailureReport] | None = None
@@ -423,7 +426,13 @@ class Testbed:
     async def scrape(self) -> ServerMetrics | None:
         """Read the server's own figures now."""
         self.metrics = await self.supervisor.read_metrics()
+        self._metrics_at_ns = now_ns()
         return self.metrics
+
+    @property
+    def metrics_now(self) -> ServerMetrics | None:
+        """Return the server's own figures for those who want to know how it is; None where they are not of now."""
+        return self.metrics if now_ns() - self._metrics_at_ns <= STALE_S * NS_PER_S else None
 
     # -- taking in -------------------------------------------------------------------------------------------------
 

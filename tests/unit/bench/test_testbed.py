@@ -16,7 +16,7 @@ from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
 from tui.bench.prompting import Prompts
 from tui.core.outcome import Outcome
-from tui.engines.base import LogFact
+from tui.engines.base import LogFact, ServerMetrics
 from tui.load.wire import LoadProgress, PromptSource
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
@@ -176,3 +176,20 @@ async def test_the_servers_memory_is_divided_as_its_log_says(monkeypatch: pytest
     parts = (serving.vram_weights_bytes, serving.vram_kv_cache_bytes, serving.vram_other_bytes)
     assert parts == (14 * GB, 20 * GB, 2 * GB)
     assert idle.vram_weights_bytes is None
+
+
+async def test_figures_of_a_while_ago_are_not_shown_as_if_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    testbed = Bench(monkeypatch, server=ServerTable(model="m")).testbed
+    at_ns = 10**12
+
+    async def read_metrics() -> ServerMetrics:
+        return ServerMetrics(running=3.0)
+
+    monkeypatch.setattr(testbed.supervisor, "read_metrics", read_metrics, raising=False)
+    monkeypatch.setattr(testbed_module, "now_ns", lambda: at_ns)
+    assert testbed.metrics_now is None
+    await testbed.scrape()
+    assert testbed.metrics_now == ServerMetrics(running=3.0)
+    at_ns += int(1.1 * testbed_module.STALE_S * 1e9)
+    assert testbed.metrics_now is None
+    assert testbed.metrics is not None
