@@ -341,12 +341,18 @@ def _smaller(limit: int | None, users: int, other: int | None) -> bool:
 
 
 def _prefill_load(case: Case) -> float | None:
-    """Return which share of the time goes into prompts, by what one takes alone: TTFT less a step of decoding."""
+    """Return which share of the time goes into prompts, by what one takes alone in the batch, less a step of decoding.
+
+    By the server's own times alone: on its way to the batch a request takes time that does not hold up the others.
+    """
     cell, few = case.cell, case.fewest
-    if few is None or few.users > 1 or few.tpot_p50_s is None or not cell.duration_s:
+    alone = few.occupancy if few is not None and few.users == 1 else None
+    if few is None or alone is None or alone.prefill_mean_s is None or alone.decode_mean_s is None:
         return None
-    first_s = few.server_ttft_mean_s if few.server_ttft_mean_s is not None else few.ttft_p50_s
-    return None if first_s is None else max(0.0, first_s - few.tpot_p50_s) * cell.requests_ok / cell.duration_s
+    if not cell.duration_s or cell.output_tokens < 2:
+        return None
+    step_s = alone.decode_mean_s / (cell.output_tokens - 1)
+    return max(0.0, alone.prefill_mean_s - step_s) * cell.requests_ok / cell.duration_s
 
 
 def _gap_s(cell: CellResult) -> float | None:

@@ -99,6 +99,26 @@ def test_a_reading_of_users_who_all_wait_for_one_step_is_no_queue() -> None:
     assert found is not None and found.limit is Limit.NONE
 
 
+def test_a_long_way_to_the_batch_is_no_prefill() -> None:
+    """What a lone request waits for HTTP, tokenizing and the rest holds up nobody else."""
+    slow = PLANTS["nothing, some users"]
+    lone, cell = slow.cell(1), slow.cell(8)
+    far = msgspec.structs.replace(lone, ttft_p50_s=0.5, ttft_mean_s=0.5, server_ttft_mean_s=0.5)
+    found = verdict_of(cell, [far])
+    assert found is not None and found.limit is Limit.NONE
+
+
+def test_prompts_may_take_half_the_time_without_a_queue() -> None:
+    """A prompt alone takes 40 ms more than a step; 15 a second take 0.6 of the time."""
+    lone = made(Outcome.OK, occupancy=Occupancy(prefill_mean_s=0.05, decode_mean_s=0.03))
+    lone = msgspec.structs.replace(lone, users=1)
+    seen = Occupancy(readings=9, prefill_mean_s=0.1, decode_mean_s=0.2, running_mean=8.0, waiting_mean=0.0)
+    cell = made(Outcome.OK, occupancy=seen, requests_ok=150, duration_s=10.0)
+    found = verdict_of(cell, [lone])
+    assert found is not None and found.limit is Limit.PREFILL
+    assert found.sentence == "Prompts take 60% of the server's time, by what one takes it alone"
+
+
 @pytest.mark.parametrize(
     ("outcome", "refused", "limit"),
     [
