@@ -154,7 +154,8 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float, 
 @click.option("--arrivals", type=click.Choice(["constant", "poisson"]), help="How planned requests are spread.")
 @click.option("--duration", "duration_s", type=float, help="Measured seconds per cell (steady, rate).")
 @click.option("--warm-up", "warm_up_s", type=float, help="Seconds before each measurement (steady, rate).")
-@click.option("--repeats", type=int, help="Bursts per cell (burst).")
+@click.option("--repeats", type=int, help="Bursts per cell (burst), or runs (rate).")
+@click.option("--precision", type=float, help="End a cell once it is known within this share, as 0.05.")
 @click.option("--attach", "attach_url", metavar="URL", help="Load a server that runs already; it is never stopped.")
 @click.option("--api-key-env", metavar="NAME", help="The environment variable that holds the key.")
 @click.option("--model", help="The model to ask for.")
@@ -164,6 +165,7 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float, 
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--resume", metavar="SESSION", help="Go on with a session: measured cells stay.")
+@click.option("--like", type=click.Choice(["inria", "georgian"]), help="Load as a published study did.")
 @click.option("--find-edge", is_flag=True, help="Find the most users that are served well at each prompt size.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Simulated servers: X times faster.")
 @click.option(
@@ -181,6 +183,7 @@ def run(
     unkept: Literal["stop", "go-on"],
     resume: str | None,
     find_edge: bool,
+    like: str | None,
     time_scale: float,
     reference: str | None,
     **options: Any,
@@ -191,6 +194,7 @@ def run(
     a failure where the profile has no SLO.
     """
     from tui import headless
+    from tui.profile import protocols
     from tui.profile.overrides import Overrides
 
     overrides = Overrides(**options, reference=_reference(reference))
@@ -200,7 +204,8 @@ def run(
             raise UsageError("--resume takes the profile of its session; name no other")
         specs = [_resumed(resume, start)]
     elif profiles:
-        specs = [_spec(name, overrides, time_scale, start) for name in profiles]
+        parts = [overrides] if like is None else protocols.like(like, overrides)
+        specs = [_spec(name, part, time_scale, start) for name in profiles for part in parts]
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
     return headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))

@@ -34,6 +34,8 @@ class FakePool:
         self.workers_lost = 0
         self.settling: list[tuple[int, int]] = []
         self.dies_unsettled = False
+        self.fails = False
+        """Every request is refused."""
         self._answering: asyncio.Task[None] | None = None
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
@@ -84,7 +86,7 @@ class FakePool:
                 self._testbed.silently_dead = report
             else:
                 self._testbed.failure.set_result(report)
-        outcome = Outcome.OK if report is None else Outcome.ENGINE_DEAD
+        outcome = Outcome.ENGINE_DEAD if report is not None else Outcome.OVERLOADED if self.fails else Outcome.OK
         self._testbed.deliver([self._record(user, outcome) for user in range(users)])
 
     def _record(self, user: int, outcome: Outcome) -> RequestRecord:
@@ -135,7 +137,7 @@ class FakeTestbed:
             name="fake",
             engine="vllm",
             server=ServerTable(model="m"),
-            load=LoadTable(output_tokens=3, warm_up_s=0.01, duration_s=0.02, **load),
+            load=LoadTable(**{"output_tokens": 3, "warm_up_s": 0.01, "duration_s": 0.02, **load}),
         )
         self.clock = SessionClock()
         self.notice = ""
@@ -208,6 +210,7 @@ class FakeTestbed:
         for summary in self._summaries:
             for record in records:
                 summary.add(record)
+            summary.add_tokens([(record.end_ns, record.tokens) for record in records])
 
     async def scrape(self) -> ServerMetrics | None:
         self.metrics = self.scraped()

@@ -395,6 +395,7 @@ class Bench:
             activity=scheduler.activity,
             delivered_concurrency=self._delivered_concurrency(),
             settling=scheduler.settling,
+            precision=scheduler.precision,
             steady_for_s=scheduler.standing_for_s() if self._measures else None,
             client_ceiling_share=self.testbed.gauge.share,
             client_lag_p99_s=progress.lag_p99_s if progress else None,

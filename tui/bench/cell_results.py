@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tui.bench.grid import Cell, Grid
-from tui.bench.measure import DiedUnsettled, why_too_long
+from tui.bench.measure import why_too_long
 from tui.bench.outcomes import evidence_of, outcome_of
+from tui.bench.server_death import DiedUnsettled
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult, users_in_words

@@ -11,7 +11,9 @@ import msgspec
 from tui.bench.client_limit import client_limit
 from tui.bench.grid import Cell
 from tui.bench.outcomes import evidence_of, outcome_of
+from tui.bench.pace import OnProgress, Pace
 from tui.bench.readings import Readings
+from tui.bench.server_death import DiedUnsettled, ServerDied
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
@@ -19,30 +21,19 @@ from tui.core.tasks import end_task
 from tui.engines.base import ServerMetrics
 from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
+from tui.metrics.precision import repeats_of, unreached
 from tui.metrics.record import CountedBy
+from tui.metrics.saturation import RateFigures
 from tui.metrics.snapshot import FailureReport
 from tui.metrics.summary import CellSummary
-from tui.profile.schema import Mode
+from tui.profile.schema import LoadTable, Mode
 
 # How long a server whose requests just failed may take to be seen dead: vLLM's API server outlives its engine by
 # 0.6 to 5 s, and only its end and its log tell why.
 DEATH_NOTICE_S = 8.0
 SLOW_CELL_STEP_S = 0.5
-
-OnProgress = Callable[[float], None]
-"""Told how much of the cell is done, 0 to 1."""
-
-
-class ServerDied(Exception):
-    """The server died while it was measured."""
-
-    def __init__(self, report: FailureReport) -> None:
-        super().__init__(report.summary)
-        self.report = report
-
-
-class DiedUnsettled(ServerDied):
-    """It died while requests of another cell were still under way: of this cell, that says nothing."""
+TOKEN_BIN_NS = NS_PER_S // 10
+"""Of the load workers' reports, on the clock."""
 
 
 async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnProgress) -> CellResult:
@@ -53,21 +44,36 @@ async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnPro
     readings = Readings.begun(testbed, cell[1], await testbed.scrape(), idle_around=True)
     died: FailureReport | None = None
     summary = CellSummary(Mode.BURST, tag=tag, slo=testbed.profile.slo)
+    bursts_s: list[float] = []
     testbed.collect(summary)
     try:
         for repeat in range(load.repeats):
             assert testbed.pool is not None
+            answered = summary.answered
             await _unless_died(testbed, testbed.pool.burst(cell[0]), readings)
-            on_progress((repeat + 1) / load.repeats)
+            if (mean_s := summary.mean_e2e_s(answered)) is not None:
+                bursts_s.append(mean_s)
+            on_progress((repeat + 1) / load.repeats, None)
             if summary.outcomes_seen & _FATAL:
                 await _wait_for_death(testbed)
+            if _no_more_bursts(load, cell[0], summary, bursts_s):
+                break
         readings.after = await testbed.scrape()
     except ServerDied as error:
         died = error.report
         await _settle(testbed)
     finally:
         testbed.release(summary)
-    return await _result(testbed, cell, Mode.BURST, "sweep", summary, started_ns, readings, died)
+    result = await _result(testbed, cell, Mode.BURST, "sweep", summary, started_ns, readings, died)
+    return msgspec.structs.replace(result, repeats=repeats_of(bursts_s, "mean E2E") if load.repeats > 1 else None)
+
+
+def _no_more_bursts(load: LoadTable, users: int, summary: CellSummary, bursts_s: list[float]) -> bool:
+    """Say whether the next burst would only fail again, or tell nothing that is not known well enough."""
+    if summary.failures_in_a_row >= max(load.failures_in_a_row, users):
+        return True
+    repeats = repeats_of(bursts_s, "mean E2E")
+    return bool(load.precision and repeats and repeats.error is not None and repeats.error <= load.precision)
 
 
 async def measure_standing(
@@ -91,23 +97,34 @@ async def measure_standing(
         await _settle_into(testbed, cell, ask)
         on_settled()
     started_ns = testbed.clock.now_ns()
-    summary = CellSummary(mode, tag=tag, slo=testbed.profile.slo, start_ns=started_ns, lasting_s=load.duration_s)
+    summary = CellSummary(
+        mode,
+        tag=tag,
+        slo=testbed.profile.slo,
+        start_ns=started_ns,
+        lasting_s=load.duration_s,
+        bin_ns=round(TOKEN_BIN_NS * testbed.clock.time_scale),
+    )
     testbed.collect(summary)
+    pace = Pace(testbed, summary, cell[0], on_progress)
     readings = Readings.begun(testbed, cell[1], None)
     died: FailureReport | None = None
     try:
         if on_settled is None:
             await ask()
-        await _stand(testbed, load.warm_up_s, None, on_progress, 0.0)
-        readings.before = await testbed.scrape()
-        summary.begin(testbed.clock.now_ns())
-        await _stand(testbed, load.duration_s, readings, on_progress, load.warm_up_s)
+        await pace.warm_up()
+        if not pace.broken:  # else what failed is the measure
+            readings.before = await testbed.scrape()
+            summary.begin(testbed.clock.now_ns())
+            await pace.measure(readings)
         # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out. Nor
         # is a window to end in a silence, before it is known whether the server hangs.
         while (
             not summary.has_answers and _seconds_since(testbed, summary.start_ns) < load.request_timeout_s
         ) or testbed.silent_s is not None:
-            await _stand(testbed, SLOW_CELL_STEP_S, readings, lambda share: None, 0.0)
+            await pace.stand(SLOW_CELL_STEP_S, readings)
+            if pace.broken:
+                break
         # Begin and end are both when a reading came back, so that the server's counters span the same time as ours.
         readings.after = await testbed.scrape()
         summary.end(testbed.clock.now_ns())
@@ -122,7 +139,31 @@ async def measure_standing(
         await _settle(testbed)
     finally:
         testbed.release(summary)
-    return await _result(testbed, cell, mode, by, summary, started_ns, readings, died)
+    result = await _result(testbed, cell, mode, by, summary, started_ns, readings, died)
+    if died is None:
+        result = _with_precision(result, pace, summary)
+    if mode is Mode.RATE and load.rate_per_s is not None:
+        result = _with_rate(result, summary.rate_figures(load.rate_per_s * cell[0]))
+    return result
+
+
+def _with_precision(result: CellResult, pace: Pace, summary: CellSummary) -> CellResult:
+    precision = pace.precision()
+    evidence = result.evidence
+    if pace.broken:
+        evidence = f"{evidence}; ended at once, after {summary.failures_in_a_row} failures in a row"
+    said = unreached(precision) if result.outcome is Outcome.OK else ""
+    return msgspec.structs.replace(
+        result,
+        precision=precision,
+        warm_up_s=precision.warm_up_s,
+        evidence=evidence,
+        caveats="; ".join(filter(None, (result.caveats, said))),
+    )
+
+
+def _with_rate(result: CellResult, rate: RateFigures) -> CellResult:
+    return msgspec.structs.replace(result, rate=rate, caveats="; ".join(filter(None, (result.caveats, rate.what))))
 
 
 def why_too_long(testbed: SystemUnderTest, prompt_tokens: int) -> str:
@@ -155,23 +196,6 @@ async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readin
     finally:
         if not task.done():
             await end_task(task)
-
-
-async def _stand(
-    testbed: SystemUnderTest, session_s: float, readings: Readings | None, on_progress: OnProgress, before_s: float
-) -> None:
-    """Let the load stand for so long; raise ServerDied when the server dies in the meantime."""
-    assert testbed.failure is not None
-    total_s = testbed.profile.load.warm_up_s + testbed.profile.load.duration_s
-    start_ns = testbed.clock.now_ns()
-    while (left_s := session_s - (testbed.clock.now_ns() - start_ns) / NS_PER_S) > 0:
-        on_progress((before_s + session_s - left_s) / total_s)
-        wait_s = min(left_s / testbed.clock.time_scale, 0.5)
-        done, _ = await asyncio.wait({testbed.failure}, timeout=wait_s)
-        if readings is not None:
-            readings.take(testbed)
-        if done:
-            raise ServerDied(testbed.failure.result())
 
 
 async def _settle_into(testbed: SystemUnderTest, cell: Cell, ask: Callable[[], Awaitable[object]]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from tui.bench.asking import Asking
 from tui.bench.cell_results import CellResults
 from tui.bench.grid import Cell
-from tui.bench.measure import DiedUnsettled
 from tui.bench.relaunch import Relaunch
+from tui.bench.server_death import DiedUnsettled
 from tui.bench.system_under_test import SystemUnderTest
 from tui.metrics.control import control_cell
 from tui.profile.schema import Mode

@@ -25,6 +25,7 @@ from tui.core.outcome import Outcome
 from tui.core.tasks import background, end_task, reason_of
 from tui.metrics.cell import CellResult
 from tui.metrics.edge import Carried
+from tui.metrics.precision import Precision
 from tui.metrics.snapshot import SweepStatus
 from tui.profile.schema import Mode
 
@@ -154,6 +155,11 @@ class Scheduler:
     def settling(self) -> bool:
         """Say whether requests of another cell are still under way: the present one gets no outcome yet."""
         return self._asking.settling
+
+    @property
+    def precision(self) -> Precision | None:
+        """Return how sure the figures of the current cell are by now, where it stands."""
+        return self._asking.precision
 
     def standing_for_s(self) -> float | None:
         """Return how long users and prompt size have stood still, s; None while they move."""

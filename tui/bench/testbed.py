@@ -457,6 +457,8 @@ class Testbed:
         )
         self._silence.take(self.progress)
         self.snapshot_builder.add_progress(self.progress)
+        for summary in self._summaries:
+            summary.add_tokens(self.progress.tokens)
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
         told = self.supervisor.memory_told

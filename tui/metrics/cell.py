@@ -9,6 +9,8 @@ from tui.metrics.conditions import Conditions
 from tui.metrics.distribution import Distributions
 from tui.metrics.limits import Verdict
 from tui.metrics.occupancy import Occupancy
+from tui.metrics.precision import Precision, Repeats
+from tui.metrics.saturation import RateFigures
 
 
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,12 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     occupancy: Occupancy | None = None
     """What the server said of its requests meanwhile."""
     conditions: Conditions | None = None
+    precision: Precision | None = None
+    """How sure tokens/s and the median latency are; None in mode burst."""
+    repeats: Repeats | None = None
+    """Where it was measured several times for one result."""
+    rate: RateFigures | None = None
+    """In mode rate."""
 
     @property
     def measured(self) -> bool:

@@ -31,7 +31,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     users_least: int
     """So many held each time."""
     users_most: int | None = None
-    """One more failed each time, and nothing beyond it held; None = nothing failed."""
+    """Nothing beyond held, not once; None = nothing failed."""
     fails_at: int | None = None
     """The fewest users that did not hold."""
     known: bool = False
@@ -46,7 +46,8 @@ def holds(cell: CellResult) -> bool | None:
     """Say whether a cell was served well; None where its result says nothing of the server."""
     if cell.outcome in _NO_ANSWER or (cell.outcome in _UNASKED and not cell.measured):
         return None
-    return cell.outcome is Outcome.OK and cell.slo_met is not False
+    kept_up = cell.rate is None or not cell.rate.over_saturated
+    return cell.outcome is Outcome.OK and cell.slo_met is not False and kept_up
 
 
 def searches(
@@ -156,6 +157,8 @@ def what_gives_out(cell: CellResult, slo: SloTable | None) -> str:
     if cell.outcome is not Outcome.OK:
         evidence = safe_line(cell.evidence, limit=_EVIDENCE_LIMIT)
         return f"{cell.outcome}" + (f": {evidence}" if evidence else "")
+    if cell.rate is not None and cell.rate.over_saturated:
+        return cell.rate.what
     missed = [found for found in _missed(cell, slo) if found[0] > 1.0] if slo is not None else []
     what = max(missed)[1] if missed else "more than 1 % of the requests miss the SLO"
     limit = cell.verdict.limit if cell.verdict is not None else Limit.NOT_KNOWN

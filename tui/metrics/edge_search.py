@@ -37,7 +37,7 @@ class FoundEdge:
     least: int
     """So many held each time, and so did all fewer that were asked."""
     most: int | None
-    """One more failed each time, and nothing beyond it held; None = nothing failed."""
+    """Nothing beyond held, not once; None = nothing failed."""
     fails_at: int | None
     """The fewest that did not hold; None = all did that were asked."""
 
@@ -97,8 +97,9 @@ class EdgeSearch:
         failed = [users for users, tally in self._tallies.items() if tally.failed] + list(self._implied)
         held = [users for users, tally in self._tallies.items() if tally.held]
         least = max((users for users in held if users < min(failed, default=users + 1)), default=0)
-        surely = min((users for users in failed if users > max(held, default=0)), default=None)
-        return FoundEdge(low, least, None if surely is None else surely - 1, high)
+        most_held = max(held, default=0)
+        surely = min((users for users in failed if users > most_held), default=most_held + 1)
+        return FoundEdge(low, least, surely - 1 if failed else None, high)
 
     def _is_to_be_repeated(self, users: int) -> bool:
         tally = self._tallies.get(users)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 
 import msgspec
 
@@ -29,6 +29,7 @@ LEAST_BINS = 5 * SECTIONS
 """The series must have so many bins: five in each batch."""
 LEAST_REQUESTS = 5 * SECTIONS
 """So many requests must have ended: five in each section."""
+MOST_VALUES = 5_000
 MSER_BATCH = 5
 # Student's t, two-sided 95 %, SECTIONS - 1 degrees of freedom.
 _T_95 = 2.262157
@@ -92,17 +93,26 @@ def mser5(series: Sequence[float]) -> int | None:
     return None if best_cut > len(batches) // 2 else best_cut * MSER_BATCH
 
 
-def batch_means_half_width(series: Sequence[float]) -> float | None:
-    """Return the half width of the 95 % interval of a correlated series' mean; None where it is too short.
+def batch_means(series: Sequence[float]) -> list[float]:
+    """Return the means of equal batches that do not overlap; none where the series is too short.
 
     What does not fill a whole batch at the beginning is left out.
     """
-    size = len(series) // SECTIONS
     if len(series) < LEAST_BINS:
-        return None
-    first = len(series) - size * SECTIONS
-    means = [fmean(series[at : at + size]) for at in range(first, len(series), size)]
-    return _half_width(means, fmean(means))
+        return []
+    size = len(series) // SECTIONS
+    return [fmean(series[at : at + size]) for at in range(len(series) - size * SECTIONS, len(series), size)]
+
+
+def batch_means_half_width(series: Sequence[float]) -> float | None:
+    """Return the half width of the 95 % interval of a correlated series' mean; None where it is too short."""
+    means = batch_means(series)
+    return _half_width(means, fmean(means)) if means else None
+
+
+def thinned(values: Sequence[float]) -> Sequence[float]:
+    """Return at most `MOST_VALUES` values, every so many: more make no interval better, and take time."""
+    return values[:: -(-len(values) // MOST_VALUES)] if len(values) > MOST_VALUES else values
 
 
 def median_half_width(values: Sequence[float]) -> float | None:
@@ -125,26 +135,32 @@ def precision_of(
     *,
     asked: float | None,
     steady: bool | None,
+    lasting_s: float,
     warm_up_s: float | None = None,
     warm_up_ended: bool | None = None,
 ) -> Precision:
     """Return how sure a measured window is.
 
     `series`: tokens/s in bins of equal length; `latencies_s`: E2E latencies in the order the requests ended; `steady`:
-    what is known of the window (`metrics/steady.py`).
+    what is known of the window (`metrics/steady.py`); `lasting_s`: how long it is. Users who ask again and again repeat
+    themselves with each answer, so that a batch shorter than a request is no sample of its own: less than `SECTIONS`
+    median latencies are never enough.
     """
     tokens_half, e2e_half = batch_means_half_width(series), median_half_width(latencies_s)
     rate = fmean(series) if series else 0.0
     middle_s = median(latencies_s) if latencies_s else 0.0
     tokens_error = tokens_half / rate if tokens_half is not None and rate > 0 else None
     e2e_error = e2e_half / middle_s if e2e_half is not None and middle_s > 0 else None
-    known = tokens_error is not None and e2e_error is not None
+    long_enough = lasting_s >= SECTIONS * middle_s
+    sure = (
+        asked is not None
+        and None not in (tokens_error, e2e_error)
+        and max(tokens_error or 0.0, e2e_error or 0.0) <= asked
+    )
     return Precision(
         state="drifting" if steady is False else "steady",
         asked=asked,
-        reached=None
-        if asked is None
-        else known and steady is not False and max(tokens_error or 0.0, e2e_error or 0.0) <= asked,
+        reached=None if asked is None else sure and long_enough and steady is not False,
         tokens_per_s_half_width=tokens_half,
         e2e_p50_half_width_s=e2e_half,
         tokens_per_s_error=tokens_error,
@@ -153,6 +169,66 @@ def precision_of(
         requests=len(latencies_s),
         warm_up_s=warm_up_s,
         warm_up_ended=warm_up_ended,
+    )
+
+
+class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+    """Bursts, or windows one after the other, that make up one cell: the median of them and their spread."""
+
+    count: int
+    figure: str
+    """What is told of each: "mean E2E", or "E2E p90"."""
+    median_s: float
+    least_s: float
+    most_s: float
+    half_width_s: float | None = None
+    """Of the 95 % interval of their mean, by Student's t; None for fewer than three."""
+
+    @property
+    def error(self) -> float | None:
+        """The half width as a share of the median."""
+        return self.half_width_s / self.median_s if self.half_width_s is not None and self.median_s > 0 else None
+
+
+FEWEST_REPEATS = 3
+# Student's t, two-sided 95 %, by degrees of freedom from 2 on; the normal distribution's beyond.
+_T_BY_FREEDOM = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_T_MORE = 2.131
+
+
+def repeats_of(values_s: Sequence[float], figure: str) -> Repeats | None:
+    """Return what several measures of the same come to, each independent of the others; None for none."""
+    if not values_s:
+        return None
+    half_width_s = None
+    if len(values_s) >= FEWEST_REPEATS:
+        freedom = len(values_s) - 1
+        t = _T_BY_FREEDOM[freedom - 2] if freedom - 2 < len(_T_BY_FREEDOM) else _T_MORE
+        half_width_s = t * stdev(values_s) / math.sqrt(len(values_s))
+    return Repeats(
+        count=len(values_s),
+        figure=figure,
+        median_s=median(values_s),
+        least_s=min(values_s),
+        most_s=max(values_s),
+        half_width_s=half_width_s,
+    )
+
+
+def unreached(precision: Precision) -> str:
+    """Return in a sentence that a cell is not known as well as was asked for; "" where it is, or nothing was asked."""
+    if precision.asked is None or precision.reached:
+        return ""
+    asked = f"within ±{precision.asked:.1%} was asked"
+    if precision.state == "drifting":
+        return f"{asked}, but there was no steady state in the time given"
+    if precision.error is None:
+        return f"{asked}, but the time given is too short to tell: {precision.requests} requests ended"
+    if precision.error <= precision.asked:
+        return f"{asked}, but the time given is less than {SECTIONS} median latencies, which is too short to be sure"
+    return (
+        f"{asked}, but the time given allows ±{precision.error:.1%} only "
+        f"(tokens/s ±{precision.tokens_per_s_error:.1%}, median E2E ±{precision.e2e_p50_error:.1%})"
     )
 
 

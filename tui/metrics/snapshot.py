@@ -11,6 +11,7 @@ from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distributions
 from tui.metrics.edge import Carried
+from tui.metrics.precision import Precision
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.reference import Reference
 from tui.metrics.terms import Terms
@@ -118,6 +119,8 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
     delivered_concurrency: float | None = None
     settling: bool = False
     """Requests of another cell are still under way: the present one is not blamed for what happens."""
+    precision: Precision | None = None
+    """How sure the figures of the cell being measured are by now; None where that is not known."""
     steady_for_s: float | None = None
     """How long users and prompt size have stood still; None while they move."""
     client_ceiling_share: float | None = None

@@ -8,6 +8,7 @@ in modes steady and rate, requests that finished within the window count, and to
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,7 +24,9 @@ from tui.metrics.cost import cost_per_tokens, throughput
 from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.ended import EndedRequests
 from tui.metrics.percentile import percentile_of_sorted
+from tui.metrics.precision import Precision, RateBins, batch_means, precision_of, thinned
 from tui.metrics.record import RequestRecord
+from tui.metrics.saturation import PARTS, RateFigures, saturation
 from tui.metrics.steady import is_steady
 from tui.metrics.token_bins import TokenBins
 from tui.profile.schema import CostTable, Mode, SloTable
@@ -36,6 +39,8 @@ _EVIDENCE_LIMIT = 500
 _GRAVEST = (Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.CLIENT_LIMIT)
 _UNDER_WAY = frozenset({Outcome.RUNNING, Outcome.CANCELLED})
 _OPEN_END_NS = 1 << 62
+# Workers report some times a second: a bin's tokens are all in so long after its end.
+_REPORT_LAG_BINS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,13 @@ class CellSummary:
         slo: SloTable | None = None,
         start_ns: int = 0,
         lasting_s: float = 10.0,
+        bin_ns: int = NS_PER_S // 10,
     ) -> None:
-        """`lasting_s`: how long it is meant to be measured, which only the slices of a standing cell go by."""
+        """`lasting_s`: how long it is meant to be measured, which only the slices of a standing cell go by.
+
+        `bin_ns`: in bins of which length the load workers report tokens.
+        """
+        self._bin_ns = bin_ns
         self._mode = mode
         self._lasting_ns = round(lasting_s * NS_PER_S)
         self._tag = tag
@@ -81,6 +91,9 @@ class CellSummary:
         """Begin to measure, as after a warm-up: what was added before counts only in `outcomes_seen`."""
         self.start_ns = start_ns
         self._end_ns = _OPEN_END_NS
+        self._rates = RateBins(start_ns, self._bin_ns)
+        self.failures_in_a_row = 0
+        """How many of its requests have failed since the last one that was answered."""
         self._ended = EndedRequests(self._slo)
         self._arrivals = TokenBins(start_ns, self._lasting_ns)
         self._others_start_ns, self._others_end_ns = array("q"), array("q")
@@ -105,6 +118,61 @@ class CellSummary:
             self._late.append(record)
         elif record.end_ns >= self.start_ns:
             self._add_ended(record)
+
+    def add_tokens(self, tokens: Sequence[tuple[int, int]]) -> None:
+        """Take (start of a bin in ns, tokens) pairs as the load workers report them."""
+        self._rates.add(tokens)
+
+    def token_rates(self, now_ns: int) -> list[float]:
+        """Return tokens/s in bins of equal length since the measuring began, as far as all reports are in."""
+        return self._rates.rates(min(now_ns, self._end_ns) - _REPORT_LAG_BINS * self._bin_ns)
+
+    @property
+    def answered(self) -> int:
+        """Return how many answers have a latency so far."""
+        return len(self._ended.e2e_s)
+
+    def mean_e2e_s(self, since: int) -> float | None:
+        """Return the mean E2E latency of all answers but the first `since`, s."""
+        column = self._ended.e2e_s[since:]
+        return fmean(column) if column else None
+
+    def rate_figures(self, asked_per_s: float) -> RateFigures:
+        """Return what became of a planned rate of requests."""
+        lasting_ns = self._end_ns - self.start_ns
+        edges = [self.start_ns + lasting_ns * place // PARTS for place in range(1, PARTS + 1)]
+        starts, ends = (sorted(column) for column in zip(*self._spans(), strict=True)) if self._any else ([], [])
+        under_way = [bisect_right(starts, edge) - bisect_left(ends, edge) for edge in edges]
+        return saturation(asked_per_s, self._ended.ok * NS_PER_S / max(1, lasting_ns), under_way, self._ended.ttft_s)
+
+    @property
+    def _any(self) -> bool:
+        return next(self._spans(), None) is not None
+
+    def precision(
+        self,
+        now_ns: int,
+        *,
+        asked: float | None,
+        warm_up_s: float | None = None,
+        warm_up_ended: bool | None = None,
+    ) -> Precision:
+        """Return how sure tokens/s and the median latency are by now."""
+        rates = self.token_rates(now_ns)
+        latencies_s = thinned(self._ended.e2e_s)
+        middle = len(latencies_s) // 2
+        lasting_s = (min(now_ns, self._end_ns) - self.start_ns) / NS_PER_S
+        means = batch_means(rates)
+        steady = is_steady(means, latencies_s[:middle], latencies_s[middle:]) if means else None
+        return precision_of(
+            rates,
+            latencies_s,
+            asked=asked,
+            steady=steady,
+            lasting_s=lasting_s,
+            warm_up_s=warm_up_s,
+            warm_up_ended=warm_up_ended,
+        )
 
     def result(
         self,
@@ -159,6 +227,10 @@ class CellSummary:
             self._others_start_ns.append(record.start_ns)
             self._others_end_ns.append(record.end_ns)
             return
+        if record.ok:
+            self.failures_in_a_row = 0
+        elif record.outcome is not Outcome.CANCELLED:
+            self.failures_in_a_row += 1
         self._ended.add(record)
         if record.ok and self._mode != Mode.BURST:
             self._arrivals.add(record)

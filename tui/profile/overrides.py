@@ -29,6 +29,7 @@ class Overrides:
     duration_s: float | None = None
     warm_up_s: float | None = None
     repeats: int | None = None
+    precision: float | None = None
     request_timeout_s: float | None = None
     attach_url: str | None = None
     api_key_env: str | None = None
@@ -47,6 +48,7 @@ _LOAD_KEYS = (
     "duration_s",
     "warm_up_s",
     "repeats",
+    "precision",
     "request_timeout_s",
 )
 

@@ -171,10 +171,15 @@ class LoadTable(_Table):
     output_tokens: _Tokens = 100
     mode: Annotated[Mode, Field(strict=False)] = Mode.BURST
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Bursts per cell in mode `burst`."""
+    """Bursts per cell in mode `burst`; in mode `rate`, runs, of which the median one counts."""
     duration_s: _Seconds = 30.0
     """Measured time per cell in modes `steady` and `rate`."""
     warm_up_s: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = 5.0
+    precision: Annotated[float, Field(ge=0.001, le=0.5)] | None = None
+    """Stop measuring a cell as soon as its tokens/s and median latency are known within this share, at the latest after
+    `duration_s`; in mode `burst`, after fewer than `repeats` bursts. None = always for the whole time."""
+    failures_in_a_row: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """A cell ends at once when so many requests in a row failed, and at least as many as it has users."""
     rate_per_s: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Mode `rate`: planned requests per second and user; a cell of N users is asked at N times this rate."""
     arrivals: Annotated[Arrivals, Field(strict=False)] = Arrivals.POISSON

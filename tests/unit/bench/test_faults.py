@@ -42,7 +42,15 @@ from tui.session.store import SessionWriter
 
 FAKE = Path(__file__).parents[2] / "fakes" / "server.py"
 PATIENCE_S = 90.0
-LOAD = {"users": [1], "prompt_tokens": [8], "output_tokens": 2, "mode": "steady", "duration_s": 600.0, "warm_up_s": 0.0}
+LOAD: dict[str, Any] = {
+    "users": [1],
+    "prompt_tokens": [8],
+    "output_tokens": 2,
+    "mode": "steady",
+    "duration_s": 600.0,
+    "warm_up_s": 0.0,
+    "failures_in_a_row": 1_000_000,
+}
 Patch = pytest.MonkeyPatch
 
 

@@ -549,3 +549,62 @@ async def test_cells_on_launches_with_other_kv_pools_are_marked() -> None:
     assert noted == {2}
     marked = [cell for cell in testbed.kept if "its KV pool differs by -3.0% from that of launch 1" in cell.caveats]
     assert len(marked) >= 3 and all(cell.conditions and cell.conditions.launch == 2 for cell in marked)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.bench.measure.TOKEN_BIN_NS", 2_000_000)
+    monkeypatch.setattr("tui.bench.pace.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("tui.bench.pace.STEP_S", 0.02)
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_a_cell_that_is_known_well_enough_is_measured_no_longer() -> None:
+    testbed = FakeTestbed(fine, users=[2], prompt_tokens=[30], mode="steady", precision=0.3, duration_s=50.0)
+    await swept(testbed)
+    (cell,) = testbed.kept
+    assert cell.outcome is Outcome.OK and cell.duration_s is not None and cell.duration_s < 45
+    assert cell.precision is not None and cell.precision.reached and cell.precision.asked == 0.3
+    assert cell.precision.warm_up_ended and cell.warm_up_s == cell.precision.warm_up_s
+    assert cell.precision.requests >= 50 and cell.caveats == ""
+
+
+async def test_a_precision_that_time_does_not_allow_is_said_and_the_sweep_goes_on() -> None:
+    testbed = FakeTestbed(fine, users=[1, 2], prompt_tokens=[30], mode="steady", precision=0.05)
+    await swept(testbed)
+    assert [cell.outcome for cell in testbed.kept] == [Outcome.OK, Outcome.OK]
+    assert "within ±5.0% was asked, but the time given is too short to tell" in testbed.kept[0].caveats
+
+
+async def test_failures_in_a_row_end_a_cell_at_once() -> None:
+    testbed = FakeTestbed(fine, users=[2], prompt_tokens=[30], mode="steady", duration_s=50.0, failures_in_a_row=5)
+    testbed.pool.fails = True
+    async with asyncio.timeout(40):
+        await swept(testbed)
+    (cell,) = testbed.kept
+    assert cell.outcome is Outcome.OVERLOADED
+    assert "failures in a row" in cell.evidence
+
+
+async def test_a_burst_that_fails_whole_is_not_repeated() -> None:
+    testbed = FakeTestbed(fine, users=[2], prompt_tokens=[30], repeats=50, failures_in_a_row=5)
+    testbed.pool.fails = True
+    await swept(testbed)
+    assert len(testbed.pool.asked) == 3 and testbed.kept[0].outcome is Outcome.OVERLOADED
+
+
+async def test_repeats_end_when_their_mean_is_known() -> None:
+    testbed = FakeTestbed(fine, users=[2], prompt_tokens=[30], repeats=50, precision=0.05)
+    await swept(testbed)
+    (cell,) = testbed.kept
+    assert cell.repeats is not None and cell.repeats.count == len(testbed.pool.asked) == 3
+    assert (cell.repeats.figure, cell.repeats.least_s) == ("mean E2E", cell.repeats.median_s)
+
+
+async def test_of_several_runs_at_a_rate_the_median_one_counts_and_the_others_are_kept_before_it() -> None:
+    testbed = FakeTestbed(fine, users=[1], prompt_tokens=[30], mode="rate", rate_per_s=2.0, repeats=3)
+    scheduler = await swept(testbed)
+    assert len(testbed.kept) == 3 and len(scheduler.grid.results) == 1
+    last = testbed.kept[-1]
+    assert last == scheduler.grid.results[0] and last.repeats is not None and last.repeats.count == 3
+    assert last.rate is not None and last.rate.asked_per_s == 2.0 and not last.rate.over_saturated

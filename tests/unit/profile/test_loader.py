@@ -65,14 +65,15 @@ def test_the_profile_of_the_interface_is_read() -> None:
         (
             GOOD + "[load]\nuserz = [1]\n",
             "f.toml: load.userz: found an unknown key, expected one of endpoint, users, prompt_tokens, "
-            "output_tokens, mode, repeats, duration_s, warm_up_s, rate_per_s, arrivals, seed, request_timeout_s, "
+            "output_tokens, mode, repeats, duration_s, warm_up_s, precision, "
+            "failures_in_a_row, rate_per_s, arrivals, seed, request_timeout_s, "
             "body, keep_gaps; "
             "did you mean load.users?",
         ),
         (
             "output_tokens = 3\n" + GOOD,
             "f.toml: output_tokens: found an unknown key, expected one of name, title, notes, engine, server, "
-            "attach, load, slo, cost, reference, simulator; did you mean load.output_tokens?",
+            "attach, load, sweep, slo, cost, reference, simulator; did you mean load.output_tokens?",
         ),
         (GOOD + "[load]\nusers = [1, 2, 0]\n", "f.toml: load.users[2]: found 0, expected 1 or more"),
         (GOOD + "[load]\nusers = [1, 1]\n", "f.toml: load.users: found a list of 2, expected each value once"),

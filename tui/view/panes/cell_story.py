@@ -33,6 +33,8 @@ def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width
     for name, value, unit in told:
         if value is not None:
             line += [(f"{name} " if name else "", Ink.DIM), (formatting.significant(value, 0), Ink.PLAIN)]
+            if unit == "tok/s" and (error := error_of(cell)):
+                line.append((f" {error}", Ink.DIM))
             line.append((f" {unit}  " if unit else "  ", Ink.DIM))
     return line
 
@@ -43,6 +45,12 @@ def verdict_line(verdict: Verdict) -> Line:
     if verdict.evidence:
         line.append((f"  {plain(', '.join(verdict.evidence), 300)}", Ink.DIM))
     return line
+
+
+def error_of(cell: CellResult) -> str:
+    """Return how sure the cell's figures are: ±4.2 %; "" where that is not known."""
+    error = cell.precision.error if cell.precision is not None else None
+    return "" if error is None else f"±{formatting.fixed(error * 100, 0, 1)} %"
 
 
 def server_story(cell: CellResult, *, queueing: bool) -> str:

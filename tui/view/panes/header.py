@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tui.core.clock import NS_PER_S
 from tui.engines.catalogue import title_of
 from tui.metrics.cell import users_in_words
-from tui.metrics.snapshot import Phase, Snapshot
+from tui.metrics.snapshot import LoadStatus, Phase, Snapshot
 from tui.view import formatting
 from tui.view.widgets.bars import bar
 from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, width_of
@@ -152,13 +152,23 @@ def _delivered(snapshot: Snapshot) -> list[Line]:
     ink = Ink.WARNING if share is not None and share >= 0.8 else Ink.PLAIN
     parts: list[Line] = [
         [("output ", Ink.DIM), (str(load.output_tokens).rjust(3), Ink.PLAIN)],
-        [("settling", Ink.WARNING), ("     ", Ink.PLAIN)]
-        if load.settling
-        else [("steady ", Ink.DIM), (formatting.ms(load.steady_for_s).rjust(5), Ink.PLAIN)],
+        _steadiness(load),
         [("delivered ", Ink.DIM), (formatting.fixed(load.delivered_concurrency, 5, 1), Ink.PLAIN)],
         [("client ", Ink.DIM), (formatting.percent(share), ink), (" % of its ceiling", Ink.DIM)],
     ]
     return parts
+
+
+def _steadiness(load: LoadStatus) -> Line:
+    """Return whether the window is settled, and how sure its figures are, or for how long the users have stood."""
+    precision = load.precision
+    if load.settling or (precision is not None and precision.state == "settling"):
+        return [("settling", Ink.WARNING), ("     ", Ink.PLAIN)]
+    drifts = precision is not None and precision.state == "drifting"
+    word: Line = [("drifting ", Ink.WARNING) if drifts else ("steady ", Ink.DIM)]
+    if precision is None or precision.error is None:
+        return [*word, (formatting.ms(load.steady_for_s).rjust(5), Ink.PLAIN)]
+    return [*word, (f"±{formatting.fixed(precision.error * 100, 0, 1)} %", Ink.PLAIN)]
 
 
 def _walk(snapshot: Snapshot, bar_cells: int) -> Line:

@@ -167,10 +167,33 @@ def _figure_facts(cell: CellResult) -> list[Fact]:
     facts = [
         Fact(name, (Content(f"{formatting.significant(value, 0)} {unit}"),)) for name, value, unit in told if value
     ]
+    facts += _sureness_facts(cell)
     requests = f"{formatting.count(cell.requests_ok)} ok, {formatting.count(cell.requests_failed)} failed"
     if cell.requests_dropped:
         requests += f", {formatting.count(cell.requests_dropped)} never started"
     return [*facts, Fact("requests", (Content(requests),))] if cell.measured else facts
+
+
+def _sureness_facts(cell: CellResult) -> list[Fact]:
+    """Return how sure the figures are, and of how many measures they are made."""
+    facts = []
+    precision, repeats, rate = cell.precision, cell.repeats, cell.rate
+    if precision is not None and precision.error is not None:
+        parts = [
+            f"tokens/s ±{formatting.fixed((precision.tokens_per_s_error or 0.0) * 100, 0, 1)} %",
+            f"median E2E ±{formatting.fixed((precision.e2e_p50_error or 0.0) * 100, 0, 1)} %",
+            f"(95 %, {formatting.count(precision.requests)} requests), {safe_line(precision.state, limit=12)}",
+        ]
+        facts.append(Fact("sure", (Content(", ".join(parts[:2]) + " " + parts[2]),)))
+    if repeats is not None:
+        spread = " to ".join(formatting.significant(value, 0) for value in (repeats.least_s, repeats.most_s))
+        middle = formatting.significant(repeats.median_s, 0)
+        told = f"{repeats.count}, {safe_line(repeats.figure, limit=20)} {middle} s ({spread} s)"
+        facts.append(Fact("repeats", (Content(told),)))
+    if rate is not None:
+        asked, answered = (formatting.significant(value, 0) for value in (rate.asked_per_s, rate.answered_per_s))
+        facts.append(Fact("rate", (Content(f"{asked} requests/s asked, {answered} answered"),)))
+    return facts
 
 
 def _latency_facts(cell: CellResult, width: int) -> list[Fact]:
