@@ -15,7 +15,7 @@ from tui.core.outcome import Outcome
 from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
 from tui.engines.engine import Engine, Launch
 from tui.engines.help_flags import HelpFlags
-from tui.engines.parts import openai_requests
+from tui.engines.parts import dialect, openai_requests
 from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LOADING = "loading model"
 _ABSENT = msgspec.Raw()
+_SERVER_ERROR = 500
 
 
 # ---- the dialect
@@ -57,7 +58,7 @@ def decode(payload: bytes) -> StreamEvent:
     event = _read_event(payload)
     if event.error is not _ABSENT:
         text, code = read_error(payload)
-        return StreamEvent(error=text, error_code=code, outcome=Outcome.ENGINE_DEAD if code == 500 else None)
+        return StreamEvent(error=text, error_code=code)
     if not event.stop:
         bears = True if event.content and event.tokens_predicted > 0 else None
         return StreamEvent(bears_tokens=bears, output_tokens=event.tokens_predicted)
@@ -75,11 +76,18 @@ def decode(payload: bytes) -> StreamEvent:
     )
 
 
+def outcome_of(status: int | None, text: str) -> Outcome:
+    """Return what an error means. With a unified KV cache all slots share one, and all of them fail once it is full."""
+    if status == _SERVER_ERROR:
+        return Outcome.OOM_RUNTIME if "Context size has been exceeded" in text else Outcome.ENGINE_DEAD
+    return dialect.outcome_of(status, text)
+
+
 _USUAL = re.compile(
     rb'\{"index":%b,"content":"%b","tokens":\[(?:%b(?:,%b)*+)?+\],"stop":false,"id_slot":-?%b,'
     rb'"tokens_predicted":([1-9][0-9]{0,8}+),"tokens_evaluated":%b\}' % (COUNT, TEXT, COUNT, COUNT, COUNT, COUNT)
 )
-DIALECT = Dialect(decode, usual=_USUAL, ending=Ending.FINAL_EVENT, end="its last event")
+DIALECT = Dialect(decode, usual=_USUAL, ending=Ending.FINAL_EVENT, end="its last event", outcome_of=outcome_of)
 
 
 # ---- what it can be asked
@@ -152,17 +160,29 @@ class LlamaCppLaunch(Launch):
     stages = (PROCESS_UP, LOADING, READY)
     rules = (
         rule(
-            r"failed to allocate buffer for kv cache",
+            r"failed to allocate buffer for (?:kv|rs) cache|failed to initialize the context: std::bad_alloc",
             FailureClass.OOM_KV,
             "The KV cache does not fit",
             "Lower ctx-size (all slots share it) or parallel, or use cache-type-k and cache-type-v q8_0.",
         ),
         rule(
+            r"failed to initialize the context: failed to allocate compute (?:pp |tg )?buffers",
+            FailureClass.OOM_RUNTIME,
+            "No memory is left to compute in",
+            "Lower ubatch-size, ctx-size or n-gpu-layers, or use flash-attn on.",
+        ),
+        rule(
             r"cudaMalloc failed: out of memory|failed to allocate (?:\w+ )?buffer of size|unable to allocate \w+ buffer"
-            r"|insufficient memory \(attempted to allocate",
+            r"|insufficient memory \(attempted to allocate|mmap failed: Cannot allocate memory",
             FailureClass.OOM_WEIGHTS,
             "The memory does not hold the model",
             "Use a smaller quantization, fewer n-gpu-layers, or more GPUs.",
+        ),
+        rule(
+            r"CUDA error: out of memory",
+            FailureClass.OOM_RUNTIME,
+            "The GPU's memory gave out while requests ran",
+            "Lower ubatch-size, ctx-size or n-gpu-layers, so that work space is left.",
         ),
         rule(
             r"failed to open GGUF file '(?P<path>[^']{1,300})'",
