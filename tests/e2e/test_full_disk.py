@@ -30,6 +30,7 @@ def test_a_run_whose_session_cannot_be_kept_is_ended(world: World, kilobytes: in
         done = world.run("run", profile_of(world), "--json", "--quiet")
         assert done.returncode == 1
         assert "not being kept" in done.stderr and "vramp: the run was ended" in done.stderr
+        assert "--unkept go-on" in done.stderr
         assert "Traceback" not in done.stderr
         # What had been measured by then is told all the same.
         measured = outcomes(done.stdout)
