@@ -24,6 +24,7 @@ from tui.bench.sign_of_life import wait_for_token, why_no_token
 from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.token_count import tokens_per_event
+from tui.bench.told_conditions import conditions_of
 from tui.bench.trial import Trial, try_request
 from tui.bench.vram import VramReturn, split_by_log
 from tui.core.clock import NS_PER_S, now_ns
@@ -34,12 +35,11 @@ from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_of
-from tui.engines.parts.weights import weights_bytes
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
 from tui.load.wire import LoadProgress, LoadTarget
 from tui.metrics.cell import CellResult
-from tui.metrics.conditions import Conditions, differences
+from tui.metrics.conditions import Conditions
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
 from tui.metrics.reference import Reference
@@ -484,24 +484,13 @@ class Testbed:
     @property
     def conditions(self) -> Conditions:
         """Return under what conditions a cell is measured that begins now."""
-        status, server = self.status, self.profile.server
-        told, ready_ns = status.settings.arguments, self.supervisor.ready_ns
-        names = (server.model, self.profile.name, self.profile.title) if server is not None else ()
-        engines = max(1, _count(told, "data-parallel-size") or 1)
-        most = _count(told, "max-num-seqs")
-        pool = status.kv_pool
-        return Conditions(
+        status, ready_ns = self.status, self.supervisor.ready_ns
+        found = conditions_of(self.profile, status, self.supervisor.memory_told.weights_bytes)
+        return msgspec.structs.replace(
+            found,
             launch=status.launches and self._launches_before + status.launches,
             server_age_s=(self.clock.now_ns() - self.clock.at(ready_ns)) / NS_PER_S if ready_ns else None,
-            version=status.version,
             driver=self._sampling.driver_version,
-            kv_pool_tokens=pool.tokens,
-            kv_pool_blocks=pool.blocks,
-            block_size=pool.block_size,
-            max_num_seqs=None if most is None else most * engines,
-            weights_estimated_bytes=weights_bytes(names, server.args) if server is not None else None,
-            weights_told_bytes=self.supervisor.memory_told.weights_bytes,
-            differences=differences(server.args, told) if server is not None else [],
         )
 
     @property
@@ -547,9 +536,3 @@ def seconds_of(reference: Reference | None) -> dict[tuple[int, int], float]:
     cells = reference.cells if reference is not None else []
     known = {(cell.users, cell.prompt_tokens): cell.time_to_resolve_s for cell in cells}
     return {place: seconds for place, seconds in known.items() if seconds is not None}
-
-
-def _count(arguments: Mapping[str, str], name: str) -> int | None:
-    """Return an argument that is a whole number; None for one that is not there, or is none."""
-    value = arguments.get(name, "")
-    return int(value) if value.isdecimal() else None

@@ -1,0 +1,35 @@
+"""What a profile and its server say of the conditions."""
+
+from __future__ import annotations
+
+from tui.bench.told_conditions import conditions_of
+from tui.metrics.conditions import Conditions
+from tui.metrics.snapshot import Phase, ServerSettings, ServerStatus
+from tui.profile.schema import AttachTable, Profile, ServerTable
+
+
+def test_the_servers_word_stands_beside_the_profiles() -> None:
+    server = ServerTable(model="acme/Seven-7B", args={"gpu-memory-utilization": 0.95, "max-num-seqs": 64})
+    told = {"gpu-memory-utilization": "0.90", "max-num-seqs": "64", "data-parallel-size": "2"}
+    status = ServerStatus(
+        phase=Phase.READY,
+        version="0.32.0",
+        kv_cache_tokens=1600,
+        settings=ServerSettings(arguments=told, kv_cache_blocks=98, block_size=16),
+    )
+    assert conditions_of(Profile(name="p", engine="vllm", server=server), status, 14_000) == Conditions(
+        version="0.32.0",
+        kv_pool_tokens=1600,
+        kv_pool_blocks=98,
+        block_size=16,
+        max_num_seqs=128,  # by each of two engines
+        weights_estimated_bytes=14_700_000_000,
+        weights_told_bytes=14_000,
+        differences=["gpu-memory-utilization: the profile says 0.95, the server runs 0.90"],
+    )
+
+
+def test_of_an_attached_server_there_is_nothing_to_compare_with() -> None:
+    profile = Profile(name="p", engine="vllm", attach=AttachTable(base_url="http://127.0.0.1:1"))
+    status = ServerStatus(phase=Phase.READY, settings=ServerSettings(arguments={"max-num-seqs": "many"}))
+    assert conditions_of(profile, status, None) == Conditions()

@@ -1,0 +1,36 @@
+"""What a profile and the server's own word say of the conditions that a cell is measured under. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tui.engines.parts.weights import weights_bytes
+from tui.metrics.conditions import Conditions, differences
+from tui.metrics.snapshot import ServerStatus
+from tui.profile.schema import Profile
+
+
+def conditions_of(profile: Profile, status: ServerStatus, weights_told_bytes: int | None) -> Conditions:
+    """Return them, without the launch, the time and the cards."""
+    server, told, pool = profile.server, status.settings.arguments, status.kv_pool
+    most = _count(told, "max-num-seqs")
+    engines = max(1, _count(told, "data-parallel-size") or 1)
+    estimate = None
+    if server is not None:
+        estimate = weights_bytes((server.model, profile.name, profile.title), server.args)
+    return Conditions(
+        version=status.version,
+        kv_pool_tokens=pool.tokens,
+        kv_pool_blocks=pool.blocks,
+        block_size=pool.block_size,
+        max_num_seqs=None if most is None else most * engines,
+        weights_estimated_bytes=estimate,
+        weights_told_bytes=weights_told_bytes,
+        differences=differences(server.args, told) if server is not None else [],
+    )
+
+
+def _count(arguments: Mapping[str, str], name: str) -> int | None:
+    """Return an argument that is a whole number; None for one that is not there, or is none."""
+    value = arguments.get(name, "")
+    return int(value) if value.isdecimal() else None
