@@ -210,5 +210,5 @@ def test_a_sweep_outlives_the_death_of_its_server(world: World) -> None:
         assert reader.server is not None and reader.server.launches == 2
         told = [event.text for event in reader.events() if event.source == "cell"]
         cut = {record.outcome for record in reader.requests()} - MEASURED
-    assert sum("engine-dead" in text and "(signal 9)" in text for text in told) == 1, told
+    assert sum("engine-dead: The server was ended by signal 9 (SIGKILL)" in text for text in told) == 1, told
     assert cut <= {Outcome.DISCONNECTED, Outcome.ENGINE_DEAD, Outcome.CANCELLED}

@@ -1,7 +1,7 @@
 """llama.cpp's llama-server by its own `/completion`: no chat template, no `[DONE]`, counts on each event.
 
-Known by b11434. Its last event has the counts; the last token may come with it, and tokens that end within a UTF-8
-character come together. https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+Known by b11434, run here. Its last event has the counts; the last token may come with it, and tokens that end within a
+UTF-8 character come together. https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 """
 
 from __future__ import annotations

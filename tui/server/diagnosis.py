@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tui.server.log_wrappers import decoded
 
 LINE_CHARS = 2000
 ADVICE_CHARS = 600
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that no program sends to itself when it fails."""
 
 
 def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str, str | None]:
@@ -83,6 +86,11 @@ def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
         )
     if exit_code < 0:
         how = f"The server was ended by {signal_in_words(exit_code)}"
+        if -exit_code in _FROM_OUTSIDE:  # what it said last is no reason either
+            who = (
+                "Look for who sent the signal: an operator, a job scheduler, or the kernel for lack of memory (dmesg)."
+            )
+            return Diagnosis(FailureClass.CRASH, "", who, how)
     else:
         how = f"The server ended by itself with exit code {exit_code}"
         if raised := root_exception(lines, lambda line: ("", line), lambda text: False):

@@ -105,6 +105,10 @@ def test_evidence_says_once_how_it_ended() -> None:
     assert evidence_of(killed) == "The server was ended by signal 9 (SIGKILL)"
     last = explain(Silent(), ["bye"], started=True, exit_code=3, oom_kills=0)
     assert evidence_of(last) == "bye (exit code 3)"
+    aborted = explain(Silent(), ["GGML_ASSERT(x) failed"], started=True, exit_code=-6, oom_kills=0)
+    assert evidence_of(aborted) == "GGML_ASSERT(x) failed (signal 6)"
+    shot = explain(Silent(), ["slot release: id 2"], started=True, exit_code=-9, oom_kills=0)
+    assert evidence_of(shot) == "The server was ended by signal 9 (SIGKILL)"
 
 
 def test_server_that_ends_without_a_word() -> None:
