@@ -9,14 +9,15 @@ from tests.e2e.conftest import World, choose
 from tests.e2e.profiles import write_simulated
 from tests.fakes.terminal import Terminal
 
-USERS = re.compile(r"users ▸ +(\d+) of +(\d+)")
+USERS = re.compile(r"(?:(\d+) of +)?(\d+) users +prompt")
+"""Where one number stands, all are there that are wanted."""
 DELIVERED = re.compile(r"delivered +(?!0\.0)\d")
-STEADY = re.compile(r"steady +\d")
+STEADY = re.compile(r"unchanged +\d")
 
 
 def rules(text: str) -> int:
     """Return how many rows the longest vertical line of a chart has that is neither a frame nor an axis."""
-    inside = [line[8:-2] for line in text.splitlines() if line.startswith("│")]
+    inside = [line[8:] for line in text.splitlines()]
     columns = Counter(at for line in inside for at, char in enumerate(line) if char == "│")
     return max(columns.values(), default=0)
 
@@ -33,13 +34,13 @@ def test_a_death_under_load_is_seen_with_its_cause_and_the_users_come_back_by_ch
         terminal.send("u2\r")
         terminal.wait_until(lambda text: bool(DELIVERED.search(text) and STEADY.search(text)), "delivered users")
         terminal.send(">")
-        terminal.wait_for("prompt ▸  300 tok")
+        terminal.wait_for("prompt  300 tok")
         terminal.send("u8\r")  # 8 x 320 tokens into a memory for 1000
 
         dying = terminal.wait_for("RELAUNCHING")
         assert not DELIVERED.search(dying) and not STEADY.search(dying)
         back = terminal.wait_for("8 users asked before", 60)
-        assert "READY" in back and USERS.search(back).groups() == ("0", "0")  # type: ignore[union-attr]
+        assert "READY" in back and USERS.search(back).groups() == (None, "0")  # type: ignore[union-attr]
         assert not DELIVERED.search(back) and not STEADY.search(back)
 
         terminal.send("1m")
@@ -47,14 +48,14 @@ def test_a_death_under_load_is_seen_with_its_cause_and_the_users_come_back_by_ch
         terminal.send("5")
         requests = terminal.wait_for("after: torch.OutOfMemoryError: CUDA out of memory")
         first = next(line for line in requests.splitlines() if "engine-dead" in line)
-        assert re.match(r"│ +\d+ × engine-dead after: torch", first)
+        assert re.match(r" *\d+ × engine-dead after: torch", first)
         assert "disconnect" not in requests and "refused" not in requests
 
         terminal.send("<")
-        terminal.wait_for("prompt ▸   30 tok")
+        terminal.wait_for("prompt   30 tok")
         terminal.send("U")
         terminal.wait_until(
-            lambda text: (found := USERS.search(text)) is not None and found.groups() == ("8", "8"), "users back"
+            lambda text: (found := USERS.search(text)) is not None and found.groups() == (None, "8"), "users back"
         )
         terminal.send("q")
         terminal.wait_for("stop all and leave")

@@ -36,7 +36,7 @@ def test_the_screen_says_for_how_long_nothing_has_come(world: World) -> None:
     with Terminal(world.command("demo", "--no-ramp"), env=world.env, cwd=str(world.root)) as terminal:
         terminal.wait_for("READY")
         terminal.send("++")
-        terminal.wait_until(lambda text: " 2 of" in text, "two users")
+        terminal.wait_until(lambda text: " 2 users" in text, "two users")
         terminal.read(3.0)
         server = only(world.running("tui simulate"))
         server.send_signal(signal.SIGSTOP)

@@ -26,6 +26,11 @@ from tui.view.screens.picker import PickerScreen
 from tui.view.start import Launch
 
 
+def picture(app: VrampApp) -> str:
+    """Return what is on the screen as text."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
 def on(pilot: Pilot[int], kind: type[Screen[Any]]) -> Callable[[], bool]:
     """Return the condition that a screen of this kind is up."""
     return lambda: isinstance(pilot.app.screen, kind)
@@ -256,8 +261,8 @@ async def test_an_export_is_told_with_its_folder(shell: Shell) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, on(pilot, LiveScreen))
         await pilot.press("x")
-        await until(pilot, lambda: bool(app._notifications))
-        assert [note.message for note in app._notifications] == ["exported to /sessions/[/x]"]
+        await until(pilot, lambda: "▸ exported to /sessions/[/x]" in picture(app))
+        assert not app._notifications
     assert shell.benches.source.requests[0] == Export()
 
 

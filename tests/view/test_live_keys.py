@@ -244,7 +244,7 @@ async def test_read_only_view_steers_nothing_and_says_so() -> None:
         assert app.sent == []
         picture = app.picture()
         assert "READ-ONLY" in picture
-        assert "24 of  32" in picture
+        assert "24 of 32" in picture
         assert "only looks" in picture
         assert "sweep" not in picture.splitlines()[-1]
 
@@ -420,26 +420,65 @@ def test_every_binding_can_be_moved_and_is_explained() -> None:
         assert binding.tooltip
 
 
-class EighthPane(Pane):
-    KEY = "8"
-    NAME = "eighth"
-    COLUMN = 2
+async def test_the_cell_pane_follows_the_grid_and_the_page_opens_from_it() -> None:
+    app = LiveApp(snapshots.full_grid())
+    async with app.run_test(size=(300, 80)) as pilot:
+        await pilot.press("4", "right", "down", "right")
+        await pilot.pause()
+        users, prompt = app.live.panes[3].picked or (0, 0)
+        assert f"8 cell · {users} × {prompt}" in app.picture()
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.live.panes[3].picked is None
+        assert f"8 cell · {users} × {prompt}" not in app.picture()
+
+
+async def test_the_time_that_charts_show_can_be_chosen() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        assert app.picture().count("2 min ago") == 2
+        await pilot.press("w")
+        await pilot.pause()
+        assert app.picture().count("30 s ago") == 2
+        assert "charts show the last 30 s" in app.picture()
+        await pilot.press("w", "w", "w")
+        await pilot.pause()
+        assert "charts show all of the run" in app.picture()
+
+
+async def test_what_is_said_stands_above_the_keys_for_a_while() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("y")
+        await pilot.pause()
+        lines = app.picture().splitlines()
+        assert "tokens/s: copied as text" in lines[-2]
+        assert "users" in lines[1] and "number" in lines[-1]
+        app.live._hush()
+        await pilot.pause()
+        assert "copied" not in app.picture()
+
+
+class NinthPane(Pane):
+    KEY = "9"
+    NAME = "ninth"
     HELP = "It is only here to be seen."
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
-        return [[("the eighth is seen", Ink.PLAIN)]]
+        return [[("the ninth is seen", Ink.PLAIN)]]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 50), (300, 80)])
 async def test_a_pane_is_added_by_the_list_of_panes_alone(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.view.screens.live.PANES", (*PANES, EighthPane))
+    monkeypatch.setattr("tui.view.screens.live.PANES", (*PANES, NinthPane))
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=size) as pilot:
-        await pilot.press("8")
+        await pilot.press("9")
         await pilot.pause()
-        assert "the eighth is seen" in app.picture()
-        assert "8 eighth" in app.picture()
+        assert "the ninth is seen" in app.picture()
+        assert "9 ninth" in app.picture()
         told = [str(fact) for fact in help_facts(cast("App[int]", app), cast("Screen[object]", app.live))]
         assert any("It is only here to be seen." in fact for fact in told)

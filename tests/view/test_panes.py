@@ -35,6 +35,8 @@ from tui.view.panes.log import LogPane
 from tui.view.panes.presentation import presentation_lines
 from tui.view.panes.requests import RequestsPane
 from tui.view.panes.server import ServerPane
+from tui.view.panes.status_line import Said, status_line
+from tui.view.panes.tiles import tile_lines
 from tui.view.panes.vram import VramPane
 from tui.view.screens.cell import cell_facts
 from tui.view.widgets.lines import Ink, text_of, width_of
@@ -105,6 +107,7 @@ def any_snapshot(draw: st.DrawFn) -> Snapshot:
         ),
         figures=draw(FIGURES),
         series=draw(st.lists(SERIES, max_size=8)),
+        trend=[],
         points=[LatencyPoint(base.at_ns - 10**9, draw(NUMBER), draw(NUMBER), True) for _ in range(3)],
         gpus=draw(st.lists(CARDS, max_size=9)),
         sweep=SweepStatus(
@@ -120,9 +123,15 @@ def test_any_figures_at_any_size(snapshot: Snapshot, width: int, height: int) ->
     for kind in PANES:
         lines = kind().lines(snapshot, width, height)
         assert not any("\x1b" in text or "\n" in text for line in lines for text, _ in line), kind
-    for single in (False, True):
-        header = header_lines(snapshot, ViewState(users=12), max(60, width), single=single)
-        assert all(width_of(line) <= max(60, width) for line in header)
+    wide = max(60, width)
+    around = [
+        *header_lines(snapshot, ViewState(users=12), wide, figures=True),
+        *tile_lines(snapshot, ViewState(), wide, 3),
+        *tile_lines(snapshot, ViewState(), wide, 4),
+        status_line(snapshot, ViewState(), Said("a word"), wide),
+        status_line(snapshot, ViewState(), None, wide),
+    ]
+    assert all(width_of(line) <= wide for line in around)
     presentation = presentation_lines(snapshot, max(60, width), max(16, height), users_wanted=3, words_per_token=0.75)
     assert len(presentation) <= max(16, height)
 
@@ -132,11 +141,12 @@ def test_figures_never_jump_in_width() -> None:
     places: set[tuple[int, ...]] = set()
     for step in range(40):
         snapshot = wire_app.moving(step)
-        header = text_of(header_lines(snapshot, ViewState(), 120, single=False)).splitlines()
-        words = ["READY", "session", "SIMULATED"]
-        second = ["users", "of", "prompt", "sweep", "output", "steady"]
+        header = text_of(header_lines(snapshot, ViewState(), 120, figures=False))
+        status = text_of([status_line(snapshot, ViewState(), None, 120)])
+        words = ["READY", "sweep", "SIMULATED"]
+        second = ["users", "of", "prompt", "output", "unchanged", "delivered", "busy"]
         queue = text_of(VramPane().lines(snapshot, 56, 10)).splitlines()[-1]
-        found = [*(header[0].index(word) for word in words), *(header[1].index(word) for word in second)]
+        found = [*(header.index(word) for word in words), *(status.index(word) for word in second)]
         places.add((*found, *(queue.index(word) for word in ("running", "waiting", "preempted"))))
     assert len(places) == 1
 
@@ -187,13 +197,13 @@ def test_missing_figures_are_dashes_and_never_nought() -> None:
 
 def test_the_server_pane_tells_what_the_server_says_of_itself() -> None:
     silent = snapshots.mid_ramp()
-    assert "its count" not in text_of(ServerPane().lines(silent, 76, 30))
+    assert "own figures" not in text_of(ServerPane().lines(silent, 76, 30))
     point = msgspec.structs.replace(
         silent.series[-1], server_ttft_mean_s=0.048, server_itl_mean_s=0.0075, prefix_cache_hits_total=1024.0
     )
     told = msgspec.structs.replace(silent, series=[*silent.series, point])
-    text = text_of(ServerPane().lines(told, 76, 30))
-    assert "its count TTFT 48 ms, ITL 7.5 ms, 1,024 tokens hit its prefix cache" in text
+    text = text_of(ServerPane().lines(told, 90, 30))
+    assert "server's own figures TTFT 48 ms, ITL 7.5 ms, 1,024 tokens hit its prefix cache" in text
 
 
 def test_a_picked_cell_tells_all_it_knows() -> None:
@@ -286,26 +296,76 @@ def test_rows_beside_the_grid_never_push_its_own_out_of_view() -> None:
 def test_a_replay_says_so_and_an_ended_session_does_too(replay: bool) -> None:
     base = snapshots.full_grid()
     ended = msgspec.structs.replace(base, server=msgspec.structs.replace(base.server, phase=Phase.ENDED))
-    header = text_of(header_lines(ended, ViewState(read_only=True, replay=replay), 120, single=False))
+    header = text_of(header_lines(ended, ViewState(read_only=True, replay=replay), 120, figures=False))
     assert ("REPLAY" in header, "ENDED" in header, "READ-ONLY" in header) == (replay, not replay, not replay)
     stage = text_of(presentation_lines(ended, 100, 30, users_wanted=0, replay=replay))
     assert ("a replay" in stage, "the server is ended" in stage) == (replay, not replay)
 
 
-def test_the_session_is_named_whole_where_there_is_room_for_it() -> None:
+def test_the_session_is_named_whole_or_not_at_all() -> None:
     session_id = "2026-11-20-180412-mixtral-8x7b-awq-3f2a"
     shown = msgspec.structs.replace(snapshots.mid_ramp(), session_id=session_id, profile_title="Mixtral")
-    assert session_id in text_of(header_lines(shown, ViewState(), 150, single=False))
-    narrow = text_of(header_lines(shown, ViewState(), 120, single=False)).splitlines()[0]
-    assert "2026-11-20-180412-m" in narrow and "Mixtral" in narrow
-    assert "…" not in narrow or "   " not in narrow[: narrow.index("READY")].rstrip(), "clipped beside free room"
-    assert all(width_of(line) <= 120 for line in header_lines(shown, ViewState(), 120, single=False))
+    assert f"session {session_id}" in text_of([status_line(shown, ViewState(), None, 180)])
+    assert "session" not in text_of([status_line(shown, ViewState(), None, 120)])
+
+
+def state_of(snapshot: Snapshot, width: int = 120) -> str:
+    return text_of(header_lines(snapshot, ViewState(), width, figures=False))
+
+
+def test_the_state_says_what_there_is_to_know_of_it() -> None:
+    base = snapshots.mid_ramp()
+    assert "● READY" in state_of(base)
+    silent = msgspec.structs.replace(base, server=msgspec.structs.replace(base.server, silent_s=9.2))
+    assert "▲ NO TOKEN FOR 9 s" in state_of(silent)
+    relaunching = msgspec.structs.replace(base.server, phase=Phase.RELAUNCHING)
+    last = msgspec.structs.replace(base.series[-1], users_wanted=64, prompt_tokens=2048)
+    death = ServerDeath(at_ns=last.at_ns + 1, outcome=Outcome.OOM_RUNTIME, cause="CUDA out of memory")
+    gone = msgspec.structs.replace(base, server=relaunching, series=[*base.series[:-1], last], deaths=[death])
+    assert "◐ RELAUNCHING after OOM at 64 × 2048" in state_of(gone)
+    narrow = state_of(gone, 60)
+    assert "◐ RELAUNCHING " in narrow and "after" not in narrow and " vramp" in narrow
+    assert "✕ FAILED" in state_of(snapshots.failed())
+    assert "◐ LAUNCHING weights 40 %" in state_of(snapshots.launching())
+
+
+def test_of_is_said_only_while_asked_and_present_users_differ() -> None:
+    base = snapshots.mid_ramp()
+    assert "24 of  32 users" in text_of([status_line(base, ViewState(), None, 120)])
+    steady = msgspec.structs.replace(base, load=msgspec.structs.replace(base.load, users_wanted=24))
+    line = text_of([status_line(steady, ViewState(), None, 120)])
+    assert "24 users" in line and " of " not in line
+    assert "24 of  25 users" in text_of([status_line(steady, ViewState(users=25), None, 120)])
+
+
+def test_what_was_just_said_comes_before_the_news_and_these_before_how_the_run_stands() -> None:
+    failed = snapshots.failed()
+    news = text_of([status_line(failed, ViewState(), None, 120)])
+    assert "server failed: The KV cache does not fit." in news
+    assert "copied" in text_of([status_line(failed, ViewState(), Said("log: copied as text"), 120)])
+    assert "load generator  11 % busy" in text_of([status_line(snapshots.mid_ramp(), ViewState(), None, 120)])
+
+
+def test_tiles_name_each_figure_with_its_unit_in_its_hue() -> None:
+    lines = tile_lines(snapshots.mid_ramp(), ViewState(), 120, 3)
+    text = text_of(lines).splitlines()
+    for name in ("users × 296", "total", "per user", "first token", "whole answer", "KV cache"):
+        assert name in text[0]
+    assert "24 of 32" in text[1] and "512 tok/s" in text[1] and "0.21 s p50" in text[1] and "43 %" in text[1]
+    inks = [ink for value, ink in lines[1] if value.strip()[:1].isdigit()]
+    assert inks == [Ink.USERS, Ink.TOTAL, Ink.EACH, Ink.TTFT, Ink.E2E, Ink.KV]
+    without = msgspec.structs.replace(
+        snapshots.mid_ramp(), server=msgspec.structs.replace(snapshots.mid_ramp().server, kv_cache_usage=None)
+    )
+    assert "VRAM" in text_of(tile_lines(without, ViewState(), 120, 3)) and "VRAM" in text_of(
+        tile_lines(snapshots.mid_ramp(), ViewState(), 200, 3)
+    )
 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_our_name_is_never_cut(held: bool) -> None:
     shown = msgspec.structs.replace(snapshots.sweeping(), time_scale=10.0)
-    (first, *_) = header_lines(shown, ViewState(held=held, read_only=True), 60, single=True)
+    (first, *_) = header_lines(shown, ViewState(held=held, read_only=True), 60, figures=True)
     text = "".join(part for part, _ in first)
     assert text.startswith(" vramp  ") and len(text) <= 60
     assert "SIMULATED × 10" in text and "READ-ONLY" in text

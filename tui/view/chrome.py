@@ -11,6 +11,7 @@ from textual.app import SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter, Monochrome, NoColor
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tui.core.errors import UsageError
@@ -21,6 +22,7 @@ from tui.view.ascii_filter import AsciiFilter
 from tui.view.colours.choice import FEW_COLOURS_CLASS
 from tui.view.keys import binding_ids
 from tui.view.screens.help import HelpScreen, help_facts
+from tui.view.screens.live import LiveScreen
 from tui.view.terminal import CLEAR, TerminalDriver, speaks_utf8
 from tui.view.themes import THEMES, fitting_theme, themes_for
 from tui.view.typed_ahead import TypedAhead
@@ -118,6 +120,19 @@ class Chrome(TypedAhead[int]):
         """Add the filter for `--ascii`; without colours, not even greys are written."""
         filters = [NoColor() if isinstance(one, Monochrome) else one for one in super().get_line_filters()]
         return [*filters, *([AsciiFilter()] if self.ascii_only else [])]
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Have the screen say it where it has a line for that; else show it over the screen."""
+        if not (isinstance(self.screen, LiveScreen) and self.screen.tell(message, severity, timeout)):
+            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         """Say once that the settings give one key to two things."""

@@ -1,50 +1,73 @@
-"""Where panes stand: what each says of itself is all there is to it."""
+"""Where panes stand at each size: none over another, all of the room used, the grid seen wherever two panes are."""
+
+from __future__ import annotations
 
 import pytest
+from textual.geometry import Region
 
-from tui.view.panes.arrangement import rows_in_three_columns, seen_in_two_columns
+from tui.view.panes.arrangement import DESIGNS, SHARED, Design, design_for, regions
 from tui.view.panes.catalogue import PANES
-from tui.view.panes.pane import Pane
+from tui.view.screens.cell_pane import CellPane
+
+KEYS = [*(pane.KEY for pane in PANES), CellPane.KEY]
+SIZES = [(60, 16), (80, 24), (99, 40), (100, 28), (115, 60), (116, 36), (120, 40), (170, 44), (200, 50), (300, 80)]
 
 
-def pane(key: str, column: int) -> type[Pane]:
-    class Added(Pane):
-        KEY = key
-        NAME = key
-        COLUMN = column
-        HELP = ""
-
-    return Added
-
-
-def keys(panes: list[type[Pane]]) -> str:
-    return "".join(each.KEY for each in panes)
-
-
-def test_a_grid_of_three_columns_is_filled_by_rows_and_short_columns_begin_tall() -> None:
-    rows = rows_in_three_columns(PANES)
-    assert keys(list(rows)) == "1243756"
-    assert {each.KEY for each, span in rows.items() if span == 2} == {"2", "4"}
-    assert set(rows.values()) == {1, 2}
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [
+        ((60, 16), "-single"),
+        ((80, 24), "-single"),
+        ((100, 30), "-pair"),
+        ((120, 30), "-pair"),
+        ((120, 40), "-two"),
+        ((200, 50), "-three"),
+        ((300, 80), "-four"),
+        ((300, 40), "-two"),
+    ],
+)
+def test_each_size_has_its_design(size: tuple[int, int], name: str) -> None:
+    assert design_for(*size).name == name
+    assert design_for(*size, maximised=True).name == "-single"
 
 
-def test_an_eighth_pane_makes_its_column_as_long_as_the_longest() -> None:
-    rows = rows_in_three_columns([*PANES, pane("8", 3)])
-    assert keys(list(rows)) == "12436758"
-    assert {each.KEY for each, span in rows.items() if span == 2} == {"2"}
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shared", ["1", "6", "7", "8"])
+def test_panes_fill_the_room_and_none_lies_over_another(size: tuple[int, int], shared: str) -> None:
+    design = design_for(*size)
+    shared = shared if shared not in design.keys else next(key for key in KEYS if key not in design.keys)
+    width, height = size[0], size[1] - 5
+    places = regions(design, width, height, shared)
+    assert set(places) == design.keys | (
+        {shared} if any(SHARED in dict(one.places) for one in design.columns) else set()
+    )
+    assert sum(region.area for region in places.values()) == width * height
+    whole = Region(0, 0, width, height)
+    for key, region in places.items():
+        assert whole.contains_region(region) and region.width >= 40 and region.height >= 7
+        assert not any(region.overlaps(other) for name, other in places.items() if name != key)
 
 
-@pytest.mark.parametrize(("active", "seen"), [(0, "123456"), (5, "123456"), (6, "123457"), (7, "123458")])
-def test_two_columns_have_six_places_and_the_active_pane_has_one(active: int, seen: str) -> None:
-    panes = [*PANES, pane("8", 2)]
-    assert keys(seen_in_two_columns(panes, panes[active])) == seen
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
+def test_whatever_is_not_seen_can_be_reached_and_two_panes_show_the_grid(design: Design) -> None:
+    places = [key for column in design.columns for key, _ in column.places]
+    assert SHARED in places and places.count(SHARED) == 1
+    assert len(places) == 1 or "4" in design.keys
+    assert design.keys <= set(KEYS)
 
 
-def test_few_panes_are_all_seen() -> None:
-    panes = list(PANES[:3])
-    assert seen_in_two_columns(panes, panes[1]) == panes
+@pytest.mark.parametrize(("size", "rows"), [((80, 24), 0), ((96, 30), 3), ((120, 40), 3), ((200, 50), 4)])
+def test_from_thirty_rows_on_there_is_a_headline(size: tuple[int, int], rows: int) -> None:
+    assert design_for(*size).tile_rows == rows
+    assert design_for(*size).figures is (rows == 0), "the figures are told once, by tiles or in a line"
+
+
+def test_charts_that_stand_one_above_the_other_are_of_one_width() -> None:
+    for size in ((120, 40), (200, 50), (300, 80)):
+        places = regions(design_for(*size), size[0], size[1], "6")
+        assert (places["1"].x, places["1"].width) == (places["2"].x, places["2"].width)
 
 
 def test_each_pane_says_what_it_is_and_has_a_key_of_its_own() -> None:
     assert len({each.KEY for each in PANES}) == len({each.NAME for each in PANES}) == len(PANES)
-    assert all(each.HELP and each.KEY in set("123456789") and each.COLUMN in (1, 2, 3) for each in PANES)
+    assert all(each.HELP and each.KEY in set("1234567") for each in PANES)

@@ -1,37 +1,112 @@
-"""Which panes are seen, and where, at each size of the screen. Pure.
+"""Which panes are seen, and where, at each size of the screen: a design for each, none the stretched image of another.
 
-A screen of two columns has six places: the panes that come after the fifth share the last one. With three columns
-each pane stands in the column that it names, and the first of a short column takes the rows that are left over.
+Pure. A design has columns, a column places, each with its share of what there is and the pane that stands in it. One
+place of a design may be shared: the active pane has it when it has none of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from itertools import pairwise
 
-from tui.view.panes.pane import Pane
+from textual.geometry import Region
 
-PLACES_IN_TWO_COLUMNS = 6
-_P = TypeVar("_P", bound=Pane | type[Pane])
-
-
-def seen_in_two_columns(panes: Sequence[_P], active: _P) -> list[_P]:
-    """Return the panes that two columns have a place for, the active one always among them."""
-    fixed, sharing = panes[: PLACES_IN_TWO_COLUMNS - 1], panes[PLACES_IN_TWO_COLUMNS - 1 :]
-    return [*fixed, active if active in sharing else sharing[0]] if sharing else list(fixed)
+SHARED = "*"
+"""The key of the place that the active pane takes when it has no other; else the last pane that had it."""
 
 
-def rows_in_three_columns(panes: Sequence[_P]) -> dict[_P, int]:
-    """Return each pane with how many rows it spans, in the order in which a grid is filled: by rows from the left."""
-    columns: dict[int, list[_P]] = {}
-    for pane in panes:
-        columns.setdefault(pane.COLUMN, []).append(pane)
-    rows = max(map(len, columns.values()))
-    places: list[tuple[int, int, _P, int]] = []
-    for column, stacked in columns.items():
-        begins = 0
-        for pane in stacked:
-            span = rows - len(stacked) + 1 if pane is stacked[0] else 1
-            places.append((begins, column, pane, span))
-            begins += span
-    return {pane: span for _, _, pane, span in sorted(places, key=lambda place: place[:2])}
+@dataclass(frozen=True)
+class Column:
+    """One column: its share of the width, and (key of a pane, share of the height) from the top."""
+
+    share: int
+    places: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a screen is laid out from a size on."""
+
+    name: str
+    """Also its class in the style sheet."""
+    width: int
+    height: int
+    columns: tuple[Column, ...]
+    tile_rows: int = 0
+    """Rows of the headline."""
+    tabs: bool = False
+    """Whether a line names the panes, since not all of them can be seen."""
+    figures: bool = False
+    """Whether the figures stand in a second line of the header, for want of tiles."""
+
+    @property
+    def keys(self) -> set[str]:
+        """The panes that have a place of their own."""
+        return {key for column in self.columns for key, _ in column.places if key != SHARED}
+
+
+FOUR = Design(
+    "-four",
+    270,
+    64,
+    (
+        Column(26, (("1", 32), ("2", 41))),
+        Column(29, (("4", 45), ("3", 28))),
+        Column(22, (("8", 47), (SHARED, 26))),
+        Column(23, (("5", 37), ("6", 36))),
+    ),
+    tile_rows=4,
+)
+THREE = Design(
+    "-three",
+    170,
+    44,
+    (
+        Column(34, (("1", 20), ("2", 23))),
+        Column(36, (("4", 25), ("3", 18))),
+        Column(30, (("5", 16), ("6", 15), (SHARED, 12))),
+    ),
+    tile_rows=4,
+)
+TWO = Design(
+    "-two",
+    116,
+    36,
+    (Column(1, (("1", 13), ("2", 12), ("5", 9))), Column(1, (("4", 13), ("3", 12), (SHARED, 9)))),
+    tile_rows=3,
+)
+PAIR = Design("-pair", 100, 28, (Column(47, ((SHARED, 1),)), Column(53, (("4", 1),))), tile_rows=3, tabs=True)
+SINGLE = Design("-single", 0, 0, (Column(1, ((SHARED, 1),)),), tabs=True, figures=True)
+DESIGNS = (FOUR, THREE, TWO, PAIR, SINGLE)
+_ONE_TALL = Design("-single", 0, 0, SINGLE.columns, tile_rows=3, tabs=True)
+_ROWS_FOR_TILES, _COLUMNS_FOR_TILES = 30, 96
+
+
+def design_for(width: int, height: int, *, maximised: bool = False) -> Design:
+    """Return the largest design that fits; a maximised pane stands alone, under the headline if there is room."""
+    single = _ONE_TALL if width >= _COLUMNS_FOR_TILES and height >= _ROWS_FOR_TILES else SINGLE
+    if maximised:
+        return single
+    fitting = next(design for design in DESIGNS if width >= design.width and height >= design.height)
+    return single if fitting is SINGLE else fitting
+
+
+def regions(design: Design, width: int, height: int, shared: str) -> dict[str, Region]:
+    """Return where each pane that is seen stands in an area of `width` x `height` cells."""
+    found: dict[str, Region] = {}
+    x = 0
+    for column, columns in zip(design.columns, _shared_out(width, [one.share for one in design.columns]), strict=True):
+        y = 0
+        rows_of = _shared_out(height, [share for _, share in column.places])
+        for (key, _), rows in zip(column.places, rows_of, strict=True):
+            found[shared if key == SHARED else key] = Region(x, y, columns, rows)
+            y += rows
+        x += columns
+    return found
+
+
+def _shared_out(whole: int, shares: Sequence[int]) -> list[int]:
+    """Return whole cells that add up, as near to the shares as they get."""
+    edges = [whole * sum(shares[:place]) // sum(shares) for place in range(len(shares) + 1)]
+    return [after - before for before, after in pairwise(edges)]

@@ -29,7 +29,6 @@ class GridPane(Pane):
 
     KEY: ClassVar[str] = "4"
     NAME: ClassVar[str] = "grid"
-    COLUMN: ClassVar[int] = 3
     HELP: ClassVar[str] = (
         "Users down, prompt tokens across: a figure of each cell that was measured, or how it failed. "
         "c goes through the figures, from the time to resolve to the energy per token. "

@@ -27,7 +27,6 @@ class LatencyPane(Pane):
 
     KEY: ClassVar[str] = "2"
     NAME: ClassVar[str] = "latency"
-    COLUMN: ClassVar[int] = 2
     HELP: ClassVar[str] = (
         "The time of a whole answer (E2E), of its first token (TTFT: queue and prefill) and between two tokens (ITL: "
         "decode): p50 with a band up to p99. Each finished request is a point, a failed one a cross on the time line."
@@ -80,7 +79,7 @@ def _curves(snapshot: Snapshot, seen: Seen, rows: int) -> list[tuple[Curve, int]
         dots=_dots(seen, lambda point: point.ttft_s),
         **_limit(terms.slo_ttft_s, "SLO first token"),
     )
-    if rows < 10:
+    if rows < 9:
         return [(whole, rows - rows // 2), (first, rows // 2)]
     further = Curve(
         "ITL",
@@ -90,8 +89,8 @@ def _curves(snapshot: Snapshot, seen: Seen, rows: int) -> list[tuple[Curve, int]
         upper=seen.greatest(lambda point: _ms(point.itl_p99_s)),
         **_limit(_ms(terms.slo_tpot_s), "SLO per token", unit="ms"),
     )
-    each = rows // 4
-    return [(whole, rows - 2 * each - each // 3), (first, each + each // 3), (further, each)]
+    further_rows, first_rows = max(2, rows // 5), max(3, rows * 3 // 10)
+    return [(whole, rows - first_rows - further_rows), (first, first_rows), (further, further_rows)]
 
 
 class _Limit(TypedDict):
@@ -127,7 +126,7 @@ def _distributions(snapshot: Snapshot, width: int) -> list[Line]:
     told = ((known.ttft, "TTFT", Ink.TTFT), (known.itl, "ITL", Ink.ITL))
     half = (width - 3) // 2
     pictures = [histogram(one, name, ink, half, _HISTOGRAM_ROWS) for one, name, ink in told if one is not None]
-    if not pictures:
+    if not pictures or not all(pictures):
         return []
     rows: list[Line] = [[]]
     for place in range(_HISTOGRAM_ROWS):

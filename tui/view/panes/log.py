@@ -19,7 +19,6 @@ class LogPane(Pane):
 
     KEY: ClassVar[str] = "6"
     NAME: ClassVar[str] = "log"
-    COLUMN: ClassVar[int] = 3
     HELP: ClassVar[str] = "What the server's log says, what was read from it, and what the bench did."
     HINT: ClassVar[str] = "The arrow keys go back in it."
 

@@ -6,11 +6,15 @@ from typing import ClassVar
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 
 from tui.metrics.snapshot import Snapshot
 from tui.view.widgets.canvas import Canvas
-from tui.view.widgets.lines import Ink, Line, plain, shaded, text_of
+from tui.view.widgets.lines import Ink, Line, plain, shaded, spread, text_of
+
+_WITH_TITLES = 9
+"""From so many rows on a bare pane spares one for its titles."""
 
 
 class Pane(Canvas):
@@ -20,8 +24,6 @@ class Pane(Canvas):
     """The digit that goes to it; stands before its title."""
     NAME: ClassVar[str]
     """Its word in the tab line."""
-    COLUMN: ClassVar[int]
-    """Where it stands when there is room for three columns, from 1."""
     HELP: ClassVar[str]
     """What it shows, in a sentence or two."""
     HINT: ClassVar[str] = ""
@@ -41,6 +43,10 @@ class Pane(Canvas):
         self.snapshot: Snapshot | None = None
         self.picked: tuple[int, int] | None = None
         """The cell (users, prompt tokens) that the arrow keys picked, where they pick one: enter opens it."""
+        self.place: Region | None = None
+        """Where the screen has put it."""
+        self.bare = False
+        """Whether it stands alone under the tab line, without a border: titles are its last line then."""
         self.span_s: float | None = None
         """How many seconds a chart shows; None = fitted to the data."""
         self._shown_title = ""
@@ -77,8 +83,22 @@ class Pane(Canvas):
         size = self.content_size
         if self.snapshot is None or not self.display or size.width < 1 or size.height < 1:
             return
-        self._set_titles(self.snapshot)
-        self.paint(self.lines(self.snapshot, size.width, size.height))
+        titled = self.title(self.snapshot) != self.NAME or self.subtitle(self.snapshot)
+        if not self.bare or not titled or size.height < _WITH_TITLES:
+            self._set_titles(self.snapshot)
+            self.paint(self.lines(self.snapshot, size.width, size.height))
+            return
+        lines = self.lines(self.snapshot, size.width, size.height - 1)[: size.height - 1]
+        lines += [[]] * (size.height - 1 - len(lines))
+        self.paint([*lines, self._titles(self.snapshot, size.width)])
+
+    def _titles(self, snapshot: Snapshot, width: int) -> Line:
+        """Return the titles as one line, for want of a border."""
+        title, subtitle = plain(self.title(snapshot), width), plain(self.subtitle(snapshot), width)
+        return spread([(title, Ink.STRONG), ("  ", Ink.PLAIN)], [(subtitle, Ink.DIM)], width)
+
+    def follow(self, place: tuple[int, int] | None) -> None:
+        """Learn which cell another pane has picked."""
 
     def as_text(self) -> str:
         """Return the pane as plain text, title first."""

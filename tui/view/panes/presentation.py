@@ -7,7 +7,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.reading import devices
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
-from tui.view.panes.header import cards_of, news_of
+from tui.view.panes.state_words import cards_of, news_of
 from tui.view.widgets.bars import bar, stacked
 from tui.view.widgets.big_digits import big
 from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, wrapped

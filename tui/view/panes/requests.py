@@ -38,7 +38,6 @@ class RequestsPane(Pane):
 
     KEY: ClassVar[str] = "5"
     NAME: ClassVar[str] = "requests"
-    COLUMN: ClassVar[int] = 2
     HELP: ClassVar[str] = "Finished requests, latest first, the failed ones above and kept longer."
 
     def __init__(self) -> None:

@@ -22,7 +22,6 @@ class ServerPane(Pane):
 
     KEY: ClassVar[str] = "7"
     NAME: ClassVar[str] = "server"
-    COLUMN: ClassVar[int] = 1
     HELP: ClassVar[str] = (
         "What is known of the server under test: its command, version, limits, and how it failed when it did."
     )
@@ -97,10 +96,10 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
             "KV cache",
             _kv_cache(server),
         ),
-        ("its count", _by_its_own_count(snapshot)),
+        ("server's own figures", _by_its_own_count(snapshot)),
         (
-            "client",
-            f"{share.strip()} % of its ceiling, p99 lag {lag_ms.strip()} ms, "
+            "load generator",
+            f"{share.strip()} % busy, p99 lag {lag_ms.strip()} ms, "
             f"{load.workers} worker{'' if load.workers == 1 else 's'}",
         ),
         ("stamps", f"taken by the {load.stamps}" if load.stamps else ""),
@@ -108,7 +107,7 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
         ("session", snapshot.session_file),
     ]
     lines = [
-        cut([(name.ljust(10), Ink.DIM), (plain(text, max(1, width - 10)), Ink.PLAIN)], width)
+        cut([(f"{name:<9} ", Ink.DIM), (plain(text, max(1, width - max(9, len(name)) - 1)), Ink.PLAIN)], width)
         for name, text in facts
         if text
     ]

@@ -24,18 +24,19 @@ class TabLine(Canvas):
 
     def _line(self) -> tuple[Line, list[int]]:
         """Return the line and where each tab ends."""
-        roomy = self.content_size.width >= 76
-        bare = sum(len(pane.NAME) + 5 for pane in self._panes) > self.content_size.width
+        width = self.content_size.width
+        names = sum(len(pane.NAME) + 4 for pane in self._panes)
+        bare = names > width
+        gap = "" if bare else " " * min(2, max(0, width - names - 1) // len(self._panes))
         line: Line = [] if bare else [(" ", Ink.PLAIN)]
         ends: list[int] = []
         for pane in self._panes:
             active = pane is self._active
-            gap = "  " if roomy else " "
             name = f"{pane.KEY} {pane.NAME}"
             if bare and not active:  # a narrow line names the one, and shows the keys of all
                 name = pane.KEY
-            line.append((f"[{name}]" if active else f" {name} ", Ink.STRONG if active else Ink.DIM))
-            line.append((gap[1:], Ink.PLAIN))
+            line.append((f"[{name}]" if active else f" {name} ", Ink.STEER if active else Ink.DIM))
+            line.append((gap, Ink.PLAIN))
             ends.append(width_of(line))
         return line, ends
 

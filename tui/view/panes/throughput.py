@@ -17,7 +17,6 @@ class ThroughputPane(Pane):
 
     KEY: ClassVar[str] = "1"
     NAME: ClassVar[str] = "tokens/s"
-    COLUMN: ClassVar[int] = 1
     HELP: ClassVar[str] = (
         "Output tokens of all users in each second, and of one user; how many users there were at the time. Thin rules "
         "stand where their number or the prompt size changed, a server ran out of memory (OOM), and was back (↻)."

@@ -20,7 +20,6 @@ class VramPane(Pane):
 
     KEY: ClassVar[str] = "3"
     NAME: ClassVar[str] = "VRAM"
-    COLUMN: ClassVar[int] = 1
     HELP: ClassVar[str] = (
         "The memory of each card: weights, KV cache, other; how much of the time it computed, its power and "
         "heat; how full the server's KV cache is, and what runs, waits and was preempted."

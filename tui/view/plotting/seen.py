@@ -30,9 +30,10 @@ class Seen:
     """The points of a run by the columns of a window."""
 
     def __init__(self, snapshot: Snapshot, columns: int, span_s: float | None = None) -> None:
-        """`span_s`: the seconds to show, None = fitted to the data."""
+        """`span_s`: the seconds to show, by the clock; None = fitted to the data."""
         points = points_of(snapshot)
-        self.span_s = fitted_span_s(snapshot, points) if span_s is None else span_s
+        scale = max(1.0, snapshot.time_scale)
+        self.span_s = fitted_span_s(snapshot, points) if span_s is None else span_s * scale
         self.window = TimeWindow.until(now_of(snapshot), columns, self.span_s)
         self.snapshot = snapshot
         self._points = [point for point in points if self.window.low_ns < point.at_ns <= self.window.end_ns]

@@ -12,16 +12,21 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.notifications import SeverityLevel
+from textual.timer import Timer
 
 from tui.metrics.snapshot import Phase, Snapshot
-from tui.view.panes.arrangement import rows_in_three_columns, seen_in_two_columns
+from tui.view.panes.arrangement import DESIGNS, Design, design_for, regions
 from tui.view.panes.catalogue import PANES
-from tui.view.panes.header import ViewState, header_lines, news_of
+from tui.view.panes.header import ViewState, header_lines
 from tui.view.panes.key_line import KeyLine
 from tui.view.panes.pane import Pane
 from tui.view.panes.presentation import presentation_lines
+from tui.view.panes.status_line import Said, has_message, status_line
 from tui.view.panes.tab_line import TabLine
+from tui.view.panes.tiles import tile_lines
 from tui.view.screens.cell import CellScreen
+from tui.view.screens.cell_pane import CellPane
 from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
 from tui.view.screens.roomy import LEAST_HEIGHT, LEAST_WIDTH
 from tui.view.screens.steering import SteeringScreen
@@ -30,9 +35,26 @@ from tui.view.screens.users_field import UsersField
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
 
-_TWO = (110, 30)
-"""From this size on there are two columns of panes."""
-_THREE = (170, 42)
+_SAID_S = 5.0
+"""For how long an answer stands above the keys."""
+_WINDOWS_S = (
+    (None, "all of the run"),
+    (30.0, "the last 30 s"),
+    (120.0, "the last 2 min"),
+    (600.0, "the last 10 min"),
+)
+"""What `w` goes through: seconds, and how they are called."""
+_WHOLE = ("-small", "-presentation")
+"""What takes the whole screen."""
+
+
+class PaneArea(Container):
+    """The room of all panes."""
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Have them placed anew."""
+        if isinstance(self.screen, LiveScreen):
+            self.screen.place_panes()
 
 
 class LiveScreen(SteeringScreen):
@@ -64,19 +86,25 @@ class LiveScreen(SteeringScreen):
         self.words_per_token = words_per_token
         self.held = False
         self.maximised = False
-        self.panes: list[Pane] = [kind() for kind in PANES]
+        self.panes: list[Pane] = [*(kind() for kind in PANES), CellPane()]
         self.active: Pane = self.panes[0]
+        self._shared: Pane | None = None
+        """What stands in the place that several panes share."""
+        self._said: Said | None = None
+        self._said_until: Timer | None = None
+        self._window = 0
         self._draw_due = False
-        self._order = self.panes
 
     def compose(self) -> ComposeResult:
         """Header, tab line, panes, keys; and one canvas for the presentation screen and for what is too small."""
         yield Canvas(id="header")
+        yield Canvas(id="tiles")
         yield TabLine(self.panes)
-        with Container(id="panes"):
+        with PaneArea(id="panes"):
             yield from self.panes
         yield Canvas(id="whole")
         yield UsersField()
+        yield Canvas(id="message")
         yield KeyLine(self.KEY_LINE, hidden=self.keys_without_use)
 
     @property
@@ -103,7 +131,7 @@ class LiveScreen(SteeringScreen):
         if self.snapshot is None or not self.is_mounted:
             return
         self._draw_header()
-        if not self.held and self._layout_name() not in ("-presentation", "-small"):
+        if not self.held and self._layout_name() not in _WHOLE:
             for pane in self.panes:
                 pane.show(self.snapshot)
 
@@ -125,10 +153,17 @@ class LiveScreen(SteeringScreen):
             )
             whole.paint(lines)
         else:
-            header = self.query_one("#header", Canvas)
-            header.styles.height = 3 if news_of(self.snapshot) else 2
-            lines = header_lines(self.snapshot, self._view_state(), self.size.width, single=layout == "-single")
-            header.paint(lines)
+            self._draw_lines(self.snapshot, self._design())
+
+    def _draw_lines(self, snapshot: Snapshot, design: Design) -> None:
+        """Draw the lines around the panes."""
+        state, width = self._view_state(), self.size.width
+        self.query_one("#header", Canvas).paint(header_lines(snapshot, state, width, figures=design.figures))
+        if design.tile_rows:
+            self.query_one("#tiles", Canvas).paint(tile_lines(snapshot, state, width, design.tile_rows))
+        message = self.query_one("#message", Canvas)
+        message.display = bool(design.tile_rows) or has_message(snapshot, self._said)
+        message.paint([status_line(snapshot, state, self._said, width)])
 
     def _view_state(self) -> ViewState:
         return ViewState(
@@ -153,40 +188,57 @@ class LiveScreen(SteeringScreen):
         width, height = self.size
         if width < LEAST_WIDTH or height < LEAST_HEIGHT:
             return "-small"
-        if self.presenting:
-            return "-presentation"
-        if self.maximised or width < _TWO[0] or height < _TWO[1]:
-            return "-single"
-        return "-three" if width >= _THREE[0] and height >= _THREE[1] else "-two"
+        return "-presentation" if self.presenting else self._design().name
+
+    def _design(self) -> Design:
+        return design_for(*self.size, maximised=self.maximised)
 
     def _arrange(self) -> None:
-        layout = self._layout_name()
-        whole = layout in ("-presentation", "-small")
-        for name in ("-small", "-presentation", "-single", "-two", "-three"):
+        layout, design = self._layout_name(), self._design()
+        whole = layout in _WHOLE
+        for name in (*_WHOLE, *(one.name for one in DESIGNS)):
             self.set_class(name == layout, name)
         self.query_one("#whole").display = whole
-        for name in ("#header", "#panes"):
+        for name in ("#header", "#panes", "#keys"):
             self.query_one(name).display = not whole
-        self.query_one("#keys").display = not whole
+        self.query_one("#header").styles.height = 2 if design.figures else 1
+        tiles = self.query_one("#tiles")
+        tiles.display = not whole and design.tile_rows > 0
+        tiles.styles.height = design.tile_rows
+        if whole:
+            self.query_one("#message").display = False
         tabs = self.query_one(TabLine)
-        tabs.display = layout == "-single"
+        tabs.display = not whole and design.tabs
         tabs.mark(self.active)
-        rows = rows_in_three_columns(self.panes) if layout == "-three" else dict.fromkeys(self.panes, 1)
-        if (order := list(rows)) != self._order:  # a sort lays everything out again
-            self._order = order
-            places = {id(pane): place for place, pane in enumerate(order)}
-            self.query_one("#panes").sort_children(key=lambda pane: places[id(pane)])
-        seen = self.panes if layout == "-three" else seen_in_two_columns(self.panes, self.active)
+        self.place_panes()
+        self.call_after_refresh(self._redraw_all)
+
+    def place_panes(self) -> None:
+        """Put each pane where the design of this size has it."""
+        design, area = self._design(), self.query_one("#panes").size
+        places = regions(design, area.width, area.height, self._sharing(design).KEY)
         for pane in self.panes:
             pane.set_class(pane is self.active, "-active")
-            pane.display = pane is self.active if layout == "-single" else pane in seen
-            if pane.styles.row_span != rows[pane]:
-                pane.styles.row_span = rows[pane]
-        self.call_after_refresh(self._redraw_all)
+            pane.bare = design.name == "-single"
+            region = places.get(pane.KEY)
+            pane.display = region is not None
+            if region is not None and pane.place != region:
+                pane.place = region
+                pane.styles.offset = region.offset
+                pane.styles.width, pane.styles.height = region.size
+
+    def _sharing(self, design: Design) -> Pane:
+        """Return what stands in the shared place: the active pane, if it has no other, else the last that did."""
+        own = design.keys
+        if self.active.KEY not in own:
+            self._shared = self.active
+        elif self._shared is None or self._shared.KEY in own:
+            self._shared = next(pane for pane in self.panes if pane.KEY not in own)
+        return self._shared
 
     def _redraw_all(self) -> None:
         self._draw_header()
-        if self.snapshot is not None and self._layout_name() not in ("-presentation", "-small"):
+        if self.snapshot is not None and self._layout_name() not in _WHOLE:
             for pane in self.panes:
                 if pane.snapshot is None or not self.held:
                     pane.snapshot = self.snapshot
@@ -221,6 +273,36 @@ class LiveScreen(SteeringScreen):
     def _picked_cell(self) -> tuple[int, int] | None:
         return self.active.picked
 
+    # ---- saying
+
+    def tell(self, text: str, severity: str = "information", seconds: float | None = None) -> bool:
+        """Say something above the keys for a while; return whether there is such a line now."""
+        if not self.is_mounted or self.snapshot is None or self._layout_name() in _WHOLE or not self.is_current:
+            return False
+        self._said = Said(text, severity)
+        if self._said_until is not None:
+            self._said_until.stop()
+        self._said_until = self.set_timer(_SAID_S if seconds is None else max(seconds, 1.0), self._hush)
+        self._draw_header()
+        return True
+
+    def _hush(self) -> None:
+        self._said = None
+        self._draw_header()
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Say it above the keys; where there is no such line, as everywhere else."""
+        if not self.tell(message, severity, timeout):
+            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+
     # ---- looking
 
     def action_hold(self) -> None:
@@ -233,6 +315,15 @@ class LiveScreen(SteeringScreen):
         self.maximised = not self.maximised
         self._arrange()
 
+    def action_window(self) -> None:
+        """Show less time in the charts, and in the end all of it again."""
+        self._window = (self._window + 1) % len(_WINDOWS_S)
+        span_s, words = _WINDOWS_S[self._window]
+        for pane in self.panes:
+            pane.span_s = span_s
+        self._redraw_all()
+        self.notify(f"charts show {words}", timeout=2, markup=False)
+
     def action_presentation(self) -> None:
         """Show the presentation screen, or the panes again."""
         self.presenting = not self.presenting
@@ -241,7 +332,7 @@ class LiveScreen(SteeringScreen):
     def action_back(self) -> None:
         """Undo the nearest of: a picked cell, a maximised pane, the presentation."""
         if any(pane.unpick() for pane in self.panes):
-            return
+            self._follow()
         elif self.maximised:
             self.action_maximise()
         elif self.presenting:
@@ -254,6 +345,13 @@ class LiveScreen(SteeringScreen):
     def action_move(self, columns: int, rows: int) -> None:
         """Hand an arrow key to the active pane."""
         self.active.move(columns, rows)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Let all panes know which cell is picked."""
+        picked = next((pane.picked for pane in self.panes if pane.picked is not None), None)
+        for pane in self.panes:
+            pane.follow(picked)
 
     def action_figure(self) -> None:
         """Let the panes that show one figure of several show the next."""

@@ -50,6 +50,7 @@ STEER: list[BindingType] = [
 ]
 LOOK: list[BindingType] = [
     Binding("space", "hold", "hold", id="live.hold", tooltip="hold the drawing; measuring goes on"),
+    Binding("w", "window", "time shown", show=False, id="live.window", tooltip="how much time the charts show"),
     Binding("m", "maximise", "maximise", id="live.maximise", tooltip="this pane alone, and back"),
     Binding("escape", "back", "back", show=False, id="live.back", tooltip="back: picked cell, pane, stage"),
     Binding("tab", "next_pane(1)", "pane", show=False, id="live.pane-next", tooltip="the next pane"),

@@ -1,4 +1,4 @@
-"""Figures that can be read from across a room: five rows of whole blocks. Pure."""
+"""Figures that can be read from across a room: five rows of whole blocks, or three of half ones. Pure."""
 
 from __future__ import annotations
 
@@ -27,3 +27,27 @@ def big(text: str, *, wide: int = 2, tall: int = 1) -> list[str]:
     gap = " " * wide
     rows = [gap.join("".join(dot * wide for dot in glyph[row]) for glyph in glyphs) for row in range(ROWS)]
     return [row for row in rows for _ in range(tall)]
+
+
+_LOW_GLYPHS = {
+    "0": ("█▀█", "█ █", "▀▀▀"),
+    "1": ("▀█ ", " █ ", "▀▀▀"),
+    "2": ("▀▀█", "█▀▀", "▀▀▀"),
+    "3": ("▀▀█", " ▀█", "▀▀▀"),
+    "4": ("█ █", "▀▀█", "  ▀"),
+    "5": ("█▀▀", "▀▀█", "▀▀▀"),
+    "6": ("█▀▀", "█▀█", "▀▀▀"),
+    "7": ("▀▀█", "  █", "  ▀"),
+    "8": ("█▀█", "█▀█", "▀▀▀"),
+    "9": ("█▀█", "▀▀█", "▀▀▀"),
+    "–": ("   ", "▀▀▀", "   "),
+    ".": (" ", " ", "▀"),
+    ",": (" ", " ", "▄"),
+}
+LOW_ROWS = 3
+
+
+def low(text: str) -> list[str]:
+    """Return a figure in three rows, three cells a digit; characters without a glyph are left out."""
+    glyphs = [_LOW_GLYPHS[char] for char in text if char in _LOW_GLYPHS]
+    return [" ".join(glyph[row] for glyph in glyphs) for row in range(LOW_ROWS)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -21,11 +22,13 @@ class Canvas(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self._given: list[Line] = []
         self._lines: list[Line] = []
         self._base_style: Style | None = None
 
     def paint(self, lines: list[Line]) -> None:
         """Show `lines`, from the top; what goes over the size is cut."""
+        self._given = lines
         width, height = self.content_size.width, self.content_size.height
         fresh = [_normal(line, width) for line in lines[:height]]
         fresh += [_normal([], width)] * (height - len(fresh))
@@ -41,6 +44,10 @@ class Canvas(Widget):
         ]
         if regions:
             self.refresh(*regions)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show in the new size what was given, some of it before there was any."""
+        self.paint(self._given)
 
     def render_line(self, y: int) -> Strip:
         """Return one line as the terminal gets it."""
