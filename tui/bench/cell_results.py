@@ -35,7 +35,16 @@ class CellResults:
     def __init__(self, testbed: SystemUnderTest) -> None:
         self._testbed = testbed
         load = testbed.profile.load
-        self.grids = {mode: Grid(mode.value, load.users, load.prompt_tokens, load.output_tokens) for mode in Mode}
+        self.grids = {
+            mode: Grid(
+                mode.value,
+                load.users,
+                load.prompt_tokens,
+                load.output_tokens,
+                load.rate_per_s if mode is Mode.RATE else None,
+            )
+            for mode in Mode
+        }
         self._measures: dict[Mode, deque[CellResult]] = {mode: deque(maxlen=MEASURES_KEPT) for mode in Mode}
         self._edges: list[Carried] | None = None
         self._voids: Counter[tuple[Mode, Cell]] = Counter()

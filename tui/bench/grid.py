@@ -16,9 +16,18 @@ Cell = tuple[int, int]
 class Grid:
     """The cells of one mode."""
 
-    def __init__(self, mode: str, users: Iterable[int], prompt_tokens: Iterable[int], output_tokens: int) -> None:
+    def __init__(
+        self,
+        mode: str,
+        users: Iterable[int],
+        prompt_tokens: Iterable[int],
+        output_tokens: int,
+        rate_per_s: float | None = None,
+    ) -> None:
+        """`rate_per_s`: in mode rate, the planned requests/s for each user."""
         self.mode = mode
         self.output_tokens = output_tokens
+        self.rate_per_s = rate_per_s
         self._asked = [(n, p) for p in sorted(prompt_tokens) for n in sorted(users)]
         self._results: dict[Cell, CellResult] = {}
 

@@ -186,6 +186,7 @@ class SnapshotBuilder:
                 current_prompt_tokens=current[1] if current else None,
                 queueing=queueing,
                 edges=edges,
+                rate_per_s=grid.rate_per_s,
             ),
             terms=self.beside.terms,
             reference=self.beside.reference,

@@ -7,6 +7,7 @@ up with what was asked. All measures of a cell count, earlier ones too. What the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -15,7 +16,7 @@ from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.edge_search import EdgeSearch, FoundEdge
 from tui.metrics.limits import Limit
-from tui.profile.schema import MAX_USERS, Profile, SloTable, SweepTable
+from tui.profile.schema import MAX_USERS, Mode, Profile, SloTable, SweepTable
 
 _NO_ANSWER = frozenset({Outcome.PENDING, Outcome.RUNNING, Outcome.CANCELLED, Outcome.IMPLIED, Outcome.CLIENT_LIMIT})
 _UNASKED = frozenset({Outcome.OOM_LAUNCH, Outcome.OOM_KV, Outcome.OOM_HOST})
@@ -88,7 +89,8 @@ def edges(cells: Sequence[CellResult], profile: Profile) -> list[Carried]:
     own = [cell for cell in cells if cell.mode == load.mode]
     sizes = sorted({cell.prompt_tokens for cell in own if holds(cell) is not None})
     by_size = searches(own, sizes, profile.sweep, start_of(load.users))
-    return [_edge(size, by_size[size], own, profile.slo) for size in sizes]
+    rate_per_s = load.rate_per_s if load.mode is Mode.RATE else None
+    return [_edge(size, by_size[size], own, _Words(profile.slo, rate_per_s)) for size in sizes]
 
 
 def start_of(users: Sequence[int]) -> int:
@@ -96,12 +98,26 @@ def start_of(users: Sequence[int]) -> int:
     return sorted(users)[(len(users) - 1) // 2]
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How numbers of users are told: in mode rate they are rates."""
+
+    slo: SloTable | None
+    rate_per_s: float | None
+
+    def number(self, users: int) -> str:
+        return f"{users}" if self.rate_per_s is None else f"{users * self.rate_per_s:g}"
+
+    def many(self, users: int) -> str:
+        return users_in_words(users) if self.rate_per_s is None else f"{users * self.rate_per_s:g} requests/s"
+
+
 def _unfit(size: int, cells: Sequence[CellResult]) -> str:
     """Return why prompts of a size cannot be asked at all; "" where they can."""
     return next((c.evidence for c in cells if c.prompt_tokens == size and c.outcome is Outcome.TOO_LONG), "")
 
 
-def _edge(size: int, search: EdgeSearch, cells: Sequence[CellResult], slo: SloTable | None) -> Carried:
+def _edge(size: int, search: EdgeSearch, cells: Sequence[CellResult], words: _Words) -> Carried:
     found = search.found()
     own = [cell for cell in cells if cell.prompt_tokens == size and holds(cell) is not None]
     if why := _unfit(size, cells):
@@ -116,30 +132,36 @@ def _edge(size: int, search: EdgeSearch, cells: Sequence[CellResult], slo: SloTa
         fails_at=found.fails_at,
         known=known,
         measures=len(own),
-        sentence=_sentence(size, found, cells, slo, known=known),
+        sentence=_sentence(size, found, cells, words, known=known),
     )
 
 
-def _sentence(size: int, found: FoundEdge, cells: Sequence[CellResult], slo: SloTable | None, *, known: bool) -> str:
+def _sentence(size: int, found: FoundEdge, cells: Sequence[CellResult], words: _Words, *, known: bool) -> str:
+    slo, many_of = words.slo, words.many
     what = "" if known else "so far: "
     if found.fails_at is None:
         limit = next((cell for cell in cells if cell.prompt_tokens == size and _is_clients(cell)), None)
         why = (
             "nothing failed up to there"
             if limit is None
-            else f"with {users_in_words(limit.users)} this machine's client is the limit"
+            else f"with {many_of(limit.users)} this machine's client is the limit"
         )
-        return f"{what}at least {users_in_words(found.users)} at {size} tokens: {why}"
+        return f"{what}at least {many_of(found.users)} at {size} tokens: {why}"
     fails = _failed(size, found.fails_at, cells)
     gives_out = what_gives_out(fails, slo) if fails is not None else "it fails"
     if not found.users:
-        many = "a single user" if found.fails_at == 1 else users_in_words(found.fails_at)
+        many = "a single user" if found.fails_at == 1 and words.rate_per_s is None else many_of(found.fails_at)
         if slo is not None and fails is not None and fails.outcome is Outcome.OK and found.fails_at == 1:
-            return f"{what}no number of users meets the SLO at {size} tokens: with {many} {gives_out}"
-        return f"{what}fewer than {users_in_words(found.fails_at)} at {size} tokens: with {many} {gives_out}"
+            nothing = "no number of users" if words.rate_per_s is None else "no rate"
+            return f"{what}{nothing} meets the SLO at {size} tokens: with {many} {gives_out}"
+        return f"{what}fewer than {many_of(found.fails_at)} at {size} tokens: with {many} {gives_out}"
     most = found.users if found.most is None else max(found.most, found.users)
-    around = f" ({found.least}-{most})" if (found.least, most) != (found.users, found.users) else ""
-    return f"{what}{users_in_words(found.users)} at {size} tokens{around}, then {gives_out}"
+    around = (
+        f" ({words.number(found.least)}-{words.number(most)})"
+        if (found.least, most) != (found.users, found.users)
+        else ""
+    )
+    return f"{what}{many_of(found.users)} at {size} tokens{around}, then {gives_out}"
 
 
 def _is_clients(cell: CellResult) -> bool:

@@ -205,6 +205,8 @@ class GridStatus(msgspec.Struct, frozen=True, kw_only=True):
     """(users, prompt_tokens) of cells that must queue, by the server's own KV-cache size."""
     edges: list[Edge] = []
     """How many users the KV cache carries, predicted and measured, for each prompt size."""
+    rate_per_s: float | None = None
+    """In mode rate: planned requests/s for each of `users`, by which the axis is one of requests/s; else None."""
 
 
 class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,8 +81,10 @@ def _grids(cells: Iterable[CellResult]) -> list[tuple[str, list[str], list[list[
         prompts = sorted({prompt for _, prompt in known})
         users = sorted({n for n, _ in known})
         heading = f"Time to resolve in s, mode {safe_line(mode, limit=20)}, {output_tokens} output tokens"
-        headers = ["users", *(f"{prompt} tok" for prompt in prompts)]
-        grids.append((heading, headers, [[str(n), *(known.get((n, p), OPEN) for p in prompts)] for n in users]))
+        rates = {cell.users: f"{cell.rate.asked_per_s:g}" for cell in group if cell.rate is not None}
+        headers = ["requests/s" if rates else "users", *(f"{prompt} tok" for prompt in prompts)]
+        rows = [[rates.get(n, str(n)), *(known.get((n, p), OPEN) for p in prompts)] for n in users]
+        grids.append((heading, headers, rows))
     return grids
 
 

@@ -31,7 +31,7 @@ from tui.metrics.snapshot import (
     SweepStatus,
 )
 from tui.metrics.window import WINDOW_S, LiveWindow
-from tui.profile.schema import LoadTable
+from tui.profile.schema import LoadTable, Mode
 from tui.session.exported import without_figures
 from tui.session.kept_profile import edges_of, profile_of
 from tui.session.reader import SessionReader, latest_cells
@@ -225,6 +225,7 @@ def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStat
         users=users,
         prompt_tokens=prompts,
         asked_users=sorted(asked_users),
+        rate_per_s=load.rate_per_s if mode == Mode.RATE else None,
         cells=cells,
         current_users=running.users if running else None,
         current_prompt_tokens=running.prompt_tokens if running else None,

@@ -10,7 +10,8 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.edge import edges, holds, what_gives_out
 from tui.metrics.limits import Limit, Verdict
-from tui.profile.schema import LoadTable, Profile, ServerTable, SloTable
+from tui.metrics.saturation import RateFigures
+from tui.profile.schema import LoadTable, Mode, Profile, ServerTable, SloTable
 
 
 def cell(users: int, outcome: Outcome = Outcome.OK, size: int = 822, **more: Any) -> CellResult:
@@ -99,3 +100,17 @@ def test_the_limit_that_is_missed_by_most_is_named() -> None:
     known = Verdict(limit=Limit.PREFILL, sentence="prompts wait for prompts")
     assert what_gives_out(cell(1, verdict=known, **LATE), SLO) == "TTFT p90 passes 1 s (1.4 s): prefill"
     assert what_gives_out(cell(1, slo_met=False), SLO) == "more than 1 % of the requests miss the SLO"
+
+
+def test_in_mode_rate_the_edge_is_one_of_requests_per_second() -> None:
+    load = LoadTable(users=[1, 2, 4], prompt_tokens=[822], mode=Mode.RATE, rate_per_s=0.5)
+    given = Profile(name="p", engine="vllm", server=ServerTable(model="m"), load=load)
+    grown = RateFigures(asked_per_s=2.0, answered_per_s=1.4, over_saturated=True, what="over-saturated: so it is")
+    told = [
+        cell(2, mode="rate"),
+        cell(4, mode="rate", rate=grown),
+        cell(3, mode="rate"),
+        cell(4, mode="rate", rate=grown),
+    ]
+    (edge,) = edges([*told, cell(3, mode="rate")], given)
+    assert edge.known and edge.sentence == "1.5 requests/s at 822 tokens, then over-saturated: so it is"

@@ -137,7 +137,8 @@ class _Map:
     def lines(self) -> list[Line]:
         """Return heading, rows, story."""
         above = len(self.grid.users) - len(self.users)
-        head: Line = [((f"+{above} ↕" if above else "users").ljust(_LABEL)[:_LABEL], Ink.DIM)]
+        axis = "users" if self.grid.rate_per_s is None else "req/s"
+        head: Line = [((f"+{above} ↕" if above else axis).ljust(_LABEL)[:_LABEL], Ink.DIM)]
         head += [(f"{prompt:>{self.size - 1}} "[-self.size :], Ink.DIM) for prompt in self.prompts]
         hidden = len(self.grid.prompt_tokens) - len(self.prompts)
         unit = f"+{hidden} more" if hidden else "tok"
@@ -150,8 +151,12 @@ class _Map:
             lines += self._told_below()
         return [*lines, *self._more()[: max(0, self.height - len(lines))]]
 
+    def _label(self, users: int) -> str:
+        rate = self.grid.rate_per_s
+        return f"{users:>5}" if rate is None else formatting.significant(users * rate, 5)
+
     def _row(self, users: int, level: int) -> Line:
-        line: Line = [(f"{users:>5} " if level == 0 else " " * _LABEL, Ink.DIM)]
+        line: Line = [(f"{self._label(users)} " if level == 0 else " " * _LABEL, Ink.DIM)]
         for prompt in self.prompts:
             line += self._cell((users, prompt)) if level == 0 else self._below((users, prompt), level)
         return cut(line, self.width)
