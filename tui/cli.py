@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tui import __version__
+from tui.commands.profiles import known_profile, profiles
+from tui.commands.sessions import export, sessions
 from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
 from tui.core.known_secrets import learn_environment
-from tui.core.printing import ProgressLine, complain, narrate, tell
+from tui.core.printing import complain, narrate, tell
 from tui.core.safe_text import safe_line
 
 if TYPE_CHECKING:
     from tui.link.protocol import BenchSpec
-    from tui.profile.catalogue import ProfileEntry
     from tui.view.start import StartWish
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VRAMP", "max_content_width": 100}
@@ -136,7 +137,7 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float, 
     from tui.profile.overrides import seen_as, served_as
     from tui.view.start import demo as demo_wish
 
-    entry = _entry("demo")
+    entry = known_profile("demo")
     assert entry.profile is not None
     if engine is not None:
         dialect = served_as(engine)
@@ -238,22 +239,12 @@ def _reference(wanted: str | None) -> dict[str, str] | None:
     return None if wanted is None else key_of(wanted)
 
 
-def _entry(name: str) -> ProfileEntry:
-    from tui.core.errors import ProfileError
-    from tui.profile.catalogue import find
-
-    entry = find(name)
-    if entry.profile is None:
-        raise ProfileError(entry.problems)
-    return entry
-
-
 def _spec(name: str, overrides: Any, time_scale: float, start: str) -> BenchSpec:
     from tui.link.launcher import spec_for
     from tui.profile.catalogue import profile_text
     from tui.profile.overrides import apply
 
-    entry = _entry(name)
+    entry = known_profile(name)
     assert entry.profile is not None
     profile = apply(entry.profile, overrides)
     return spec_for(
@@ -335,150 +326,6 @@ def open_session(context: click.Context, session: str, stage: bool, reference: s
     return _open_app(context, Replay(find_session(session), presentation=stage, reference=_reference(reference)))
 
 
-@cli.group(invoke_without_command=True)
-@click.pass_context
-def sessions(context: click.Context) -> None:
-    """What is kept: list, show, rm."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_sessions)
-
-
-@sessions.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_sessions(as_json: bool = False) -> None:
-    """List the sessions, latest first."""
-    from tui.session import shelf
-
-    tell(shelf.as_json() if as_json else shelf.as_table())
-
-
-@sessions.command(name="show")
-@click.argument("session")
-def show_session(session: str) -> None:
-    """Show the grid of a SESSION."""
-    from tui.session import shelf
-    from tui.session.grid_table import grid_table
-    from tui.session.judged import session_beside
-    from tui.session.kept_profile import cells_of_sweep
-    from tui.session.reader import SessionReader
-
-    with SessionReader(shelf.find(session)) as reader:
-        tell(grid_table(reader.meta, cells_of_sweep(reader), session_beside(reader.meta)))
-
-
-@sessions.command(name="rm")
-@click.argument("session_ids", metavar="SESSION...", nargs=-1, required=True)
-def remove_sessions(session_ids: tuple[str, ...]) -> None:
-    """Remove sessions with their logs; a running one is refused."""
-    from tui.session import shelf
-
-    for session in session_ids:
-        narrate(f"removed {shelf.remove(shelf.find(session))}")
-
-
-@cli.command()
-@click.argument("session")
-@click.option("--format", "form", type=click.Choice(["toml", "csv", "md", "html"]), multiple=True, help="Default: all.")
-@click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Default: the session's name.")
-@click.option("--damaged", is_flag=True, help="Even where the file was altered since it was closed.")
-def export(session: str, form: tuple[str, ...], out_dir: Path | None, damaged: bool) -> None:
-    """Export a SESSION (or its file) as TOML, CSV, and its grid as Markdown or HTML."""
-    from tui.session import shelf
-    from tui.session.export import export_folder, export_session
-
-    path = shelf.find(session)
-    folder = out_dir or Path(export_folder(path))
-    bar = ProgressLine()
-    written = export_session(
-        path,
-        folder,
-        formats=form or ("toml", "csv"),
-        damaged=damaged,
-        on_progress=lambda share: bar.draw(f"[{'#' * round(20 * share):.<20}] {share:.0%} of the requests"),
-    )
-    bar.draw("")
-    for file in written:
-        tell(safe_line(str(file)))
-
-
-@cli.group(invoke_without_command=True)
-@click.pass_context
-def profiles(context: click.Context) -> None:
-    """What can be served: list, show, check, new, import."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_profiles)
-
-
-@profiles.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_profiles(as_json: bool = False) -> None:
-    """List the profiles, your own first."""
-    import json
-
-    from tabulate import tabulate
-
-    from tui.profile.catalogue import entries, summary_row
-
-    rows = [summary_row(entry) for entry in entries()]
-    tell(json.dumps(rows) if as_json else tabulate(rows, headers="keys", disable_numparse=True))
-
-
-@profiles.command(name="show")
-@click.argument("name")
-def show_profile(name: str) -> None:
-    """Print a profile as it is written, and the command that it would run."""
-    from tui.preflight import preflight
-    from tui.profile.catalogue import profile_text
-
-    entry = _entry(name)
-    tell(profile_text(entry))
-    assert entry.profile is not None
-    answer = preflight(entry.profile, profile_path=entry.path)
-    narrate(f"{answer.state}: {answer.command_line}")
-    for missing in answer.missing:
-        narrate(f"missing: {missing}")
-
-
-@profiles.command(name="check")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
-def check_profiles(files: tuple[str, ...]) -> int:
-    """Tell every mistake of every FILE."""
-    from tui.engines.catalogue import mistakes_in
-    from tui.profile.catalogue import find
-
-    wrong = 0
-    for name in files:
-        try:
-            entry = find(name)
-            own = mistakes_in(entry.profile) if entry.profile is not None else []
-            problems = entry.problems + [f"{entry.path}: {mistake}" for mistake in own]
-        except UsageError as error:  # no such profile: the others are looked at all the same
-            problems = [str(error)]
-        wrong += bool(problems)
-        tell("\n".join(problems) if problems else f"{name}: fine")
-    return ExitCode.USAGE if wrong else ExitCode.OK
-
-
-@profiles.command(name="new")
-@click.argument("name")
-def new_profile(name: str) -> None:
-    """Write a profile to start from into your own folder."""
-    from tui.profile.catalogue import new_profile as write_new
-
-    tell(safe_line(str(write_new(name))))
-
-
-@profiles.command(name="import")
-@click.argument("config", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--name", help="Default: the name of the file.")
-def import_profile(config: Path, name: str | None) -> None:
-    """Make a profile of a FILE as `vllm serve --config` reads it (YAML)."""
-    from tui.engines.catalogue import mistakes_in
-    from tui.profile.imported_config import import_config
-
-    tell(safe_line(str(import_config(config, name, mistakes_in))))
-
-
 @cli.command()
 @click.argument("profile")
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -500,7 +347,7 @@ def simulate(
     from tui.profile.overrides import served_as
     from tui.simulator import serve
 
-    found = _entry(profile).profile
+    found = known_profile(profile).profile
     assert found is not None
     seen_as = served_as(engine) if engine else None
     return serve(found, host, port, time_scale, fail, served_as=seen_as, access_log=not no_access_log)
@@ -550,6 +397,10 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
+
+
+for _group in (sessions, export, profiles):
+    cli.add_command(_group)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Groups of commands of the command line; as `tui/cli.py`, words and options only."""
