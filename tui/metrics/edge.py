@@ -6,6 +6,7 @@ up with what was asked. All measures of a cell count, earlier ones too. What the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from tui.profile.schema import MAX_USERS, Mode, Profile, SloTable, SweepTable
 _NO_ANSWER = frozenset({Outcome.PENDING, Outcome.RUNNING, Outcome.CANCELLED, Outcome.IMPLIED, Outcome.CLIENT_LIMIT})
 _UNASKED = frozenset({Outcome.OOM_LAUNCH, Outcome.OOM_KV, Outcome.OOM_HOST})
 _EVIDENCE_LIMIT = 160
+CLIENT_TRIES = 2
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +75,11 @@ def searches(
         if fails_at is not None:
             search.imply_failure(fails_at)
         for cell in by_size.get(size, ()):
-            if cell.outcome is Outcome.CLIENT_LIMIT:
-                search.cap(cell.users - 1)
             held = holds(cell)
             if held is not None:
                 search.take(cell.users, held=held, final=cell.outcome.grows_with_load)
+        if (limit := _client_limit(by_size.get(size, ()))) is not None:
+            search.cap(limit - 1)
         found[size] = search
         fails_at = min((at for at in (fails_at, search.found().fails_at) if at is not None), default=None)
     return found
@@ -140,11 +142,11 @@ def _sentence(size: int, found: FoundEdge, cells: Sequence[CellResult], words: _
     slo, many_of = words.slo, words.many
     what = "" if known else "so far: "
     if found.fails_at is None:
-        limit = next((cell for cell in cells if cell.prompt_tokens == size and _is_clients(cell)), None)
+        limit = _client_limit([cell for cell in cells if cell.prompt_tokens == size])
         why = (
             "nothing failed up to there"
             if limit is None
-            else f"with {many_of(limit.users)} this machine's client is the limit"
+            else f"with {many_of(limit)} this machine's client is the limit"
         )
         return f"{what}at least {many_of(found.users)} at {size} tokens: {why}"
     fails = _failed(size, found.fails_at, cells)
@@ -164,8 +166,12 @@ def _sentence(size: int, found: FoundEdge, cells: Sequence[CellResult], words: _
     return f"{what}{many_of(found.users)} at {size} tokens{around}, then {gives_out}"
 
 
-def _is_clients(cell: CellResult) -> bool:
-    return cell.outcome is Outcome.CLIENT_LIMIT
+def _client_limit(cells: Sequence[CellResult]) -> int | None:
+    """Return the fewest users that this machine's client cannot carry, by two measures, as one may be a busy moment's;
+    None where it carried as many."""
+    late = Counter(cell.users for cell in cells if cell.outcome is Outcome.CLIENT_LIMIT)
+    carried = max((cell.users for cell in cells if holds(cell) is not None), default=0)
+    return min((users for users, times in late.items() if times >= CLIENT_TRIES and users > carried), default=None)
 
 
 def _failed(size: int, users: int, cells: Sequence[CellResult]) -> CellResult | None:

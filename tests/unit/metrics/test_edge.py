@@ -63,8 +63,12 @@ def test_what_no_number_of_users_meets_is_said() -> None:
 
 
 def test_what_the_client_cannot_carry_says_nothing_of_the_server() -> None:
-    told = [cell(8), cell(16), cell(32, Outcome.CLIENT_LIMIT, evidence="its core was full")]
-    (edge,) = edges(told, profile())
+    late = cell(32, Outcome.CLIENT_LIMIT, evidence="its core was full")
+    (once,) = edges([cell(8), cell(16), late], profile())
+    assert once.sentence == "so far: at least 16 users at 822 tokens: nothing failed up to there"
+    (busy,) = edges([late, late, cell(8), cell(16), cell(33)], profile())
+    assert "client" not in busy.sentence  # it carried more
+    (edge,) = edges([cell(8), cell(16), late, late], profile())
     assert edge.sentence == (
         "so far: at least 16 users at 822 tokens: with 32 users this machine's client is the limit"
     )
