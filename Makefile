@@ -1,5 +1,6 @@
 # make demo   the app on the embedded simulated server, no GPU needed
 # make test   the whole test suite
+# make test-long   the tests that take more than a minute, such as a sweep of an hour, modelled, broken five times
 # make test-vllm   the tests against a real vLLM on the CPU, which it installs into an environment of its own
 # make test-triton the tests against a real Triton Inference Server on the CPU, likewise
 # make test-llama  the tests against a real llama-server on the CPU, which it builds once (20 minutes of one core)
@@ -20,13 +21,16 @@ TRANSFORMERS_VENV ?= .venv-transformers
 RAY_VENV ?= .venv-ray
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-vllm test-triton test-llama test-transformers test-ray test-gpu bench study check lock screenshots clean
+.PHONY: demo test test-long test-vllm test-triton test-llama test-transformers test-ray test-gpu bench study check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
 
 test: check
-	$(BIN)/python -m pytest -m "not real and not gpu" $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not real and not gpu and not long" $(TEST_ARGS)
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -m long $(TEST_ARGS)
 
 test-vllm: $(READY)
 	@PYTHON=$(PYTHON) tests/real/make_environment.sh $(VLLM_VENV)
