@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tui import __version__
+from tui.commands.ctl import ctl
 from tui.commands.profiles import known_profile, profiles
 from tui.commands.sessions import export, sessions
 from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
@@ -399,7 +400,7 @@ def completion(shell: str) -> None:
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
-for _group in (sessions, export, profiles):
+for _group in (sessions, export, profiles, ctl):
     cli.add_command(_group)
 
 

@@ -67,15 +67,20 @@ class BenchLink:
         self._listening = asyncio.create_task(self._listen(), name="bench-link")
 
     @classmethod
-    async def connect(cls, socket_path: Path, *, read_only: bool = False, refresh_hz: float = 2.0) -> Self:
-        """Open the line and say hello. Raises BenchLost when nobody answers there or speaks another version."""
+    async def connect(
+        cls, socket_path: Path, *, read_only: bool = False, refresh_hz: float = 2.0, passing: bool = False
+    ) -> Self:
+        """Open the line and say hello, of which `protocol.Hello` says what it means.
+
+        Raises BenchLost when nobody answers there or speaks another version.
+        """
         try:
             reader, writer = await asyncio.open_unix_connection(str(socket_path))
         except OSError as error:
             raise BenchLost(f"{socket_path}: no bench answers there ({error.strerror})") from error
         link = cls(reader, writer, socket_path)
         try:
-            reply = await link.request(Hello(read_only=read_only, refresh_hz=refresh_hz))
+            reply = await link.request(Hello(read_only=read_only, refresh_hz=refresh_hz, passing=passing))
         except BaseException:  # called off, or lost: the bench must not take us for one who is there
             link._listening.cancel()
             writer.close()

@@ -24,6 +24,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     read_only: bool = False
     refresh_hz: float = 2.0
     """How many snapshots a second this front end wants, at most 10."""
+    passing: bool = False
+    """It comes for a command, a look or figures: no session goes on for its sake, and none ends when it leaves."""
 
 
 class SetUsers(msgspec.Struct, frozen=True, tag="set-users"):

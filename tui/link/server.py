@@ -46,6 +46,7 @@ class _FrontEnd:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self.read_only = False
+        self.passing = False
         self.detached = False
         self.pushing: asyncio.Task[None] | None = None
 
@@ -57,7 +58,8 @@ class _FrontEnd:
 class LinkServer:
     """Serves snapshots and takes commands until closed.
 
-    `on_empty(detached)` is called when the last front end has left; `detached` says whether it said so (Linger).
+    `on_empty(detached)` is called when the last front end has left that did not only pass by; `detached` says whether
+    the last who might steer said so (Linger), or who only looked on after that one.
     """
 
     def __init__(
@@ -74,14 +76,15 @@ class LinkServer:
         self._on_empty = on_empty
         self._server: asyncio.Server | None = None
         self._front_ends: set[_FrontEnd] = set()
+        self._detached = False
         self.ever_busy = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._encoder = msgspec.msgpack.Encoder()
 
     @property
     def busy(self) -> bool:
-        """Say whether a front end is here now."""
-        return bool(self._front_ends)
+        """Say whether a front end is here now that does not only pass by."""
+        return any(not front_end.passing for front_end in self._front_ends)
 
     async def open(self) -> None:
         """Make the socket (mode 0600). The folder is private, so no moment exists in which others could connect."""
@@ -128,8 +131,11 @@ class LinkServer:
             return  # it never said hello: somebody who only looked whether a bench is here
         front_end.pushing.cancel()
         self._front_ends.discard(front_end)
-        if not self._front_ends and self._server is not None and self._server.is_serving():
-            self._on_empty(front_end.detached)
+        if front_end.passing:
+            return
+        self._detached = front_end.detached or (front_end.read_only and self._detached)
+        if not self.busy and self._server is not None and self._server.is_serving():
+            self._on_empty(self._detached)
 
     async def _serve(self, front_end: _FrontEnd, reader: asyncio.StreamReader) -> None:
         decoder = msgspec.msgpack.Decoder(Request)
@@ -163,10 +169,10 @@ class LinkServer:
                 False,
                 f"the bench speaks version {PROTOCOL_VERSION} of the protocol, this vramp speaks {hello.version}",
             )
-        front_end.read_only = hello.read_only
         if front_end.pushing is None:
+            front_end.read_only, front_end.passing = hello.read_only, hello.passing
             self._front_ends.add(front_end)
-            self.ever_busy = True
+            self.ever_busy = self.ever_busy or not hello.passing
             period_s = 1.0 / min(max(hello.refresh_hz, 0.1), MAX_REFRESH_HZ)
             front_end.pushing = background(self._push(front_end, period_s), name=LINK_TASK)
         return Reply(0, True)

@@ -146,3 +146,26 @@ async def test_a_front_end_that_does_not_read_costs_nothing(door: Door) -> None:
             break
     await brisk.close()
     await lazy.close()
+
+
+async def test_who_only_passes_by_keeps_nothing_and_ends_nothing(door: Door) -> None:
+    passing = await BenchLink.connect(door.path, passing=True)
+    assert (await passing.request(SetUsers(4))).ok
+    assert not door.server.busy and not door.server.ever_busy
+    stays = await BenchLink.connect(door.path)
+    assert door.server.busy
+    await stays.request(Linger())
+    await stays.close()
+    assert await asyncio.wait_for(door.left.get(), 10) is True  # though somebody passes by
+    await passing.close()
+    await (await BenchLink.connect(door.path)).close()
+    assert await asyncio.wait_for(door.left.get(), 10) is False  # of the last one; none was told of the one that passed
+
+
+async def test_who_only_looks_on_does_not_call_off_that_it_was_left_on_purpose(door: Door) -> None:
+    operator, looker = await BenchLink.connect(door.path), await BenchLink.connect(door.path, read_only=True)
+    await operator.request(Linger())
+    await operator.close()
+    await looker.close()
+    assert await asyncio.wait_for(door.left.get(), 10) is True
+    assert door.left.empty()
