@@ -1,10 +1,12 @@
 """The live screen fed with a run in which everything moves: one refresh for each `n`, then a mark in the output.
 
-python -m tests.view.wire_app
+python -m tests.view.wire_app [THEME [AGE_S]]
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import ClassVar
 
 import msgspec
@@ -16,6 +18,7 @@ from tests.view.live_app import LiveApp
 from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import SERIES_POINTS, Snapshot, SweepStatus
 from tui.metrics.trend import Trend
+from tui.view.themes import DARK
 
 REFRESHES_PER_S = 2
 MARK = "\x1b]2;drawn\x07"
@@ -24,8 +27,11 @@ _SERIES = series(500, users=128, now_ns=_END_NS)
 _POINTS = latency_points(3000, now_ns=_END_NS, span_s=480)
 
 
-def moving(step: int) -> Snapshot:
-    """Return the run after `step` half seconds: new requests and log lines, all figures changed, charts that scroll."""
+def moving(step: int, age_s: int | None = None) -> Snapshot:
+    """Return the run after `step` half seconds, `age_s` seconds old at first.
+
+    New requests and log lines come, all figures change, charts scroll.
+    """
     base = snapshots.mid_ramp(step + 100)
     now_ns = base.at_ns
     done = 7 * step
@@ -34,7 +40,8 @@ def moving(step: int) -> Snapshot:
         for row in requests(60, now_ns=now_ns)
     ]
     events = log(now_ns=now_ns)
-    so_far = [point for point in _SERIES if point.at_ns <= now_ns]
+    began_ns = 0 if age_s is None else snapshots.mid_ramp(100).at_ns - age_s * NS_PER_S
+    so_far = [point for point in _SERIES if began_ns < point.at_ns <= now_ns]
     return msgspec.structs.replace(
         base,
         series=so_far[-SERIES_POINTS:],
@@ -51,9 +58,10 @@ class WireApp(LiveApp):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "next", priority=True)]
 
-    def __init__(self) -> None:
-        super().__init__(moving(0))
+    def __init__(self, theme: str = DARK.name, age_s: int | None = None) -> None:
+        super().__init__(moving(0, age_s), theme=theme, colours=os.environ.get("TEXTUAL_COLOR_SYSTEM"))
         self.step = 0
+        self.age_s = age_s
 
     def on_mount(self) -> None:
         """Put the screen up, then say that it stands."""
@@ -63,7 +71,7 @@ class WireApp(LiveApp):
     def action_next(self) -> None:
         """Show the next snapshot, then say that it is drawn."""
         self.step += 1
-        self.live.show(moving(self.step))
+        self.live.show(moving(self.step, self.age_s))
         self._mark_when_drawn()
 
     def _mark_when_drawn(self, turns: int = 6) -> None:
@@ -77,4 +85,5 @@ class WireApp(LiveApp):
 
 if __name__ == "__main__":
     assert snapshots.mid_ramp(1).at_ns - snapshots.mid_ramp(0).at_ns == NS_PER_S // REFRESHES_PER_S
-    WireApp().run()
+    _, *given = sys.argv
+    WireApp(given[0] if given else DARK.name, int(given[1]) if len(given) > 1 else None).run()

@@ -25,7 +25,7 @@ from tui.view.plotting.lane import LABEL_CELLS, SCALE_CELLS, Curve, lane, lanes,
 from tui.view.plotting.scale import round_top, tick
 from tui.view.plotting.seen import Mark, Seen
 from tui.view.plotting.time_window import TimeWindow
-from tui.view.widgets.lines import Line, text_of, width_of
+from tui.view.widgets.lines import Line, shaded, text_of, width_of
 
 VALUE = st.one_of(
     st.none(), st.floats(), st.floats(0, 200), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, 5e-324, -0.0])
@@ -82,6 +82,12 @@ def test_the_edge_is_bright_and_the_area_below_darkens() -> None:
     assert column[0] == ("▅", Over(Tone(Ink.E2E, 0), Ink.E2E))
     steps = [paint.step for _, paint in column[1:] if isinstance(paint, Tone)]
     assert len(steps) == 4 and steps == sorted(set(steps))
+
+
+def test_where_areas_are_shaded_edges_are_whole_and_blanks_stay_blank() -> None:
+    tone = Tone(Ink.E2E, 3)
+    line: Line = [("▅▂", Over(tone, Ink.E2E)), ("▂▁  ", Over(tone, None)), ("░", tone), ("x", Ink.DIM)]
+    assert shaded(line) == [("██", Ink.E2E), ("░░  ", tone), ("░", tone), ("x", Ink.DIM)]
 
 
 def test_a_band_lies_between_the_curve_and_its_upper_end() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, TypedDict
 
+from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import LatencyPoint, Snapshot
 from tui.view import formatting
 from tui.view.panes.pane import Pane
@@ -32,6 +33,11 @@ class LatencyPane(Pane):
         "decode): p50 with a band up to p99. Each finished request is a point, a failed one a cross on the time line."
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn_for: tuple[object, ...] = ()
+        self._drawn: list[Line] = []
+
     def title(self, snapshot: Snapshot) -> str:
         """Return the title with the unit."""
         return "latency, s"
@@ -42,9 +48,18 @@ class LatencyPane(Pane):
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the lanes, and below them the distributions where there is room."""
-        columns = plot_cells(width)
-        if columns < 8 or height < 3:
+        if plot_cells(width) < 8 or height < 3:
             return [_figures(snapshot, width)]
+        # Once a second, and between two seconds of the series: a new point moves the charts of the other panes then,
+        # and a slow line is not to carry all of them at once.
+        half_ns = max(1, round(NS_PER_S * snapshot.time_scale)) // 2
+        drawn_for = ((snapshot.at_ns + half_ns) // max(1, 2 * half_ns), snapshot.session_id, width, height, self.span_s)
+        if drawn_for != self._drawn_for:
+            self._drawn_for, self._drawn = drawn_for, self._charts(snapshot, width, height)
+        return self._drawn
+
+    def _charts(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        columns = plot_cells(width)
         spread = _distributions(snapshot, width) if height >= _WITH_HISTOGRAMS else []
         seen = Seen(snapshot, columns, self.span_s)
         failed = {seen.window.column_of(point.at_ns) for point in snapshot.points if not point.ok}

@@ -56,7 +56,8 @@ class Canvas(Widget):
         if y >= len(self._lines):
             return Strip.blank(width, base)
         palette = palette_for(self.app)
-        line = shaded(self._lines[y]) if palette.shaded else self._lines[y]
+        whole_cells = palette.shaded or getattr(self.app, "ascii_only", False)
+        line = shaded(self._lines[y]) if whole_cells else self._lines[y]
         segments = [
             Segment(text.replace(SHADE, " ") if not palette.shaded and isinstance(paint, Tone) else text, base + style)
             for text, paint in line

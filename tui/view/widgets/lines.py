@@ -25,7 +25,9 @@ def shaded(line: Line) -> Line:
 def _shaded(text: str, paint: Paint) -> Span:
     if not isinstance(paint, Over) or not isinstance(paint.fore, Tone):
         return text, paint
-    return (SHADE * len(text), paint.fore) if paint.back is None else ("█" * len(text), paint.back)
+    if paint.back is not None:
+        return "█" * len(text), paint.back
+    return "".join(SHADE if char != " " else char for char in text), paint.fore  # blanks that joined it stay blank
 
 
 def plain(text: str, width: int | None = None) -> str:
