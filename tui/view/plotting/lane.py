@@ -147,13 +147,15 @@ def _add_limit(picture: Picture, curve: Curve, top: float) -> None:
         any(_write(row, 0, f"{curve.limit_words} is above", Ink.SLO) for row in picture)
         return
     rows = len(picture)
-    row = picture[rows - 1 - min(rows * 8 - 1, level(curve.limit, top, rows) - 1) // 8]
-    for column, (text, paint) in enumerate(row):
+    at = rows - 1 - min(rows * 8 - 1, level(curve.limit, top, rows) - 1) // 8
+    for column, (text, paint) in enumerate(picture[at]):
         if text == " ":
-            row[column] = ("╌", Ink.SLO)
+            picture[at][column] = ("╌", Ink.SLO)
         elif isinstance(paint, Tone):
-            row[column] = ("╌", Over(Ink.SLO, paint))
-    _write(row, 1, f" {curve.limit_words} ", Ink.SLO, over="╌")
+            picture[at][column] = ("╌", Over(Ink.SLO, paint))
+    words = f" {curve.limit_words} "
+    if not _write(picture[at], 1, words, Ink.SLO, over="╌") and at > 0:
+        _write(picture[at - 1], 1, words, Ink.SLO)
 
 
 def _write(row: list[Span], start: int, text: str, ink: Ink, over: str = " ") -> bool:
