@@ -335,6 +335,7 @@ def open_session(context: click.Context, session: str, stage: bool, reference: s
 @click.option("--fail", metavar="WAY", help="Fail on purpose; see docs/simulator.md.")
 @click.option("--engine", metavar="NAME", help="Speak, log and fail as this serving system; default: the profile's.")
 @click.option("--disable-uvicorn-access-log", "no_access_log", is_flag=True, help="No log line per request.")
+@click.option("--max-model-len", type=click.IntRange(min=1), help="Default: the profile's [simulator].")
 def simulate(
     profile: str,
     host: str,
@@ -343,6 +344,7 @@ def simulate(
     fail: str | None,
     engine: str | None,
     no_access_log: bool,
+    max_model_len: int | None,
 ) -> int:
     """A simulated server by itself: a real HTTP server with a modelled GPU behind it."""
     from tui.profile.overrides import served_as
@@ -351,7 +353,16 @@ def simulate(
     found = known_profile(profile).profile
     assert found is not None
     seen_as = served_as(engine) if engine else None
-    return serve(found, host, port, time_scale, fail, served_as=seen_as, access_log=not no_access_log)
+    return serve(
+        found,
+        host,
+        port,
+        time_scale,
+        fail,
+        served_as=seen_as,
+        access_log=not no_access_log,
+        max_model_len=max_model_len,
+    )
 
 
 @cli.command()

@@ -114,6 +114,7 @@ def failed() -> Snapshot:
         line="ValueError: To serve at least one request with max seq len 32768, 4.00 GiB KV cache is needed",
         advice="lower max-model-len to 16384, or raise gpu-memory-utilization",
         exit_code=1,
+        remedy={"max-model-len": "16384"},
     )
     base = _base(STARTED_NS + 40 * NS_PER_S, simulated=False)
     return msgspec.structs.replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from tui.metrics.reading import GpuReading
 from tui.metrics.record import CountedBy, RequestRecord, gaps_between
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.metrics.summary import CellSummary
+from tui.profile.overrides import with_arguments
 from tui.profile.schema import Arrivals, LoadTable, Profile, ServerTable
 
 
@@ -194,6 +195,9 @@ class FakeTestbed:
         self.failure = asyncio.get_running_loop().create_future()
         pool = self.pools.get(self.launches, self.conditions.kv_pool_tokens)
         self.conditions = msgspec.structs.replace(self.conditions, launch=self.launches, kv_pool_tokens=pool)
+
+    def override(self, arguments: Mapping[str, str]) -> None:
+        self.profile = with_arguments(self.profile, arguments)
 
     async def configure(self, prompt_tokens: int) -> int:
         self.prompt_tokens = prompt_tokens

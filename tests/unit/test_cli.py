@@ -117,3 +117,11 @@ def test_a_session_is_listened_to_by_its_files_name_and_not_by_what_it_says_of_i
     spec = spec_to_resume(path)
     assert spec.session_id == "mine"
     assert socket_of(spec.session_id).name == "mine.sock"
+
+
+def test_a_resumed_session_is_launched_with_the_overrides_of_before() -> None:
+    path = sessions_dir() / "cramped.vramp"
+    writer = SessionWriter(path, made.meta())
+    writer.set_server(ServerStatus(phase=Phase.READY, overrides={"max-model-len": "2048"}))
+    writer.close("finished")
+    assert spec_to_resume(path).overrides == {"max-model-len": "2048"}

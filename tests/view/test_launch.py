@@ -78,6 +78,37 @@ async def test_a_failure_is_told_in_words_with_its_line_and_advice(shell: Shell)
         await until(pilot, lambda: Relaunch() in shell.benches.source.requests)
 
 
+async def test_f_launches_it_again_as_the_advice_says_and_says_so(shell: Shell) -> None:
+    app = shell.launched(snapshots.failed())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, "FAILED")
+        told = text_of(app, "#failure")
+        assert "f  launches it with --max-model-len 16384 for this session" in told
+        assert told.index("what helps") < told.index("its log says")
+        await pilot.press("f")
+        await until(pilot, lambda: Relaunch(remedied=True) in shell.benches.source.requests)
+        again = at_phase(snapshots.failed(), Phase.RELAUNCHING)
+        server = msgspec.structs.replace(again.server, overrides={"max-model-len": "16384"}, failure=None)
+        shell.benches.source.say(msgspec.structs.replace(again, server=server))
+        await shown(pilot, "RELAUNCHING")
+        assert "in place of the profile's: --max-model-len 16384" in text_of(app, "#command")
+
+
+async def test_f_is_no_key_where_the_advice_is_none_for_an_argument(shell: Shell) -> None:
+    failed = snapshots.failed()
+    assert failed.server.failure is not None
+    failure = msgspec.structs.replace(failed.server.failure, remedy={})
+    app = shell.launched(
+        msgspec.structs.replace(failed, server=msgspec.structs.replace(failed.server, failure=failure))
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, "FAILED")
+        assert "launches it with" not in text_of(app, "#failure")
+        await pilot.press("f", "r")
+        await until(pilot, lambda: Relaunch() in shell.benches.source.requests)
+        assert Relaunch(remedied=True) not in shell.benches.source.requests
+
+
 async def test_relaunch_is_no_key_while_the_launch_goes_on(shell: Shell) -> None:
     app = shell.launched(snapshots.launching())
     async with app.run_test(size=(120, 40)) as pilot:

@@ -94,6 +94,8 @@ class Bench:
         self.writer = SessionWriter(Path(spec.session_file), self._meta, resume=spec.resume, on_event=self._hear_writer)
         path = Path(spec.profile_path) if spec.profile_path else None
         self.testbed = Testbed(self.profile, path, self.clock, self.writer, self.snapshot_builder)
+        if spec.overrides:
+            self.testbed.override(spec.overrides)
         self.testbed.number_from(earlier.last_tag, earlier.last_request_id, earlier.last_launch)
         self.scheduler = Scheduler(self.testbed, users_return=spec.users_return)
         self.scheduler.restore(earlier.cells)

@@ -97,8 +97,8 @@ class CommandExecutor:
                 await scheduler.stop()
             case p.StopRamp():
                 await scheduler.set_users(scheduler.users)
-            case p.Relaunch():
-                self._relaunch()
+            case p.Relaunch(remedied=remedied):
+                self._relaunch(remedied=remedied)
             case p.Export(out_dir=out_dir):
                 return str(await self._session.export(Path(out_dir) if out_dir else None))
             case p.StopBench():
@@ -160,11 +160,16 @@ class CommandExecutor:
         if not self._session.testbed.ready:
             raise VrampError("the server is not ready")
 
-    def _relaunch(self) -> None:
-        if self._session.testbed.status.phase is not Phase.FAILED:
+    def _relaunch(self, *, remedied: bool) -> None:
+        status = self._session.testbed.status
+        if status.phase is not Phase.FAILED:
             raise VrampError("the server has not failed")
         if self._session.scheduler.activity != "idle" or self._session.scheduler.relaunching:
             raise VrampError("the server is being launched again already")
+        if remedied:
+            if status.failure is None or not status.failure.remedy:
+                raise VrampError("its failure names no argument that would help")
+            self._session.testbed.override(status.failure.remedy)
         self._session.launch()
 
 

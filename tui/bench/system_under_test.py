@@ -6,7 +6,7 @@ Whatever decides what to measure is written against this, so that it can be trie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tui.bench.clock import SessionClock
@@ -112,6 +112,9 @@ class SystemUnderTest(Protocol):
 
     async def relaunch(self) -> None:
         """Launch the server again after it died. Raises LaunchError."""
+
+    def override(self, arguments: Mapping[str, str]) -> None:
+        """Launch the server with these arguments in place of the profile's from now on, by flags without dashes."""
 
     async def configure(self, prompt_tokens: int) -> int:
         """Make requests that start from now on ask for this prompt size; return their tag."""

@@ -35,6 +35,7 @@ from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_of
+from tui.engines.command_line import command_line
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
 from tui.load.wire import LoadProgress, LoadTarget
@@ -45,6 +46,7 @@ from tui.metrics.record import RequestRecord
 from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
+from tui.profile.overrides import arguments_in_words, with_arguments
 from tui.profile.schema import Profile
 from tui.server.client import NoAnswer
 from tui.server.supervisor import Supervisor
@@ -146,6 +148,15 @@ class Testbed:
         self._silence.begin_anew()
         self._can_be_asked = True
         self._minding = background(self._mind_silence(), name="mind-silence")
+
+    def override(self, arguments: Mapping[str, str]) -> None:
+        """Launch the server with these arguments in place of the profile's from now on, by flags without dashes."""
+        if self.profile.server is None:
+            return  # it is not launched
+        self.profile = with_arguments(self.profile, arguments)
+        self.supervisor.override(self.profile, arguments)
+        self.snapshot_builder.command_line = command_line(self.profile)
+        self.say("engine", f"launched from now on with {arguments_in_words(arguments)}, which the profile does not say")
 
     async def _try_request(self) -> None:
         """Learn what this server refuses of our requests, before any is measured."""

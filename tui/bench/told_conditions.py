@@ -26,8 +26,12 @@ def conditions_of(profile: Profile, status: ServerStatus, weights_told_bytes: in
         max_num_seqs=None if most is None else most * engines,
         weights_estimated_bytes=estimate,
         weights_told_bytes=weights_told_bytes,
-        differences=differences(server.args, told) if server is not None else [],
+        differences=[*_overrides(status), *differences(server.args, told)] if server is not None else [],
     )
+
+
+def _overrides(status: ServerStatus) -> list[str]:
+    return [f"launched with --{flag} {value} in place of the profile's" for flag, value in status.overrides.items()]
 
 
 def _count(arguments: Mapping[str, str], name: str) -> int | None:

@@ -43,6 +43,23 @@ class FailureClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What would be different about one argument of a launch that is not to fail in the same way."""
+
+    flag: str
+    """Without dashes before it."""
+    to: str = ""
+    """Its new value; may name groups of the rule's pattern in braces. Empty = by so much."""
+    by: float = 0.0
+    """How much more (or less) than now."""
+    usual: float = 0.0
+    """What the server takes where the flag is not given."""
+    least: float = 0.0
+    most: float = 0.0
+    """Between what a new value makes sense that comes of `by`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Why a server failed: the class, the decisive line of its log, a sentence of advice."""
 
@@ -52,6 +69,8 @@ class Diagnosis:
     advice: str
     summary: str = ""
     """The class in words, e.g. "The KV cache does not fit"."""
+    remedy: tuple[Change, ...] = ()
+    """What of the advice can be done without asking: arguments with other values. Never what is a matter of trust."""
 
 
 @dataclass(frozen=True, slots=True)

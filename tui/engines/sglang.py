@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
+from tui.engines.base import (
+    PROCESS_UP,
+    READY,
+    Change,
+    FailureClass,
+    LaunchPlan,
+    LogFact,
+    RequestShape,
+    ServerMetrics,
+    Wish,
+)
 from tui.engines.engine import Engine, Launch
 from tui.engines.help_flags import HelpFlags
 from tui.engines.parts import openai_requests
@@ -110,6 +120,7 @@ class SglangLaunch(Launch):
             FailureClass.OOM_KV,
             "The GPU's memory gave out after the KV cache was reserved",
             "Lower mem-fraction-static or cuda-graph-max-bs.",
+            Change("mem-fraction-static", by=-0.05, usual=0.85, least=0.1, most=0.95),
         ),
         rule(
             r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError",

@@ -14,12 +14,15 @@ from tui.engines.parts.auth import Auth
 from tui.engines.parts.diagnosis_rules import rule
 from tui.engines.vllm import ENGINE as VLLM
 from tui.engines.vllm.launch import ACCESS_LOG_FLAG
+from tui.profile.overrides import given_argument
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tui.profile.schema import Profile, ServerTable
 
+MAX_MODEL_LEN = "max-model-len"
+"""The one argument of a real server that the simulated one takes in place of its table's value."""
 TIME_SCALE_VARIABLE = "VRAMP_TIME_SCALE"
 LOADING = "loading"
 
@@ -93,6 +96,8 @@ class SimulatedLaunch(Launch):
         if self._seen_as is not VLLM:
             argv += ["--engine", self._seen_as.name]
         argv.append(f"--{ACCESS_LOG_FLAG}")
+        if (length := given_argument(server, MAX_MODEL_LEN)) is not None:
+            argv += [f"--{MAX_MODEL_LEN}", length]
         if _is_scaled(time_scale := os.environ.get(TIME_SCALE_VARIABLE, "")):
             argv += ["--time-scale", time_scale]
         return LaunchPlan(argv=(*argv, *server.extra_args), env=dict(server.env), base_url=base_url(server.host, port))

@@ -98,7 +98,7 @@ def spec_to_resume(session_file: Path, *, start: str = "sweep") -> BenchSpec:
     if session_file.resolve().parent != sessions_dir().resolve():
         raise SessionError(f"{session_file}: found a session from elsewhere, expected one in {sessions_dir()}")
     with SessionReader(session_file) as reader:
-        meta = reader.meta
+        meta, server = reader.meta, reader.server
         if profile_of(meta) is None:
             raise SessionError(f"{session_file}: its profile cannot be read by this version; start a new session")
         if NOT_KEPT in meta.profile_json:
@@ -114,6 +114,7 @@ def spec_to_resume(session_file: Path, *, start: str = "sweep") -> BenchSpec:
         profile_path=meta.profile_path or None,
         start=start,
         time_scale=meta.time_scale,
+        overrides=server.overrides if server is not None else {},
         resume=True,
     )
 

@@ -91,6 +91,9 @@ class StopRamp(msgspec.Struct, frozen=True, tag="stop-ramp"):
 class Relaunch(msgspec.Struct, frozen=True, tag="relaunch"):
     """Start the server again after it failed or died."""
 
+    remedied: bool = False
+    """With the arguments that its failure report names in place of the profile's."""
+
 
 class Export(msgspec.Struct, frozen=True, tag="export"):
     """Write the session as TOML and CSV; the reply's message names the folder."""
@@ -194,6 +197,8 @@ class BenchSpec(msgspec.Struct, frozen=True, kw_only=True):
     unattended_s: float = 600.0
     """A session that lingers ends when for so long nobody looked at it and nothing ran."""
     time_scale: float = 1.0
+    overrides: dict[str, str] = {}
+    """Arguments of the server in place of the profile's, with which an earlier part of the session was launched."""
     resume: bool = False
     """Go on with an existing session file: cells measured already are not measured again."""
     stop_when_unkept: bool = False

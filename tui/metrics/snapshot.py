@@ -55,6 +55,8 @@ class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
     line: str
     advice: str
     exit_code: int | None = None
+    remedy: dict[str, str] = {}
+    """Arguments by which a relaunch may come off, by their flags without dashes before them; what `advice` says."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
     """What was done on its account, in words, e.g. which of its models is asked."""
     settings: ServerSettings = ServerSettings()
+    overrides: dict[str, str] = {}
+    """Arguments with which it is launched in place of the profile's, by their flags without dashes before them."""
 
     @property
     def kv_pool(self) -> KvPool:

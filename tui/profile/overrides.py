@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from tui.core.errors import ProfileError, UsageError
 from tui.core.nearest import did_you_mean
 from tui.profile.engine_names import SIMULATED
 from tui.profile.mistakes import describe, secret_mistakes
-from tui.profile.schema import Endpoint, Mode, Profile
+from tui.profile.schema import Endpoint, Mode, Profile, ServerTable
 from tui.profile.simulator_table import ServedAs, SimulatorTable
 
 
@@ -53,6 +54,10 @@ _LOAD_KEYS = (
 )
 
 
+_NEGATIVE = re.compile(r"-[\d.]")
+"""A value, though it begins as a flag does."""
+
+
 def apply(profile: Profile, overrides: Overrides) -> Profile:
     """Return the profile with the options applied. Raises ProfileError that names every wrong one."""
     document: dict[str, Any] = profile.model_dump(mode="json", exclude_none=True)
@@ -79,6 +84,58 @@ def apply(profile: Profile, overrides: Overrides) -> Profile:
     if mistakes:
         raise ProfileError([f"{profile.name} with the given options: {mistake}" for mistake in mistakes])
     return changed
+
+
+def with_arguments(profile: Profile, arguments: Mapping[str, str]) -> Profile:
+    """Return a launching profile with these arguments of its server in place of its own, by flags without dashes."""
+    server = profile.server
+    assert server is not None
+    wanted = {_flag_name(flag): _value(text) for flag, text in arguments.items()}
+    args = {flag: value for flag, value in server.args.items() if _flag_name(flag) not in wanted}
+    table = server.model_copy(
+        update={"args": {**args, **wanted}, "extra_args": _without(server.extra_args, frozenset(wanted))}
+    )
+    return profile.model_copy(update={"server": table})
+
+
+def arguments_in_words(arguments: Mapping[str, str]) -> str:
+    """Return arguments as they stand on a command line, by flags without dashes."""
+    return " ".join(f"--{flag} {value}".rstrip() for flag, value in arguments.items())
+
+
+def given_argument(server: ServerTable, flag: str) -> str | None:
+    """Return the value that a profile gives an argument, in `args` or `extra_args`; None where it gives none."""
+    words = server.extra_args
+    for place in reversed(range(len(words))):
+        name, equals, value = words[place].partition("=")
+        if name.startswith("--") and _flag_name(name) == flag:
+            return value if equals else words[place + 1] if place + 1 < len(words) else ""
+    return next((str(value) for name, value in server.args.items() if _flag_name(name) == flag), None)
+
+
+def _flag_name(flag: str) -> str:
+    return flag.lstrip("-").replace("_", "-")
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _without(words: Sequence[str], flags: Collection[str]) -> list[str]:
+    """Return words of a command line without these flags and their values."""
+    kept: list[str] = []
+    skipping = False
+    for word in words:
+        if word.startswith("-") and not _NEGATIVE.match(word):
+            skipping = _flag_name(word.partition("=")[0]) in flags
+        if not skipping:
+            kept.append(word)
+    return kept
 
 
 def served_as(name: str) -> ServedAs:

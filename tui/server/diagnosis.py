@@ -14,8 +14,10 @@ from tui.engines.engine import Launch
 from tui.engines.parts.diagnosis_rules import signal_in_words
 from tui.engines.parts.tracebacks import root_exception
 from tui.metrics.snapshot import FailureReport
+from tui.profile.schema import ServerTable
 from tui.server.log_reader import LineSplitter
 from tui.server.log_wrappers import decoded
+from tui.server.remedy import remedy_of
 
 LINE_CHARS = 2000
 ADVICE_CHARS = 600
@@ -47,19 +49,26 @@ def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str
     }
 
 
-def report_of(diagnosis: Diagnosis, exit_code: int | None) -> FailureReport:
-    """Return a diagnosis as a report; log lines in it are cleaned and cut."""
+def report_of(diagnosis: Diagnosis, exit_code: int | None, server: ServerTable | None = None) -> FailureReport:
+    """Return a diagnosis as a report; log lines in it are cleaned and cut. `server`: as what it was launched."""
     return FailureReport(
         failure=diagnosis.failure.value,
         summary=safe_line(diagnosis.summary, limit=ADVICE_CHARS),
         line=safe_line(diagnosis.line, limit=LINE_CHARS),
         advice=safe_line(diagnosis.advice, limit=ADVICE_CHARS),
         exit_code=exit_code,
+        remedy=remedy_of(diagnosis, server),
     )
 
 
 def explain(
-    launch: Launch, lines: Sequence[str], *, started: bool, exit_code: int | None, oom_kills: int
+    launch: Launch,
+    lines: Sequence[str],
+    *,
+    started: bool,
+    exit_code: int | None,
+    oom_kills: int,
+    server: ServerTable | None = None,
 ) -> FailureReport:
     """Return why a server ended by itself. `oom_kills`: how often the kernel killed for lack of memory meanwhile."""
     found = launch.diagnose(lines, started=started, exit_code=exit_code)
@@ -72,7 +81,7 @@ def explain(
             "Free main memory, or run where there is more of it; `dmesg` says what was killed.",
             f"The kernel killed {times} for lack of main memory",
         )
-    return report_of(found or _by_exit(lines, exit_code), exit_code)
+    return report_of(found or _by_exit(lines, exit_code), exit_code, server)
 
 
 def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:

@@ -16,6 +16,7 @@ from tui.engines.base import Diagnosis, FailureClass, LaunchPlan
 from tui.engines.engine import Launch
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport
+from tui.profile.schema import ServerTable
 from tui.server.diagnosis import LINE_CHARS, explain, oom_kill_count, report_of
 from tui.server.log_reader import LogExcerpt, LogReader
 from tui.server.log_room import LogRoom
@@ -36,8 +37,17 @@ _LEVEL = re.compile(r"\b(ERROR|CRITICAL|FATAL|WARNING)\b")
 class LaunchedServer:
     """From the start of the process to the proof that nothing of it is left. Used once."""
 
-    def __init__(self, launch: Launch, plan: LaunchPlan, log_file: Path, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        plan: LaunchPlan,
+        log_file: Path,
+        on_event: Callable[[Event], None],
+        server: ServerTable | None = None,
+    ) -> None:
+        """`server`: what `plan` was made of, for what a failure says of its arguments."""
         self._launch = launch
+        self._server = server
         self._plan = plan
         self._log_file = log_file
         self._on_event = on_event
@@ -118,7 +128,7 @@ class LaunchedServer:
     def told_by_log(self) -> FailureReport | None:
         """Return what its log names as fatal; None where it names nothing."""
         found = self._launch.diagnose(self._excerpt.lines(), started=self.ready, exit_code=None)
-        return report_of(found, None) if found is not None else None
+        return report_of(found, None, self._server) if found is not None else None
 
     async def end(self, grace_s: float) -> Ending:
         """End the whole tree and return how that went. Idempotent; what the log says meanwhile is no failure."""
@@ -171,10 +181,10 @@ class LaunchedServer:
                 self._death = asyncio.get_running_loop().call_later(DEATH_TIMEOUT_S, self._check_death, found)
         elif found.failure is not FailureClass.CRASH:
             # What is specific is certain, 5 to 40 s before the process ends. The rest is told by its end.
-            self._fail(report_of(found, None))
+            self._fail(report_of(found, None, self._server))
 
     def _check_death(self, found: Diagnosis) -> None:
-        self._fail(report_of(found, None))
+        self._fail(report_of(found, None, self._server))
 
     def _hand_on(self, line: str, *, important: bool) -> None:
         now = now_ns()
@@ -212,6 +222,7 @@ class LaunchedServer:
                 started=self.ready,
                 exit_code=exit_code,
                 oom_kills=oom_kills,
+                server=self._server,
             )
         )
 

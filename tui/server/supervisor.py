@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Supervisor(AskedServer):
         contained = profile.server is not None and profile.server.container is not None
         # What is installed here says nothing of an image.
         self._flags = FlagCheck(None if contained else self.engine.launch, profile.server)
+        self._overrides: dict[str, str] = {}
         self._kv_cache_tokens: int | None = None
         self._metrics = ServerMetrics()
         """The latest that told the size of the KV cache."""
@@ -86,6 +87,7 @@ class Supervisor(AskedServer):
             missing=list(self.told.missing),
             notes=list(self.notes),
             settings=self.settings,
+            overrides=dict(self._overrides),
         )
 
     def pids(self) -> frozenset[int]:
@@ -107,6 +109,11 @@ class Supervisor(AskedServer):
         return ServerSettings(
             arguments=arguments, kv_cache_blocks=metrics.kv_cache_blocks, block_size=metrics.block_size
         )
+
+    def override(self, profile: Profile, arguments: Mapping[str, str]) -> None:
+        """Launch by `profile` from now on, in which `arguments` stand in place of those it was read with."""
+        self._profile = profile
+        self._overrides |= arguments
 
     # -- coming ------------------------------------------------------------------------------------------------------
 
@@ -197,7 +204,7 @@ class Supervisor(AskedServer):
         self.address = address_of(plan.base_url)
         # Its certificate is the profile's own, and seldom made out to an address of this machine.
         self.client = self.make_client(self.address, verify=False, direct=True)
-        self._launched = launched = LaunchedServer(launch, plan, self._log_file, self._on_event)
+        self._launched = launched = LaunchedServer(launch, plan, self._log_file, self._on_event, server)
         self._say(f"starting: {show_plan(plan)}")
         try:
             await launched.start()

@@ -70,6 +70,8 @@ class ExportedServer(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
     settings: ServerSettings = ServerSettings()
     failure: FailureReport | None = None
+    overrides: dict[str, str] = {}
+    """Arguments with which it was launched in place of the profile's, by their flags without dashes before them."""
 
 
 def exported_server(status: ServerStatus | None) -> ExportedServer | None:

@@ -46,12 +46,13 @@ def serve(
     *,
     served_as: ServedAs | None = None,
     access_log: bool = True,
+    max_model_len: int | None = None,
 ) -> int:
     """Serve until stopped or dead; return the exit code: 0 then, or what the dialect's is; 1 when the start failed.
 
     `port` 0 takes a free one; `time_scale`: modelled seconds per second; `fail`: a way to fail on purpose, and
     `served_as`: a dialect, both before the profile's own; `access_log`: a line per request, unless the profile's
-    `disable-uvicorn-access-log` says otherwise.
+    `disable-uvicorn-access-log` says otherwise; `max_model_len`: before the profile's own.
     Raises UsageError for a profile without a simulated server, or an unknown way.
     """
     if profile.server is None or not profile.simulated:
@@ -60,6 +61,8 @@ def serve(
         raise UsageError(f"--time-scale: found {time_scale:g}, expected more than 0")
     table = with_failure(profile.simulator or SimulatorTable(), failing_way(fail) if fail else None)
     table = fitted(table, profile.server.gpus)
+    if max_model_len is not None:
+        table = table.model_copy(update={"max_model_len": max_model_len})
     gpus = VirtualGpus(table, profile.server.gpus)
     model = safe_line(profile.server.model)
     dialect = dialect_of(served_as or table.dialect)(Served(model, table))

@@ -159,6 +159,8 @@ class VrampApp(Chrome):
         phase = snapshot.server.phase
         run.panes_wanted = run.panes_wanted and phase is Phase.FAILED
         launch = phase is Phase.LAUNCHING or (phase is Phase.FAILED and not run.panes_wanted)
+        if phase is Phase.RELAUNCHING and isinstance(run.screen, LaunchScreen):
+            launch = True  # the operator sees here how it comes to what was asked for
         if launch != isinstance(run.screen, LaunchScreen) and self.screen is run.screen:
             self._switch(run, self._launch_screen(run) if launch else self._live_screen(run))
         if isinstance(run.screen, LaunchScreen | LiveScreen):

@@ -15,7 +15,7 @@ from tui.bench.scheduler import Scheduler
 from tui.core.errors import UsageError
 from tui.core.outcome import Outcome
 from tui.link import protocol as p
-from tui.metrics.snapshot import Phase
+from tui.metrics.snapshot import FailureReport, Phase
 from tui.profile.schema import MAX_USERS
 
 
@@ -134,6 +134,19 @@ async def test_only_a_failed_server_is_launched_again_and_only_once() -> None:
             await asyncio.sleep(0.01)
     await session.told(p.Relaunch())
     assert session.done == ["launch"]
+
+
+async def test_a_relaunch_follows_the_advice_of_a_failure_that_names_an_argument() -> None:
+    session = Session()
+    session.fail()
+    assert await session.refused(p.Relaunch(remedied=True)) == "its failure names no argument that would help"
+    assert session.done == []
+    failure = FailureReport(failure="oom-kv", summary="s", line="l", advice="a", remedy={"max-model-len": "2048"})
+    session.testbed.status = msgspec.structs.replace(session.testbed.status, failure=failure)
+    await session.told(p.Relaunch(remedied=True))
+    assert session.done == ["launch"]
+    assert session.testbed.profile.server is not None
+    assert session.testbed.profile.server.args == {"max-model-len": 2048}
 
 
 async def test_an_export_answers_with_its_folder_and_a_failed_one_with_the_reason() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tui.engines.base import Diagnosis, FailureClass
+from tui.engines.base import Change, Diagnosis, FailureClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +20,21 @@ class Rule:
     summary: str
     advice: str
     """May name groups of the pattern in braces, e.g. {needed}."""
+    remedy: tuple[Change, ...] = ()
+    """What of the advice can be done without asking."""
 
     def applied_to(self, found: re.Match[str]) -> Diagnosis:
         """Return the diagnosis by the message in which the pattern was found, with the numbers that it names."""
         groups = {name: value or "?" for name, value in found.groupdict().items()}
         line = found.string.strip()
-        return Diagnosis(self.failure, line, self.advice.format_map(groups), self.summary.format_map(groups))
+        advice, summary = self.advice.format_map(groups), self.summary.format_map(groups)
+        remedy = tuple(dataclasses.replace(change, to=change.to.format_map(groups)) for change in self.remedy)
+        return Diagnosis(self.failure, line, advice, summary, remedy)
 
 
-def rule(pattern: str, failure: FailureClass, summary: str, advice: str) -> Rule:
+def rule(pattern: str, failure: FailureClass, summary: str, advice: str, *remedy: Change) -> Rule:
     """Return a rule of a table."""
-    return Rule(re.compile(pattern), failure, summary, advice)
+    return Rule(re.compile(pattern), failure, summary, advice, remedy)
 
 
 def first_match(

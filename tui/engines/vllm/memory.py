@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from tui.engines.base import Diagnosis
+from tui.engines.base import Change, Diagnosis
 from tui.engines.parts.diagnosis_rules import Rule
 from tui.engines.vllm.rules import BY_KV_CACHE_BYTES, NO_BLOCKS, OTHERS_HOLD_MEMORY
 
@@ -19,11 +19,16 @@ _LACKING = re.compile(r"Available KV cache memory: -(?P<gib>[\d.]+) GiB")
 # PyTorch names the other processes that hold memory of the same GPU.
 _OTHER_PROCESS = re.compile(r"Process (?P<pid>\d+) has (?P<held>[\d.]+ [KMGT]iB) memory in use")
 
+_LEAST_SHARE = 0.1
+"""Of a card: with less there is no use in asking for it."""
+
 
 def memory_advice(matched: Rule, match: re.Match[str], before: Sequence[str]) -> Diagnosis:
     """Return the diagnosis of a rule with the advice that fits what the log said `before`."""
     if matched in BY_KV_CACHE_BYTES and any(_GIVEN_IN_BYTES.search(line) for line in before):
-        matched = dataclasses.replace(matched, advice=BY_KV_CACHE_BYTES[matched])
+        # --gpu-memory-utilization counts for nothing then.
+        remedy = tuple(change for change in matched.remedy if change.flag != "gpu-memory-utilization")
+        matched = dataclasses.replace(matched, advice=BY_KV_CACHE_BYTES[matched], remedy=remedy)
         return _beside_others(matched.applied_to(match))
     found = matched.applied_to(match)
     if matched is NO_BLOCKS:
@@ -33,6 +38,8 @@ def memory_advice(matched: Rule, match: re.Match[str], before: Sequence[str]) ->
     if matched is OTHERS_HOLD_MEMORY and (total := float(match["total"])) > 0:
         share = math.floor(float(match["free"]) / total * 100) / 100
         found = _with(found, f"{share:.2f} would be granted now.")
+        if share >= _LEAST_SHARE:
+            found = dataclasses.replace(found, remedy=(Change("gpu-memory-utilization", f"{share:.2f}"),))
     return _beside_others(found)
 
 

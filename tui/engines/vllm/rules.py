@@ -5,9 +5,12 @@ The order matters: what names a cause stands above what names a consequence.
 
 from __future__ import annotations
 
+from tui.engines.base import Change
 from tui.engines.base import FailureClass as F
 from tui.engines.parts.diagnosis_rules import Rule, rule
 
+_LESS_MEMORY = Change("gpu-memory-utilization", by=-0.05, usual=0.9, least=0.1, most=0.95)
+_MORE_MEMORY = Change("gpu-memory-utilization", by=0.05, usual=0.9, least=0.1, most=0.95)
 _FREE_THE_GPU = "See who holds it (nvidia-smi) and end that, or choose other GPUs in `gpus`"
 
 CUDA_OUT_OF_MEMORY = rule(
@@ -22,12 +25,14 @@ MEMORY_AT_START = rule(
     F.OOM_KV,
     "The GPU's memory gave out after the KV cache was reserved",
     "Lower --gpu-memory-utilization, so that CUDA graphs and work space fit beside it, or use --enforce-eager.",
+    _LESS_MEMORY,
 )
 MEMORY_WHILE_RUNNING = rule(
     r"",
     F.OOM_RUNTIME,
     "The GPU's memory gave out while requests ran",
     "Lower --gpu-memory-utilization, --max-num-seqs or --max-num-batched-tokens, so that work space is left.",
+    _LESS_MEMORY,
 )
 
 NO_BLOCKS = rule(
@@ -35,6 +40,7 @@ NO_BLOCKS = rule(
     F.OOM_KV,
     "No memory is left for the KV cache",
     "Raise --gpu-memory-utilization, quantize the weights, or use more GPUs (--tensor-parallel-size).",
+    _MORE_MEMORY,
 )
 OTHERS_HOLD_MEMORY = rule(
     r"Free memory on device \S* ?\((?P<free>\d+(?:\.\d+)?)/(?P<total>\d+(?:\.\d+)?) GiB\) on startup is less than"
@@ -49,6 +55,7 @@ _TOO_LONG_BY_HOW_MUCH = rule(
     F.OOM_KV,
     "The KV cache cannot hold one request of full length",
     "Lower --max-model-len from {asked} to {fits}, or raise --gpu-memory-utilization.",
+    Change("max-model-len", "{fits}"),
 )
 _TOO_LONG = rule(
     r"To serve at least one request with the models?'s max seq len \((?P<asked>\d+)\)"
@@ -105,6 +112,7 @@ _ARGUMENTS = (
         F.BAD_VALUE,
         "max-model-len is larger than the model allows",
         "Lower --max-model-len from {asked} to {known} or less.",
+        Change("max-model-len", "{known}"),
     ),
     rule(
         r"World size \((?P<asked>\d+)\) is larger than the number of available GPUs \((?P<there>\d+)\)",
@@ -130,6 +138,7 @@ _ARGUMENTS = (
         F.BAD_VALUE,
         "This GPU does not know bfloat16",
         'Set dtype = "half" in [server.args].',
+        Change("dtype", "half"),
     ),
 )
 
@@ -261,6 +270,7 @@ _MEMORY = (
         F.OOM_KV,
         "The cache of the model's Mamba layers cannot hold so many sequences",
         "Lower --max-num-seqs from {asked} to {fits}, or raise --gpu-memory-utilization.",
+        Change("max-num-seqs", "{fits}"),
     ),
     _TOO_LONG_BY_HOW_MUCH,
     _TOO_LONG,
@@ -291,6 +301,7 @@ _MEMORY = (
         F.OOM_WEIGHTS,
         "The GPU's memory gave out while vLLM tried its largest batch",
         "Lower --max-num-seqs below {count}, or --gpu-memory-utilization.",
+        _LESS_MEMORY,
     ),
     rule(
         r"can't allocate memory: you tried to allocate (?P<asked>\d+) bytes|std::bad_alloc|^MemoryError\b",

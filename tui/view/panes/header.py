@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tui.core.clock import NS_PER_S
 from tui.engines.catalogue import title_of
 from tui.metrics.snapshot import Snapshot
+from tui.profile.overrides import arguments_in_words
 from tui.view import formatting
 from tui.view.panes.state_words import cards_of, pill
 from tui.view.widgets.bars import bar
@@ -84,7 +85,8 @@ def _subject(snapshot: Snapshot, room: int) -> Line:
     left: Line = [("vramp", Ink.STEER), ("  ", Ink.PLAIN)]
     title = snapshot.profile_title or snapshot.profile_name
     engine = f"{title_of(snapshot.engine)} {snapshot.server.version}".strip()
-    parts = [part for part in (title, cards_of(snapshot), engine) if part]
+    overridden = arguments_in_words(snapshot.server.overrides)
+    parts = [part for part in (title, overridden, cards_of(snapshot), engine) if part]
     for place, part in enumerate(parts):
         room_left = room - width_of(left)
         piece = plain(part, 60 if place else max(8, room_left))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tui.metrics.snapshot import Phase, ServerStatus, Snapshot
+from tui.profile.overrides import arguments_in_words
 from tui.view import formatting
 from tui.view.panes.pane import Pane
 from tui.view.widgets.lines import Ink, Line, cut, pack, plain, wrapped
@@ -42,8 +43,8 @@ def _failure(snapshot: Snapshot, width: int) -> list[Line]:
     code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
     return [
         *wrapped(f"FAILED  {failure.summary}{code}", width, Ink.FAILURE),
-        *wrapped(failure.line, width, Ink.PLAIN, indent=2)[:3],
         *wrapped(failure.advice, width, Ink.STRONG, indent=2)[:3],
+        *wrapped(failure.line, width, Ink.PLAIN, indent=2)[:3],
     ]
 
 
@@ -85,11 +86,13 @@ def _by_its_own_count(snapshot: Snapshot) -> str:
 def _facts(snapshot: Snapshot, width: int) -> list[Line]:
     server, load = snapshot.server, snapshot.load
     whose = "attached, not ours to stop" if server.attached else f"pid {server.pid}" if server.pid else ""
+    overridden = arguments_in_words(server.overrides)
     lag_ms = formatting.milliseconds(load.client_lag_p99_s)
     share = formatting.percent(load.client_ceiling_share)
     facts = [
         ("engine", f"{snapshot.engine} {server.version}".strip()),
         ("model", server.model),
+        ("override", f"{overridden} in place of the profile's" if overridden else ""),
         ("at", "  ".join(part for part in (server.base_url, whose) if part)),
         ("context", f"{formatting.count(server.max_model_len)} tokens" if server.max_model_len else ""),
         (

@@ -16,6 +16,7 @@ from tui.core.safe_text import safe_line, safe_text
 from tui.link.protocol import Command, Relaunch
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot, StageProgress
+from tui.profile.overrides import arguments_in_words
 from tui.view.screens.roomy import RoomyScreen
 
 _MARKS = {
@@ -68,6 +69,13 @@ class LaunchScreen(RoomyScreen):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "f",
+            "remedy",
+            "follow the advice",
+            id="launch.remedy",
+            tooltip="start the server again as the advice says; the profile's file stays as it is",
+        ),
         Binding("r", "relaunch", "relaunch", id="launch.again", tooltip="start the server again"),
         Binding(
             "e", "edit", "edit profile", id="launch.edit", tooltip="edit the profile in $EDITOR, then launch it again"
@@ -77,7 +85,8 @@ class LaunchScreen(RoomyScreen):
     ]
     HELP = (
         "A server's start: what is done, what is under way, and its log. When it fails, the frame says why in words, "
-        "shows the line of the log that decided it, and what may help."
+        "what may help, and the line of the log that decided it. Where the advice is an argument with another value, f "
+        "starts the server with it: for this session only, the profile's file stays as it is."
     )
 
     class Sent(Message):
@@ -155,17 +164,24 @@ class LaunchScreen(RoomyScreen):
         style = "$error" if server.phase is Phase.FAILED else "$accent"
         title = _title_content(snapshot.profile_title, server.phase.upper(), style, simulated=snapshot.simulated)
         self.query_one("#title", Static).update(title)
-        self.query_one("#command", Static).update(safe_line(snapshot.command_line or server.base_url, limit=600))
+        self.query_one("#command", Static).update(_command_content(snapshot))
         self.query_one("#stages", Static).update(stages_content(server.stages, ascii_only=self._ascii))
         self.query_one(LogTail).show(snapshot.log)
         if self.failed:
             frame.border_title = "why it failed"
-            frame.update(failure_content(server.failure, server.stages))
+            frame.update(failure_content(server.failure, server.stages, self._key_of("launch.remedy")))
+
+    def _key_of(self, id: str) -> str:
+        """Return the key that does this now, whatever the settings made of it."""
+        found = (active.binding for active in self.active_bindings.values() if active.binding.id == id)
+        return next((self.app.get_key_display(binding) for binding in found), "")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only the keys that do something now."""
         snapshot = self._snapshot
         match action:
+            case "remedy":
+                return self.failed and not self._refusal and bool(self._remedy)
             case "relaunch":
                 return self.failed and not self._refusal
             case "edit":
@@ -176,6 +192,15 @@ class LaunchScreen(RoomyScreen):
                 return self._can_go_back
             case _:
                 return True
+
+    @property
+    def _remedy(self) -> dict[str, str]:
+        failure = self._snapshot.server.failure if self._snapshot is not None else None
+        return failure.remedy if failure is not None else {}
+
+    def action_remedy(self) -> None:
+        """Start the server again as the advice says."""
+        self.post_message(self.Sent(Relaunch(remedied=True)))
 
     def action_relaunch(self) -> None:
         """Start the server again."""
@@ -214,8 +239,8 @@ def stages_content(stages: list[StageProgress], *, ascii_only: bool = False) -> 
     return Content("\n").join(rows)
 
 
-def failure_content(failure: FailureReport | None, stages: list[StageProgress]) -> Content:
-    """Return why it failed: the class in words, where, the decisive line, what may help."""
+def failure_content(failure: FailureReport | None, stages: list[StageProgress], remedy_key: str = "f") -> Content:
+    """Return why it failed: the class in words, where, what may help, the key that does it, the decisive line."""
     if failure is None:
         return Content("The server failed; its log says no more.")
     stage = next((safe_line(each.name) for each in stages if each.state == "failed"), "")
@@ -227,10 +252,19 @@ def failure_content(failure: FailureReport | None, stages: list[StageProgress]) 
             (f"  {safe_line(failure.failure)}{where}{exit_code}", "$text-muted"),
         )
     ]
-    if failure.line:
-        parts.append(Content(safe_line(failure.line, limit=400)))
     if failure.advice:
         parts.append(Content.assemble(("what helps  ", "$accent"), safe_text(failure.advice, limit=600)))
+    if failure.remedy:
+        parts.append(
+            Content.assemble(
+                (f"{remedy_key}  ", "bold $accent"),
+                "launches it with ",
+                (safe_line(arguments_in_words(failure.remedy), limit=200), "bold"),
+                (" for this session; the profile's file stays as it is", "$text-muted"),
+            )
+        )
+    if failure.line:
+        parts.append(Content.assemble(("its log says  ", "$text-muted"), safe_line(failure.line, limit=400)))
     return Content("\n").join(parts)
 
 
@@ -242,6 +276,15 @@ def log_content(events: list[Event], width: int, height: int) -> Content:
         line = Content.styled(safe_line(event.text, limit=1000), _LEVEL_STYLES.get(event.level, ""))
         rows.append(Content.assemble((text, "$text-muted"), line).truncate(width, ellipsis=True))
     return Content("\n").join(rows)
+
+
+def _command_content(snapshot: Snapshot) -> Content:
+    """Return the command that runs, and what of it is not by the profile."""
+    command = safe_line(snapshot.command_line or snapshot.server.base_url, limit=600)
+    if not snapshot.server.overrides:
+        return Content(command)
+    said = safe_line(arguments_in_words(snapshot.server.overrides), limit=200)
+    return Content.assemble(("in place of the profile's: ", "$warning"), (said, "bold $warning"), "\n", command)
 
 
 def _title_content(title: str, state: str, style: str, *, simulated: bool) -> Content:
