@@ -167,6 +167,8 @@ class FakeTestbed:
         self.output_forced: bool | None = True
         self.output_tokens = 3
         self.counted_by = CountedBy.USAGE
+        self.by_hand: list[str] = []
+        """Questions in their order; "" = an end."""
         self.told_per_event: float | None = None
         self.tag = 0
         self.prompt_tokens = 0
@@ -226,6 +228,15 @@ class FakeTestbed:
 
     async def tokens_per_event(self) -> float | None:
         return self.told_per_event
+
+    def ask_by_hand(self, question: str) -> None:
+        self.by_hand.append(question)
+
+    async def end_by_hand(self) -> None:
+        self.by_hand.append("")
+
+    def asked_by_hand_since(self, at_ns: int) -> bool:
+        return bool(self.by_hand)
 
     def announce_sweep(self, cells: Sequence[Cell]) -> None:
         self.announced = list(cells)

@@ -356,6 +356,7 @@ class Bench:
             gpu_note=self.testbed.gpu_note,
             notice=self.writer.failure or self.snapshot_builder.notice,
             unkept=self.writer.failure,
+            aside=self.testbed.asides.now,
         )
 
     def _server_status(self) -> ServerStatus:

@@ -97,6 +97,11 @@ class CommandExecutor:
                 await scheduler.stop()
             case p.StopRamp():
                 await scheduler.set_users(scheduler.users)
+            case p.AskByHand(question=question):
+                self._need_server()
+                self._session.testbed.ask_by_hand(question)
+            case p.EndByHand():
+                await self._session.testbed.end_by_hand()
             case p.Relaunch(remedied=remedied):
                 self._relaunch(remedied=remedied)
             case p.Export(out_dir=out_dir):

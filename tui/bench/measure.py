@@ -287,6 +287,8 @@ async def _result(
     caveats = caveats_of(result)
     if readings.silent_s is not None and died is None:
         caveats.append(f"no token came for {readings.silent_s:.0f} s while it was measured")
+    if testbed.asked_by_hand_since(started_ns):
+        caveats.append("a question by hand was asked beside it")
     return msgspec.structs.replace(result, caveats="; ".join(caveats))
 
 

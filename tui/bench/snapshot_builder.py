@@ -12,6 +12,7 @@ from tui.bench.grid import Grid
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress
+from tui.metrics.aside import Aside
 from tui.metrics.boundary import Edge
 from tui.metrics.edge import Carried
 from tui.metrics.of_record import latency_point, request_row
@@ -150,6 +151,7 @@ class SnapshotBuilder:
         gpu_note: str,
         notice: str,
         unkept: str = "",
+        aside: Aside | None = None,
     ) -> Snapshot:
         """Put the snapshot together."""
         return Snapshot(
@@ -197,6 +199,7 @@ class SnapshotBuilder:
             log=[event for _, event in merge(self.server_log, self.news)],
             notice=notice,
             unkept=unkept,
+            aside=aside,
         )
 
 

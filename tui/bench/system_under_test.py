@@ -119,6 +119,17 @@ class SystemUnderTest(Protocol):
     async def configure(self, prompt_tokens: int) -> int:
         """Make requests that start from now on ask for this prompt size; return their tag."""
 
+    def ask_by_hand(self, question: str) -> None:
+        """Ask the model what a person wants to know, beside the load and in no figure; returns at once.
+
+        Raises VrampError."""
+
+    async def end_by_hand(self) -> None:
+        """End a question by hand, and show it no more."""
+
+    def asked_by_hand_since(self, at_ns: int) -> bool:
+        """Say whether a question by hand was under way at that session time, or later."""
+
     def collect(self, summary: CellSummary) -> None:
         """Add every record to a summary from now on, until `release`."""
 

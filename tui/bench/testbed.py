@@ -15,6 +15,8 @@ from pathlib import Path
 import msgspec
 
 from tui.bench import silence
+from tui.bench.aside import MAX_TOKENS as MOST_TOKENS_BY_HAND
+from tui.bench.aside import Asides
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
@@ -47,7 +49,7 @@ from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.overrides import arguments_in_words, with_arguments
-from tui.profile.schema import Profile
+from tui.profile.schema import Endpoint, Profile
 from tui.server.client import NoAnswer
 from tui.server.supervisor import Supervisor
 from tui.session.room import bytes_needed, free_bytes, in_words
@@ -115,6 +117,12 @@ class Testbed:
         """In earlier parts of this session."""
         self._sampling = sampling_for(
             profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
+        )
+        self.asides = Asides(
+            clock,
+            self.supervisor.answer_as_it_comes,
+            timeout_s=profile.load.request_timeout_s / clock.time_scale,
+            say=partial(self.say, "load"),
         )
         self.references = seconds_of(snapshot_builder.beside.reference)
         """The reference's seconds by cell, where something is laid beside."""
@@ -243,6 +251,7 @@ class Testbed:
                 await end_task(task)
         self._watching = self._minding = None
         self._silence_told = False
+        await self.asides.cut()
         if self.pool is not None:
             await self.pool.cut()
         await self.supervisor.stop()
@@ -425,6 +434,30 @@ class Testbed:
         assert prompts is not None
         shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes})
         return await tokens_per_event(shape, prompts.source, self.supervisor.whole_answer, self.supervisor.count)
+
+    def ask_by_hand(self, question: str) -> None:
+        """Ask the model what a person wants to know, beside the load and in no figure; returns at once.
+
+        By chat where the system has it, for a model's own template makes an answer of what else is a text gone on
+        with; else, and where that is refused, as the load asks. Raises VrampError.
+        """
+        load, length = self.profile.load, self.status.max_model_len
+        most = min(MOST_TOKENS_BY_HAND, length // 2) if length else MOST_TOKENS_BY_HAND
+        ways = [Endpoint.CHAT] if Endpoint.CHAT in self.engine.endpoints else []
+        changes = {**load.body, **self._trial.changes}
+        shapes = [
+            self.engine.request_shape(Wish(self.supervisor.model, way, 0, most, body=changes, by_hand=True))
+            for way in dict.fromkeys([*ways, load.endpoint])
+        ]
+        self.asides.ask(question, shapes, self.progress.users_active if self.progress else 0)
+
+    async def end_by_hand(self) -> None:
+        """End a question by hand, and show it no more."""
+        await self.asides.end()
+
+    def asked_by_hand_since(self, at_ns: int) -> bool:
+        """Say whether a question by hand was under way at that session time, or later."""
+        return self.asides.was_under_way_since(at_ns)
 
     def collect(self, summary: CellSummary) -> None:
         """Add every record to a summary from now on, until `release`."""

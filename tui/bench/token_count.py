@@ -9,22 +9,22 @@ from collections.abc import Awaitable, Callable
 
 from tui.bench.trial import Post
 from tui.engines.base import RequestShape
-from tui.engines.parts.dialect import Dialect, dialect_named
+from tui.engines.parts.dialect import Count, Dialect, Ending, dialect_named
 from tui.engines.parts.framing import FramingError
 from tui.load.prompts import PromptMaker
 from tui.load.wire import PromptSource
 from tui.server.client import NoAnswer
 
-Count = Callable[[str], Awaitable[int | None]]
+CountTokens = Callable[[str], Awaitable[int | None]]
 """Returns how many tokens the server makes of a text; None where it cannot say."""
 # What stands for bytes that are no text: a tokenizer makes more of it than the model did.
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 
 
-async def tokens_per_event(shape: RequestShape, prompts: PromptSource, ask: Post, count: Count) -> float | None:
+async def tokens_per_event(shape: RequestShape, prompts: PromptSource, ask: Post, count: CountTokens) -> float | None:
     """Return the tokens of one answer, by the server's tokenizer, per event that bears some; None if it cannot be."""
     dialect = dialect_named(shape.dialect)
-    if dialect.text_of is None or await count("a") is None:
+    if dialect.text_of is None or _always_counts(dialect) or await count("a") is None:
         return None
     try:
         response = await ask(shape, b"".join(PromptMaker(shape, prompts).make()))
@@ -38,6 +38,10 @@ async def tokens_per_event(shape: RequestShape, prompts: PromptSource, ask: Post
     if once is None or twice is None or twice <= once:
         return None
     return (twice - once) / events
+
+
+def _always_counts(dialect: Dialect) -> bool:
+    return dialect.ending is Ending.FINAL_EVENT or dialect.count is Count.PER_EVENT
 
 
 def _read(dialect: Dialect, body: bytes) -> tuple[int, str]:

@@ -194,6 +194,13 @@ class Wish:
     body: Mapping[str, object] = field(default_factory=dict)
     """The profile's own changes of the body, [load.body]: a value adds or replaces, False drops, a table
     `{as = "name"}` renames."""
+    by_hand: bool = False
+    """A person asks: the prompt is taken as it is, and the answer ends where the model ends it, at the latest after
+    `output_tokens`."""
+
+    def load_only(self, **fields: object) -> dict[str, object]:
+        """Return fields that make all requests of a load alike; a person's question has none of them."""
+        return {} if self.by_hand else fields
 
     def request(
         self,

@@ -83,11 +83,23 @@ def outcome_of(status: int | None, text: str) -> Outcome:
     return dialect.outcome_of(status, text)
 
 
+def text_of(payload: bytes) -> str:
+    """Return the text of one event. Raises ValueError."""
+    return _read_event(payload).content
+
+
 _USUAL = re.compile(
     rb'\{"index":%b,"content":"%b","tokens":\[(?:%b(?:,%b)*+)?+\],"stop":false,"id_slot":-?%b,'
     rb'"tokens_predicted":([1-9][0-9]{0,8}+),"tokens_evaluated":%b\}' % (COUNT, TEXT, COUNT, COUNT, COUNT, COUNT)
 )
-DIALECT = Dialect(decode, usual=_USUAL, ending=Ending.FINAL_EVENT, end="its last event", outcome_of=outcome_of)
+DIALECT = Dialect(
+    decode,
+    text_of=text_of,
+    usual=_USUAL,
+    ending=Ending.FINAL_EVENT,
+    end="its last event",
+    outcome_of=outcome_of,
+)
 
 
 # ---- what it can be asked
@@ -260,7 +272,7 @@ class LlamaCppEngine(Engine):
 
     def request_shape(self, wish: Wish) -> RequestShape:
         """Return a request for exactly so many tokens whose prefill no cache shortens."""
-        same = {"ignore_eos": True, "cache_prompt": False}
+        same = {**wish.load_only(ignore_eos=True), "cache_prompt": False}
         if wish.endpoint == "chat":
             options = {"include_usage": True}
             return openai_requests.request_shape(wish, token_ids=False, extra=same, stream_options=options)

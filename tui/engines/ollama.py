@@ -79,8 +79,16 @@ def outcome_of(status: int | None, text: str) -> Outcome:
     return found
 
 
+def text_of(payload: bytes) -> str:
+    """Return the text of one line, the model's thinking included. Raises ValueError."""
+    event = _read_event(payload)
+    said = event.message or _Message()
+    return event.thinking + event.response + said.thinking + said.content
+
+
 DIALECT = Dialect(
     decode,
+    text_of=text_of,
     usual=_USUAL,
     framing=JsonLines,
     media_types=(b"application/x-ndjson", b"application/ndjson"),

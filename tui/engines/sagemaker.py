@@ -50,6 +50,7 @@ def outcome_of(status: int | None, text: str) -> Outcome:
 
 DIALECT = Dialect(
     tgi_stream.decode,
+    text_of=tgi_stream.text_of,
     usual=tgi_stream.USUAL,
     framing=AwsEventStream,
     media_types=(b"application/vnd.amazon.eventstream",),

@@ -47,9 +47,8 @@ def parameters_of(wish: Wish) -> dict[str, Any]:
     """Return what TGI calls the parameters of a request, with the profile's own in `[load.body.parameters]`."""
     usual: dict[str, Any] = {"max_new_tokens": wish.output_tokens, "details": True, "do_sample": False}
     changes = wish.body.get("parameters")
-    return openai_requests.changed(
-        usual | {"truncate": wish.prompt_tokens}, changes if isinstance(changes, Mapping) else {}
-    )
+    whole = usual | wish.load_only(truncate=wish.prompt_tokens)
+    return openai_requests.changed(whole, changes if isinstance(changes, Mapping) else {})
 
 
 def native_shape(

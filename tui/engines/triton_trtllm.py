@@ -47,8 +47,14 @@ def decode(payload: bytes) -> StreamEvent:
     return TOKEN if event.text_output else NOTHING
 
 
+def text_of(payload: bytes) -> str:
+    """Return the text of one event. Raises ValueError."""
+    return _read_event(payload).text_output
+
+
 DIALECT = Dialect(
     decode,
+    text_of=text_of,
     ending=Ending.END_OF_BODY,
     end="the end of its body",
     count=Count.EVENTS,
@@ -134,7 +140,7 @@ class TritonTrtllmEngine(Engine):
         """Return a request for so many tokens: `min_length` keeps it from ending earlier."""
         body = {
             "max_tokens": wish.output_tokens,
-            "min_length": wish.output_tokens,
+            **wish.load_only(min_length=wish.output_tokens),
             "bad_words": "",
             "stop_words": "",
             "stream": True,

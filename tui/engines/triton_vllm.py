@@ -66,8 +66,14 @@ def decode(payload: bytes) -> StreamEvent:
     )
 
 
+def text_of(payload: bytes) -> str:
+    """Return the text of one event. Raises ValueError."""
+    return _read_event(payload).text_output
+
+
 DIALECT = Dialect(
     decode,
+    text_of=text_of,
     count=Count.PER_EVENT,
     end="a finish reason",
     text_keys=(b'"text_output":"',),
@@ -166,10 +172,11 @@ class TritonVllmEngine(Engine):
 
     def request_shape(self, wish: Wish) -> RequestShape:
         """Return a request for exactly so many tokens; the profile's own parameters are `[load.body.parameters]`."""
-        asked = {"max_tokens": wish.output_tokens, "min_tokens": wish.output_tokens}
+        asked = {"max_tokens": wish.output_tokens}
+        forced = wish.load_only(min_tokens=wish.output_tokens, ignore_eos=True)
         own = wish.body.get("parameters")
         own = own if isinstance(own, Mapping) else {}
-        parameters = openai_requests.changed({"temperature": 0, **asked, "ignore_eos": True}, own)
+        parameters = openai_requests.changed({"temperature": 0, **asked, **forced}, own)
         changes = {name: value for name, value in wish.body.items() if name != "parameters"}
         fields = openai_requests.changed({"stream": True, **_ASKED, "parameters": parameters}, changes)
         return wish.request(

@@ -88,6 +88,16 @@ class StopRamp(msgspec.Struct, frozen=True, tag="stop-ramp"):
     """Leave the users as they are now."""
 
 
+class AskByHand(msgspec.Struct, frozen=True, tag="ask-by-hand"):
+    """Ask the model this, beside the load and in no figure; snapshots have the answer as it comes."""
+
+    question: str
+
+
+class EndByHand(msgspec.Struct, frozen=True, tag="end-by-hand"):
+    """End the question by hand, and show it no more."""
+
+
 class Relaunch(msgspec.Struct, frozen=True, tag="relaunch"):
     """Start the server again after it failed or died."""
 
@@ -130,6 +140,8 @@ Command = (
     | MeasureAgain
     | StartRamp
     | StopRamp
+    | AskByHand
+    | EndByHand
     | Relaunch
     | Export
     | Linger

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tui.core.outcome import Outcome
+from tui.metrics.aside import Aside
 from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distributions
@@ -277,6 +278,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
     """What is laid beside the grid."""
     sweep: SweepStatus = SweepStatus()
+    aside: Aside | None = None
+    """What was last asked by hand."""
     edges: list[Carried] = []
     """The most users that were served well, by prompt size, as far as it is known; in the profile's mode."""
     requests: list[RequestRow] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from tui.core.address import ServerAddress, address_of
 from tui.core.errors import LaunchError, UsageError
 from tui.engines.base import FailureClass, RequestShape
@@ -127,6 +130,13 @@ class AskedServer:
         """Send a request as the load would, and return its answer as a whole. Raises NoAnswer."""
         client, headers = self._as_the_load_asks(shape, body)
         return await client.post(shape.path, headers, body)
+
+    async def answer_as_it_comes(self, shape: RequestShape, body: bytes) -> AsyncGenerator[bytes]:
+        """Send a request as the load would, and yield its answer as it comes. Raises NoAnswer, Refusal."""
+        client, headers = self._as_the_load_asks(shape, body)
+        async with aclosing(client.stream(shape.path, headers, body)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def _as_the_load_asks(self, shape: RequestShape, body: bytes) -> tuple[ServerClient, list[tuple[str, str]]]:
         """Return whom to ask, with which headers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -26,11 +26,21 @@ REQUEST_TIMEOUT_S = 5.0
 WHOLE_TIMEOUT_S = 30.0
 """For all of it: a server may send a byte now and then forever."""
 ANSWER_BYTES = 8 * 1024 * 1024
+_REFUSAL_BYTES = 64 * 1024
 _REASON_CHARS = 300
 
 
 class NoAnswer(Exception):
     """Nothing that can be used came back; the message says why, in words and without control characters."""
+
+
+class Refusal(NoAnswer):
+    """An answer that is none: another status than 200, with what it says."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.content = content
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,27 @@ class ServerClient:
         """POST `body` to `path`, and wait for the whole answer, a stream's included. Raises NoAnswer."""
         return await self._ask("POST", path, headers=list(headers), content=body, timeout=WHOLE_TIMEOUT_S)
 
+    async def stream(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> AsyncGenerator[bytes]:
+        """POST `body` to `path`, and yield the body of its answer as it comes, at most 8 MB.
+
+        Nothing bounds its time: that is for whoever reads. Raises Refusal for another status than 200, else NoAnswer.
+        """
+        asked = self._client.stream(
+            "POST", self.address.target(path), headers=list(headers), content=body, timeout=None
+        )
+        room = ANSWER_BYTES
+        try:
+            async with asked as response:
+                if response.status_code != httpx.codes.OK:
+                    raise Refusal(response.status_code, await _beginning_of(response))
+                async for piece in response.aiter_bytes():
+                    room -= len(piece)
+                    if room < 0:
+                        raise NoAnswer(f"{path} answers more than {ANSWER_BYTES} bytes")
+                    yield piece
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, RuntimeError, OSError) as error:
+            raise NoAnswer(self._through(_reason(error))) from None
+
     async def _ask(
         self, method: str, path: str, *, leave: bool = False, port_offset: int = 0, **what: Any
     ) -> ServerResponse:
@@ -152,6 +183,15 @@ class ServerClient:
     async def aclose(self) -> None:
         """Close its connections."""
         await self._client.aclose()
+
+
+async def _beginning_of(response: httpx.Response) -> bytes:
+    content = bytearray()
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) >= _REFUSAL_BYTES:
+            break
+    return bytes(content[:_REFUSAL_BYTES])
 
 
 def proxy_for(address: ServerAddress) -> tuple[str, str]:

@@ -66,7 +66,10 @@ class Job:
     def take(self) -> tuple[int, ...]:
         """Return the tokens that were not taken yet."""
         start, self.taken = self.taken, self.sequence.generated
-        return tuple(vocabulary.answer_token(self.seed, position) for position in range(start, self.taken))
+        positions = range(start, self.taken)
+        if self.request.speaks:
+            return tuple(vocabulary.spoken_token(position) for position in positions)
+        return tuple(vocabulary.answer_token(self.seed, position) for position in positions)
 
 
 class LiveEngine:

@@ -95,6 +95,8 @@ class GenerationRequest:
     include_usage: bool = False
     continuous_usage: bool = False
     return_token_ids: bool = False
+    speaks: bool = False
+    """Whether a person may read the answer: then it is words that say what they are."""
     asked: int | None = None
     """How many tokens were asked for, where fewer are given without a word; None = as many."""
 
@@ -170,6 +172,7 @@ def _accept(body: _Body, prompt: list[int], asked: int | None, *, chat: bool, ma
         include_usage=bool(options.include_usage),
         continuous_usage=bool(options.include_usage and options.continuous_usage_stats),
         return_token_ids=bool(body.return_token_ids),
+        speaks=chat and not body.ignore_eos,
     )
 
 

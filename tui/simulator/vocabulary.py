@@ -74,6 +74,11 @@ def answer_token(seed: int, position: int) -> int:
     return _FIRST_WORD + (seed * 7919 + position * 104729 + position * position * 31) % _WORDS
 
 
+def spoken_token(position: int) -> int:
+    """Return the token at `position` of an answer that a person may read: it says that nobody has thought of it."""
+    return _SPOKEN[position % len(_SPOKEN)]
+
+
 def prefix_hashes(tokens: Sequence[int], block_size: int) -> list[int]:
     """Return one hash per full block of `tokens`, each covering all tokens before it."""
     hashes: list[int] = []
@@ -102,3 +107,10 @@ def _made_up(token: int) -> str:
         number, syllable = divmod(number, len(_SYLLABLES))
         word += _SYLLABLES[syllable]
     return word
+
+
+# Before any other text, so that its words have their ids.
+_SPOKEN = encode(
+    "This answer is SIMULATED. No model has read your question: these words only take the time that a model would take"
+    " for them, beside all the others who ask at this moment. "
+)

@@ -235,3 +235,11 @@ async def test_a_sweep_of_a_full_grid_says_so_and_measures_all_of_it_anew_when_t
     await session.told(p.StartSweep(again=True))
     assert await swept() == 12
     assert session.scheduler.sweep_status.finished
+
+
+async def test_a_question_by_hand_is_asked_of_a_server_that_is_ready_and_ended() -> None:
+    session = Session()
+    await session.told(p.AskByHand("why?"))
+    await session.told(p.EndByHand())
+    assert session.testbed.by_hand == ["why?", ""]
+    assert "not ready" in await Session(ready=False).refused(p.AskByHand("why?"))

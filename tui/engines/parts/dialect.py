@@ -146,8 +146,8 @@ class Dialect:
     tokens so far, which a group of the pattern may be: then most events need not be decoded."""
     outcome_of: OutcomeOf = outcome_of
     text_of: Callable[[bytes], str] | None = None
-    """Returns the text of one event, that a tokenizer may count what the server does not; None = it always counts.
-    Raises ValueError as `decode` does. Never called while anything is measured."""
+    """Returns the text of one event: for a person who asks, and for a tokenizer where the server does not count; None =
+    a person cannot ask, and the server always counts. Raises ValueError as `decode` does. No load worker calls it."""
 
 
 # To write the pattern of a usual event by: values of JSON that need no second look. Atomic, so that what does not match

@@ -9,6 +9,8 @@ from tui.engines.base import RequestShape, Wish
 from tui.engines.parts.openai_stream import NAME
 
 CHAT_PROMPT, BEHIND_CHAT_PROMPT = b'"messages":[{"role":"user","content":', b"}]}"
+_FORCING = frozenset({"ignore_eos", "min_tokens"})
+"""What makes a model go on behind its own end."""
 RENAME = "as"
 """The key of a table in [load.body] that gives a field another name."""
 
@@ -27,7 +29,7 @@ def request_shape(
         "temperature": 0,
         "stream": True,
         **({"stream_options": dict(stream_options)} if stream_options else {}),
-        **extra,
+        **(_natural(extra) if wish.by_hand else extra),
     }
     fields = changed(body, wish.body)
     return wish.request(
@@ -39,6 +41,10 @@ def request_shape(
         kind="token-ids" if token_ids and not chat else "text",
         exact=fields.get("ignore_eos") is True and is_as_asked(wish.body.get("max_tokens")),
     )
+
+
+def _natural(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extra.items() if name not in _FORCING}
 
 
 def is_as_asked(change: object) -> bool:

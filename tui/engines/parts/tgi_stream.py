@@ -52,7 +52,13 @@ class _Event(msgspec.Struct, gc=False):
     error_type: str | None = None
 
 
+class _Token(msgspec.Struct, gc=False):
+    text: str = ""
+    special: bool = False
+
+
 _read_event = reader_of(_Event)
+_read_token = reader_of(_Token)
 
 
 def decode(payload: bytes) -> StreamEvent:
@@ -82,5 +88,16 @@ def outcome_of(status: int | None, text: str) -> Outcome:
     return dialect.outcome_of(status, text)
 
 
-DIALECT = Dialect(decode, usual=USUAL, ending=Ending.FINAL_EVENT, end="its last event", outcome_of=outcome_of)
-CHAT = Dialect(openai_stream.decode, outcome_of=outcome_of)
+def text_of(payload: bytes) -> str:
+    """Return the text of one event; "" for a special token. Raises ValueError."""
+    token = _read_event(payload).token
+    if token is _ABSENT or bytes(token) == b"null":
+        return ""
+    said = _read_token(token)
+    return "" if said.special else said.text
+
+
+DIALECT = Dialect(
+    decode, usual=USUAL, ending=Ending.FINAL_EVENT, end="its last event", outcome_of=outcome_of, text_of=text_of
+)
+CHAT = Dialect(openai_stream.decode, outcome_of=outcome_of, text_of=openai_stream.text_of)

@@ -17,6 +17,7 @@ from textual.timer import Timer
 
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view.panes.arrangement import DESIGNS, Design, design_for, regions
+from tui.view.panes.aside import AsideBox
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.header import ViewState, header_lines
 from tui.view.panes.key_line import KeyLine
@@ -105,6 +106,7 @@ class LiveScreen(SteeringScreen):
         yield Canvas(id="whole")
         yield UsersField()
         yield Canvas(id="message")
+        yield AsideBox()
         yield KeyLine(self.KEY_LINE, hidden=self.keys_without_use)
 
     @property
@@ -131,6 +133,7 @@ class LiveScreen(SteeringScreen):
         if self.snapshot is None or not self.is_mounted:
             return
         self._draw_header()
+        self._aside.show(self.snapshot)
         if not self.held and self._layout_name() not in _WHOLE:
             for pane in self.panes:
                 pane.show(self.snapshot)
@@ -238,6 +241,8 @@ class LiveScreen(SteeringScreen):
 
     def _redraw_all(self) -> None:
         self._draw_header()
+        if self.snapshot is not None:
+            self._aside.show(self.snapshot)
         if self.snapshot is not None and self._layout_name() not in _WHOLE:
             for pane in self.panes:
                 if pane.snapshot is None or not self.held:
@@ -330,7 +335,9 @@ class LiveScreen(SteeringScreen):
         self._arrange()
 
     def action_back(self) -> None:
-        """Undo the nearest of: a picked cell, a maximised pane, the presentation."""
+        """Undo the nearest of: a question by hand, a picked cell, a maximised pane, the presentation."""
+        if self._end_aside():
+            return
         if any(pane.unpick() for pane in self.panes):
             self._follow()
         elif self.maximised:

@@ -38,6 +38,7 @@ STEER: list[BindingType] = [
         tooltip="measure the picked cell again; with none picked, all implied ones",
     ),
     Binding("r", "ramp", "ramp", id="live.ramp", tooltip="start or stop adding users step by step"),
+    Binding("i", "ask", "ask", id="live.ask", tooltip="ask the model yourself, beside the load and in no figure"),
     Binding("x", "export", "export", id="live.export", tooltip="write the session as TOML and CSV"),
     Binding(
         "U",
@@ -81,7 +82,8 @@ TO_PANES: list[BindingType] = [
 HELP = f"""What a server carries: + and − add and take users, the panes show what they get and what it costs.
 
 {PANES[0].KEY} to {PANES[-1].KEY} go to that pane. A number of users is typed in the field that u opens; what is far
-beyond the grid, or beyond what this machine's client carries, is asked about before it is done."""
+beyond the grid, or beyond what this machine's client carries, is asked about before it is done. What the model is asked
+by i is answered beside the load, and is in no figure; esc ends it."""
 
 KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("live.relaunch",), "relaunch"),
@@ -102,6 +104,7 @@ KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("theme",), "theme"),
     (("live.copy",), "copy"),
     (("live.edge",), "edge"),
+    (("live.ask",), "ask"),
 )
 """What the lowest line names, by id, the most needed first: a narrow line ends earlier."""
 

@@ -11,8 +11,10 @@ from textual.screen import Screen
 
 from tui.core.clock import NS_PER_S
 from tui.link.protocol import (
+    AskByHand,
     ChangeUsers,
     Command,
+    EndByHand,
     Export,
     FindEdge,
     MeasureAgain,
@@ -26,6 +28,7 @@ from tui.link.protocol import (
     StopSweep,
 )
 from tui.metrics.snapshot import Phase, Snapshot, SweepStatus
+from tui.view.panes.aside import AsideBox
 from tui.view.screens.dialogs import Choice, Question
 from tui.view.screens.users_field import UsersField, doubt_about, doubt_question
 
@@ -34,7 +37,10 @@ _UNCONFIRMED_NS = 2 * NS_PER_S
 
 
 class SteeringScreen(Screen[None]):
-    """Sends commands up. What draws it has a `UsersField`, sets `snapshot`, and draws its header when asked to."""
+    """Sends commands up.
+
+    What draws it has a `UsersField` and an `AsideBox`, sets `snapshot`, and draws its header when asked to.
+    """
 
     LOOKS_ONLY = "This view only looks: steering is off (--read-only)."
 
@@ -214,6 +220,30 @@ class SteeringScreen(Screen[None]):
     def action_ramp(self) -> None:
         """Start the ramp, or stop it."""
         self._send(StopRamp() if self.snapshot and self.snapshot.load.activity == "ramp" else StartRamp())
+
+    def action_ask(self) -> None:
+        """Open the line in which the model is asked."""
+        if self._may_steer():
+            self._aside.open()
+            self.set_focus(self._aside.line)
+
+    def on_aside_box_asked(self, message: AsideBox.Asked) -> None:
+        """Ask the model."""
+        self.set_focus(None)
+        self._send(AskByHand(message.question))
+
+    def _end_aside(self) -> bool:
+        """End what is asked by hand, or its typing; say whether there was any."""
+        typing, shown = self._aside.typing, self._aside.shown
+        self.set_focus(None)
+        self._aside.close()
+        if shown and not typing and not self.read_only:
+            self.post_message(self.Sent(EndByHand()))
+        return typing or shown
+
+    @property
+    def _aside(self) -> AsideBox:
+        return self.query_one(AsideBox)
 
     def action_export(self) -> None:
         """Write the session out; the bench answers where."""
