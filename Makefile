@@ -94,7 +94,7 @@ lock:
 		--no-header --no-annotate --python-version 3.11 --upgrade -o requirements.lock
 
 screenshots: $(READY)
-	$(BIN)/python screenshots/make.py
+	env -u NO_COLOR TEXTUAL_COLOR_SYSTEM=truecolor $(BIN)/python screenshots/make.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

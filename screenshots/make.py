@@ -125,13 +125,20 @@ def is_live(app: VrampApp) -> bool:
     return isinstance(app.screen, LiveScreen)
 
 
+_FONTS = "'Fira Code', 'DejaVu Sans Mono', Menlo, Consolas, monospace"
+"""Whichever there is: each text is told its width, so that columns stand in any of them."""
+
+
 def neutral(svg: str) -> str:
-    """Return a picture without this machine's paths, every text as wide as it was."""
+    """Return a picture without this machine's paths, every text as wide as it was, that asks for nothing from afar."""
 
     def shortened(match: re.Match[str]) -> str:
         text = match[1].replace(str(FOLDER.parent), "~/vramp")
         return f">{text}{'&#160;' * (len(match[1]) - len(text))}</text>"
 
+    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: Fira Code[^;]*;", f"font-family: {_FONTS};", svg)
+    svg = svg.replace(" textLength=", ' lengthAdjust="spacingAndGlyphs" textLength=')
     return re.sub(r">([^<>]*)</text>", shortened, svg)
 
 

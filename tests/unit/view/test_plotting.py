@@ -138,7 +138,9 @@ def test_rules_stand_where_users_change_where_memory_gave_out_and_where_the_serv
     death = ServerDeath(at_ns=now_ns - 49 * NS_PER_S, outcome=Outcome.OOM_RUNTIME, cause="out of memory")
     died = msgspec.structs.replace(still, series=[*steady[:70], *steady[90:]], deaths=[death])
     assert rules(died, Ink.FAILURE) == 2
-    assert rules(died, Ink.GOOD) == 2, "beside its first row stands what happened"
+    assert rules(died, Ink.GOOD) == 2, "in its first row stands the word"
+    marks = {mark.ink: mark.column for mark in Seen(died, 60).marks()}
+    assert marks[Ink.GOOD] - marks[Ink.FAILURE] == 10, "at the end of the gap of 20 s"
 
 
 def aged(seconds: int, scale: float = 1.0) -> Snapshot:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from tui.view import formatting
-from tui.view.colours.paint import SHADE, Ink, Over, Tone
+from tui.view.colours.paint import SHADE, Ink, Over, Paint, Tone
 from tui.view.plotting.area import Picture, Values, area, level
 from tui.view.plotting.scale import round_top, tick
 from tui.view.plotting.seen import Mark
@@ -117,10 +117,9 @@ def _add_dots(picture: Picture, curve: Curve, top: float) -> None:
         masks[cell] = masks.get(cell, 0) | _BRAILLE[int(x * 2) % 2][height % 4]
     for (row, column), mask in masks.items():
         text, paint = picture[row][column]
-        if isinstance(paint, Over) and isinstance(paint.fore, Tone) and paint.back is None:
-            paint = paint.fore  # the ragged end of a band
-        if isinstance(paint, Tone):
-            picture[row][column] = chr(0x2800 + mask), Over(Ink.PLAIN, paint)
+        tone = _tone_below(paint)
+        if tone is not None:
+            picture[row][column] = chr(0x2800 + mask), Over(Ink.PLAIN, tone)
         elif text == " ":
             picture[row][column] = chr(0x2800 + mask), Ink.PLAIN
 
@@ -149,19 +148,30 @@ def _add_limit(picture: Picture, curve: Curve, top: float) -> None:
     rows = len(picture)
     at = rows - 1 - min(rows * 8 - 1, level(curve.limit, top, rows) - 1) // 8
     for column, (text, paint) in enumerate(picture[at]):
+        tone = _tone_below(paint)
         if text == " ":
             picture[at][column] = ("╌", Ink.SLO)
-        elif isinstance(paint, Tone):
-            picture[at][column] = ("╌", Over(Ink.SLO, paint))
+        elif tone is not None:
+            picture[at][column] = ("╌", Over(Ink.SLO, tone))
+        elif "⠀" < text <= "⣿" and column % 2:  # it goes on between the points
+            picture[at][column] = ("╌", Over(Ink.SLO, paint.back) if isinstance(paint, Over) else Ink.SLO)
     words = f" {curve.limit_words} "
-    if not _write(picture[at], 1, words, Ink.SLO, over="╌") and at > 0:
-        _write(picture[at - 1], 1, words, Ink.SLO)
+    order = sorted(range(rows), key=lambda row: abs(row - at))
+    places = [(row, start) for row in order for start in range(1, len(picture[0]) - len(words), 3)]
+    any(_write(picture[row], start, words, Ink.SLO, over="╌") for row, start in places)
+
+
+def _tone_below(paint: Paint) -> Tone | None:
+    """Return the area that fills a cell, the ragged end of a band included; None for an edge and for what lies over."""
+    if isinstance(paint, Over) and paint.back is None and isinstance(paint.fore, Tone):
+        return paint.fore
+    return paint if isinstance(paint, Tone) else None
 
 
 def _write(row: list[Span], start: int, text: str, ink: Ink, over: str = " ") -> bool:
     """Write a text into a row, if all of its cells are free for it; say whether it stands there."""
     cells = row[start : start + len(text)]
-    if start < 0 or len(cells) < len(text) or any(old not in (" ", SHADE, over) for old, _ in cells):
+    if start < 0 or len(cells) < len(text) or any(old not in (" ", "╎", SHADE, over) for old, _ in cells):
         return False
     for place, char in enumerate(text):
         _, paint = row[start + place]

@@ -16,6 +16,9 @@ Value = Callable[[TrendPoint], float | None]
 _APART = 6
 """Changes of users nearer than so many columns to the one before have no rule of their own."""
 
+_GAP = 2.5
+"""Points further apart than so many of their spans have a time between them in which nothing was measured."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -71,17 +74,29 @@ class Seen:
             for death in self.snapshot.deaths
             if (column := self.window.column_of(death.at_ns)) is not None
         ]
+        back = [
+            Mark(max(column, death.column + 1), Ink.GOOD, "↻")
+            for death, at_ns in zip(deaths, self._back_ns(deaths), strict=True)
+            if at_ns is not None and (column := self.window.column_of(at_ns)) is not None
+        ]
         changes: list[Mark] = []
-        back: list[Mark] = []
         for before, after in pairwise(self._points):
             column = self.window.column_of(after.at_ns)
-            if column is None or column < 1:
+            if (before.users_wanted, before.prompt_tokens) == (after.users_wanted, after.prompt_tokens) or not column:
                 continue
-            if any(before.at_ns < death.at_ns <= after.at_ns for death in self.snapshot.deaths):
-                gone = [death.column + 1 for death in deaths if death.column <= column]
-                back.append(Mark(max([column, *gone]), Ink.GOOD, "↻"))
-            elif (before.users_wanted, before.prompt_tokens) != (after.users_wanted, after.prompt_tokens) and (
-                not changes or column - changes[-1].column >= _APART
-            ):
+            if not changes or column - changes[-1].column >= _APART:
                 changes.append(Mark(column, Ink.RULE))
         return [*deaths, *back, *changes]
+
+    def _back_ns(self, deaths: list[Mark]) -> list[int | None]:
+        """Return when there were figures again after each death in view: at the first point behind a gap."""
+        found: list[int | None] = []
+        for death in deaths:
+            gaps = (
+                after.at_ns
+                for before, after in pairwise(self._points)
+                if (self.window.column_of(after.at_ns) or 0) >= death.column
+                and after.at_ns - before.at_ns > _GAP * max(before.span_ns, after.span_ns)
+            )
+            found.append(next(gaps, None))
+        return found
