@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from tests.fakes import snapshots
 from tests.view.live_app import LiveApp
+from tui.core.outcome import Outcome
+from tui.metrics.snapshot import ServerDeath
+from tui.metrics.terms import Terms
 from tui.view.screens.live import LiveScreen
-from tui.view.themes import LIGHT
+from tui.view.themes import CONTRAST, DARK, LIGHT
 
 Compare = Callable[..., bool]
 
@@ -26,7 +30,10 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+SIZES = [(60, 16), (80, 24), (100, 30), (120, 40), (200, 50), (300, 80)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_mid_ramp(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(LiveApp(snapshots.mid_ramp()), terminal_size=size)
 
@@ -61,9 +68,34 @@ def test_too_small(snap_compare: Compare) -> None:
     assert snap_compare(LiveApp(snapshots.mid_ramp()), terminal_size=(50, 12))
 
 
-@pytest.mark.parametrize("theme", [LIGHT.name, "ansi-dark"])
+@pytest.mark.parametrize("theme", [LIGHT.name, CONTRAST.name, "ansi-dark", "ansi-light"])
 def test_other_themes(snap_compare: Compare, theme: str) -> None:
     assert snap_compare(LiveApp(snapshots.oom_grid(), theme=theme), terminal_size=(120, 40))
+
+
+@pytest.mark.parametrize("theme", [DARK.name, LIGHT.name])
+def test_256_colours(snap_compare: Compare, theme: str) -> None:
+    assert snap_compare(LiveApp(snapshots.oom_grid(), theme=theme, colours="256"), terminal_size=(120, 40))
+
+
+def test_in_ascii(snap_compare: Compare) -> None:
+    assert snap_compare(LiveApp(snapshots.oom_grid(), ascii_only=True), terminal_size=(120, 40))
+
+
+def test_a_death_and_a_return_with_limits(snap_compare: Compare) -> None:
+    base = snapshots.mid_ramp()
+    last_ns = base.series[71].at_ns
+    death = ServerDeath(at_ns=last_ns + 1, outcome=Outcome.OOM_RUNTIME, cause="CUDA out of memory")
+    shown = msgspec.structs.replace(
+        base,
+        series=[*base.series[:72], *base.series[92:]],
+        trend=[],
+        points=[point for point in base.points if not last_ns < point.at_ns < base.series[92].at_ns],
+        deaths=[death],
+        terms=Terms(has_slo=True, slo_ttft_s=0.3, slo_e2e_s=5.0),
+        load=msgspec.structs.replace(base.load, users_before=64),
+    )
+    assert snap_compare(LiveApp(shown), terminal_size=(120, 40))
 
 
 def test_no_color(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:

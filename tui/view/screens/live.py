@@ -122,8 +122,9 @@ class LiveScreen(SteeringScreen):
         self._forget_confirmed(snapshot)
         if before is None or _offers(before) != _offers(snapshot):
             self.refresh_bindings()
-        if self.is_mounted and isinstance(self.app.screen, CellScreen | TradeOffsScreen):
-            self.app.screen.show(snapshot)
+        for above in self.app.screen_stack[-1:] if self.is_mounted else ():  # none when the app ends
+            if isinstance(above, CellScreen | TradeOffsScreen):
+                above.show(snapshot)
         if not self._draw_due and self.is_mounted:
             self._draw_due = True
             self.call_later(self._draw)
