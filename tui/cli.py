@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tui import __version__
+from tui.commands.compare import compare
 from tui.commands.ctl import ctl
 from tui.commands.profiles import known_profile, profiles
 from tui.commands.sessions import export, sessions
@@ -210,7 +211,12 @@ def run(
         specs = [_spec(name, part, time_scale, start) for name in profiles for part in parts]
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
-    return headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
+    code = headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
+    if len(specs) > 1 and not as_json and code is not ExitCode.INTERRUPTED:
+        from tui import comparing
+
+        comparing.conclude([Path(spec.session_file) for spec in specs])
+    return code
 
 
 @cli.command()
@@ -411,7 +417,7 @@ def completion(shell: str) -> None:
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
-for _group in (sessions, export, profiles, ctl):
+for _group in (sessions, export, profiles, ctl, compare):
     cli.add_command(_group)
 
 

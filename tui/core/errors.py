@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     SERVER_UNAVAILABLE = 3
     INTERRUPTED = 4
     CLIENT_LIMIT = 5
+    GATE = 6
 
 
 def in_a_sentence(error: BaseException) -> str:

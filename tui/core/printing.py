@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from tui.core.safe_text import safe_line, safe_text
@@ -16,6 +17,39 @@ from tui.core.safe_text import safe_line, safe_text
 def tell(text: object) -> None:
     """Print to stdout: the data that was asked for. A text of several lines stays one."""
     _write(sys.stdout, safe_text(str(text)) + "\n")
+
+
+Span = tuple[str, float | None]
+"""A text, and how good what it says is: -1 (bad) to 1 (good), 0 = neither; None = it is no such thing."""
+
+
+def tell_painted(lines: Iterable[Sequence[Span]]) -> None:
+    """Print lines to stdout, with a colour behind what is good or bad where stdout is a terminal that has colours."""
+    depth = _colours()
+    for line in lines:
+        _write(sys.stdout, "".join(_painted(safe_line(text), goodness, depth) for text, goodness in line) + "\n")
+
+
+_BLUES, _ORANGES = (24, 25, 31, 38), (94, 130, 166, 202)
+"""Of the 256 colours, from faint to strong: told apart in the common colour blindnesses."""
+
+
+def _colours() -> int:
+    """Return how many colours stdout has: 0, 8 or 256."""
+    term = os.environ.get("TERM", "")
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or term in ("", "dumb"):
+        return 0
+    return 256 if "256" in term or os.environ.get("COLORTERM") else 8
+
+
+def _painted(text: str, goodness: float | None, colours: int) -> str:
+    if not goodness or not colours:
+        return text
+    if colours < 256:
+        return f"\x1b[{34 if goodness > 0 else 33}m{text}\x1b[39m"
+    shades = _BLUES if goodness > 0 else _ORANGES
+    shade = shades[min(int(abs(goodness) * len(shades)), len(shades) - 1)]
+    return f"\x1b[48;5;{shade}m\x1b[38;5;255m{text}\x1b[0m"
 
 
 def narrate(text: object) -> None:

@@ -37,3 +37,18 @@ FIGURES = (
     CellFigure("energy_per_token_j", "energy per output token", "J"),
 )
 """In the order in which a key goes through them; the unit of the cost is the profile's currency."""
+COMPARED = (
+    *FIGURES,
+    CellFigure("ttft_p99_s", "TTFT p99", "s"),
+    CellFigure("ttft_mean_s", "TTFT mean", "s"),
+    CellFigure("tpot_p50_s", "TPOT p50", "s"),
+    CellFigure("tpot_p90_s", "TPOT p90", "s"),
+    CellFigure("tpot_p99_s", "TPOT p99", "s"),
+    CellFigure("itl_p50_s", "ITL p50", "s"),
+    CellFigure("itl_p90_s", "ITL p90", "s"),
+    CellFigure("itl_p99_s", "ITL p99", "s"),
+    CellFigure("e2e_p50_s", "E2E p50", "s"),
+    CellFigure("e2e_p90_s", "E2E p90", "s"),
+    CellFigure("e2e_p99_s", "E2E p99", "s"),
+)
+"""All by which whole sessions are compared; what only some of them have is compared where it is."""

@@ -15,7 +15,7 @@ _GB = 1e9
 _UNITS = {"k": 1e3, "K": 2**10, "m": 1e6, "M": 2**20, "g": 1e9, "G": 2**30, "t": 1e12, "T": 2**40}
 """As vLLM reads them (vllm/engine/arg_utils.py, human_readable_int)."""
 # What the launch chooses by itself, or what says nothing of how it serves.
-_NOT_COMPARED = frozenset({"host", "port", "model", "model-tag", "served-model-name"})
+NOT_COMPARED = frozenset({"host", "port", "model", "model-tag", "served-model-name"})
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +135,7 @@ def differences(asked: Mapping[str, object], told: Mapping[str, str]) -> list[st
     for name, value in asked.items():
         flag = name.lstrip("-").replace("_", "-")
         runs = told.get(flag)
-        if runs is not None and flag not in _NOT_COMPARED and not _same(str(value), runs):
+        if runs is not None and flag not in NOT_COMPARED and not _same(str(value), runs):
             found.append(f"{flag}: the profile says {_short(value)}, the server runs {_short(runs)}")
     return found[:MOST_SAID]
 

@@ -196,15 +196,20 @@ _T_BY_FREEDOM = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 
 _T_MORE = 2.131
 
 
+def mean_half_width(values: Sequence[float]) -> float | None:
+    """Return the half width of the 95 % interval of the mean of independent values; None for fewer than three."""
+    if len(values) < FEWEST_REPEATS:
+        return None
+    freedom = len(values) - 1
+    t = _T_BY_FREEDOM[freedom - 2] if freedom - 2 < len(_T_BY_FREEDOM) else _T_MORE
+    return t * stdev(values) / math.sqrt(len(values))
+
+
 def repeats_of(values_s: Sequence[float], figure: str) -> Repeats | None:
     """Return what several measures of the same come to, each independent of the others; None for none."""
     if not values_s:
         return None
-    half_width_s = None
-    if len(values_s) >= FEWEST_REPEATS:
-        freedom = len(values_s) - 1
-        t = _T_BY_FREEDOM[freedom - 2] if freedom - 2 < len(_T_BY_FREEDOM) else _T_MORE
-        half_width_s = t * stdev(values_s) / math.sqrt(len(values_s))
+    half_width_s = mean_half_width(values_s)
     return Repeats(
         count=len(values_s),
         figure=figure,

@@ -49,7 +49,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _FIGURES = tuple(name for name in ReferenceCell.__struct_fields__ if name not in ("users", "prompt_tokens", "ok"))
-_SILENT = frozenset({Outcome.CANCELLED, Outcome.CLIENT_LIMIT, Outcome.IMPLIED})
+SILENT = frozenset({Outcome.CANCELLED, Outcome.CLIENT_LIMIT, Outcome.IMPLIED})
+"""Cells that ended so say nothing of the server."""
 
 
 def cells_of_session(cells: Iterable[CellResult]) -> list[ReferenceCell]:
@@ -62,7 +63,7 @@ def cells_of_session(cells: Iterable[CellResult]) -> list[ReferenceCell]:
             **({name: getattr(cell, name) for name in _FIGURES} if cell.outcome is Outcome.OK else {}),
         )
         for cell in cells
-        if not cell.outcome.is_open and cell.outcome not in _SILENT
+        if not cell.outcome.is_open and cell.outcome not in SILENT
     ]
 
 
@@ -73,7 +74,7 @@ def ratio(here: float | None, there: float | None) -> float | None:
 
 def parts_from(cell: CellResult | None, there: ReferenceCell | None) -> str:
     """Return how a cell ended otherwise than there: "failed" (it was measured there), "measured" (it failed there)."""
-    if cell is None or there is None or cell.outcome.is_open or cell.outcome in _SILENT:
+    if cell is None or there is None or cell.outcome.is_open or cell.outcome in SILENT:
         return ""
     ok = cell.outcome is Outcome.OK
     return "" if ok == there.ok else "measured" if ok else "failed"

@@ -74,7 +74,7 @@ def _inner(value: object) -> list[object]:
 
 def dumps(session: ExportedSession) -> str:
     """Return a session as TOML text."""
-    document = _without_missing(msgspec.to_builtins(session))
+    document = without_missing(msgspec.to_builtins(session))
     for table, cell in zip(document.get("cells", []), session.cells, strict=True):
         table["measured"] = cell.measured
     header = HEADER.format(version=session.session.vramp_version.replace("\n", " "))
@@ -89,12 +89,12 @@ def write(reader: SessionReader, path: Path) -> None:
         file.write(text)
 
 
-def _without_missing(value: Any) -> Any:
+def without_missing(value: Any) -> Any:
     """TOML has no null, and vramp no figure that is not finite: such keys are left out."""
     if isinstance(value, dict):
-        return {key: _without_missing(inner) for key, inner in value.items() if not _is_missing(inner)}
+        return {key: without_missing(inner) for key, inner in value.items() if not _is_missing(inner)}
     if isinstance(value, list):
-        return [_without_missing(inner) for inner in value if not _is_missing(inner)]
+        return [without_missing(inner) for inner in value if not _is_missing(inner)]
     return value
 
 

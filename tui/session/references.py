@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from tui.core.errors import SessionError, VrampError
 from tui.core.safe_text import safe_line
+from tui.metrics.circumstances import in_phrases
 from tui.metrics.reference import Reference, ReferenceCell, cells_of_session
 from tui.metrics.terms import Terms, terms_of
 from tui.profile.catalogue import PublishedTable, published_table, reference_names
 from tui.profile.prices import read_prices
-from tui.profile.schema import Mode, Profile, ReferenceTable
+from tui.profile.schema import Profile, ReferenceTable
 from tui.session import shelf
+from tui.session.circumstances import of_profile, of_table
 from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader, latest_cells
 
@@ -77,7 +79,7 @@ def _of_table(name: str, table: PublishedTable, profile: Profile) -> Reference:
         ReferenceCell(users=users, prompt_tokens=prompt, ok=cell.outcome == "ok", time_to_resolve_s=cell.seconds)
         for (users, prompt), cell in table.cells.items()
     ]
-    differs = [*_of_load(Mode.BURST, table.output_tokens, profile), *_sizes(set(table.cells), profile)]
+    differs = [*in_phrases(of_table(table), of_profile(profile)), *_sizes(set(table.cells), profile)]
     if profile.simulated:
         differs.insert(0, "measured there, simulated here")
     elif table.model or table.gpus:
@@ -94,9 +96,7 @@ def _of_session(wanted: str, profile: Profile, gpu_summary: str) -> Reference:
     if meta.simulated != profile.simulated:
         differs.append("simulated there, measured here" if meta.simulated else "measured there, simulated here")
     if there is not None:
-        differs += [*_of_server(there, profile), *_of_load(there.load.mode, there.load.output_tokens, profile)]
-    if gpu_summary and meta.gpu_summary and meta.gpu_summary != gpu_summary:
-        differs.append(f"GPUs {meta.gpu_summary} there, {gpu_summary} here")
+        differs += in_phrases(of_profile(there, meta.gpu_summary), of_profile(profile, gpu_summary))
     known = cells_of_session(cells)
     differs += _sizes({(cell.users, cell.prompt_tokens) for cell in known}, profile)
     return Reference(
@@ -105,31 +105,6 @@ def _of_session(wanted: str, profile: Profile, gpu_summary: str) -> Reference:
         differs=[safe_line(text, limit=160) for text in differs],
         cells=known,
     )
-
-
-def _of_load(mode: Mode, output_tokens: int | None, profile: Profile) -> Iterator[str]:
-    if mode != profile.load.mode:
-        yield f"mode {mode} there, {profile.load.mode} here"
-    if output_tokens is not None and output_tokens != profile.load.output_tokens:
-        yield f"{output_tokens} output tokens there, {profile.load.output_tokens} here"
-
-
-def _of_server(there: Profile, here: Profile) -> Iterator[str]:
-    if there.engine != here.engine:
-        yield f"engine {there.engine} there, {here.engine} here"
-    if there.load.endpoint != here.load.endpoint:
-        yield f"endpoint {there.load.endpoint} there, {here.load.endpoint} here"
-    if there.server is None or here.server is None:
-        return
-    if there.server.model != here.server.model:
-        yield f"model {there.server.model} there, {here.server.model} here"
-    if len(there.server.gpus) != len(here.server.gpus):
-        yield f"{len(there.server.gpus)} GPUs there, {len(here.server.gpus)} here"
-    args = {**dict.fromkeys(there.server.args), **dict.fromkeys(here.server.args)}
-    for name in args:
-        before, now = there.server.args.get(name), here.server.args.get(name)
-        if before != now:
-            yield f"{name} {'not set' if before is None else before} there, {'not set' if now is None else now} here"
 
 
 def _sizes(known: Grid, profile: Profile) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tui
-from tui.core.printing import complain, narrate, tell
+from tui.core.printing import Span, complain, narrate, tell, tell_painted
 from tui.core.safe_text import safe_line, safe_text
 
 HOSTILE = "\x1b]52;c;cm0gLXJm\x07name\x1b[2J\r\x9b31m\u202e\u200b\x00\x7f"
@@ -52,3 +52,25 @@ def test_there_is_one_printer() -> None:
             ):
                 writing.add(str(path.relative_to(root)))
     assert writing <= allowed
+
+
+def test_painted_lines_have_colours_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line: list[Span] = [("so\x1b[31m ", None), ("good", 0.9), ("bad", -0.1), ("even", 0.0)]
+    tell_painted([line])
+    assert capsys.readouterr().out == "so goodbadeven\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("COLORTERM", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    tell_painted([line])
+    assert capsys.readouterr().out == (
+        "so \x1b[48;5;38m\x1b[38;5;255mgood\x1b[0m\x1b[48;5;94m\x1b[38;5;255mbad\x1b[0meven\n"
+    )
+    monkeypatch.setenv("TERM", "linux")
+    tell_painted([line])
+    assert capsys.readouterr().out == "so \x1b[34mgood\x1b[39m\x1b[33mbad\x1b[39meven\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    tell_painted([line])
+    assert "\x1b" not in capsys.readouterr().out

@@ -50,7 +50,7 @@ def test_other_conditions_and_other_sizes_are_told() -> None:
     assert found is not None
     assert found.differs[1:] == [
         "mode burst there, steady here",
-        "100 output tokens there, 50 here",
+        "output tokens 100 there, 50 here",
         "2 of the 4 cells here are known there",
     ]
     strange = beside_of(profile({"table": "mistral-7b"}, users=[3], prompt_tokens=[7])).reference

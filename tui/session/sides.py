@@ -1,0 +1,144 @@
+"""Finds and reads what is compared: sessions, their exports, published tables and results of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tui.core.errors import SessionError, UsageError
+from tui.core.nearest import did_you_mean
+from tui.core.outcome import Outcome
+from tui.core.safe_text import safe_line
+from tui.metrics.cell import CellResult
+from tui.metrics.circumstances import Circumstances
+from tui.metrics.measured import Measured
+from tui.metrics.snapshot import ServerSettings
+from tui.profile.catalogue import PublishedTable, published_table, reference_names
+from tui.profile.schema import Mode, Profile
+from tui.session import imported, shelf
+from tui.session.circumstances import of_session, of_table
+from tui.session.exported import ExportedSession
+from tui.session.kept_profile import profile_of
+from tui.session.meta import SessionMeta
+from tui.session.reader import SessionReader
+
+_CARDS_LOOKED_AT = 64
+_NAME_LIMIT = 80
+MOST_SIDES = 26
+
+
+def read_side(wanted: str) -> Measured:
+    """Return what is called `wanted`: a published table, a session (id, "latest", file) or an exported session.toml.
+
+    Raises SessionError for what is none of them, with the nearest names, or cannot be read.
+    """
+    if wanted in reference_names():
+        return _of_table(wanted, published_table(wanted))
+    try:
+        path = shelf.find(wanted)
+    except SessionError as error:
+        tables = reference_names()
+        hint = did_you_mean(wanted, tables, otherwise=f"; the published tables are {', '.join(tables)}")
+        raise SessionError(f"{error}{hint}") from None
+    return read_file(path)
+
+
+def read_file(path: Path) -> Measured:
+    """Return what a file says that was measured. Raises SessionError."""
+    if path.suffix == ".toml":
+        return of_export(imported.read(path))
+    with SessionReader(path) as reader:
+        return of_reader(reader)
+
+
+def of_reader(reader: SessionReader) -> Measured:
+    """Return what an open session measured, in its profile's mode. Raises SessionError for a damaged file."""
+    meta, profile = reader.meta, profile_of(reader.meta)
+    server = reader.server
+    return _side(
+        meta,
+        profile,
+        "session",
+        reader.cells(),
+        of_session(
+            meta,
+            profile,
+            None if server is None else server.settings,
+            reader.cells(),
+            () if meta.simulated and meta.gpu_summary else reader.gpus(last=_CARDS_LOOKED_AT),
+        ),
+    )
+
+
+def of_export(session: ExportedSession) -> Measured:
+    """Return what an exported session measured, in its profile's mode."""
+    run = session.session
+    meta = SessionMeta(
+        session_id=run.id,
+        started_at=run.started_at,
+        started_at_ns=run.started_at_ns,
+        vramp_version=run.vramp_version,
+        profile_name=run.profile_name,
+        profile_title=run.profile_title,
+        profile_json=msgspec.json.encode(session.profile).decode(),
+        engine=run.engine,
+        simulated=session.simulated,
+        time_scale=run.time_scale,
+        gpu_summary=run.gpu_summary,
+        environment=session.environment,
+    )
+    profile = profile_of(meta)
+    settings = ServerSettings() if session.server is None else session.server.settings
+    return _side(meta, profile, "export", session.cells, of_session(meta, profile, settings, session.cells))
+
+
+def _side(
+    meta: SessionMeta,
+    profile: Profile | None,
+    source: str,
+    cells: Sequence[CellResult],
+    circumstances: Circumstances,
+) -> Measured:
+    mode = profile.load.mode if profile is not None else cells[-1].mode if cells else ""
+    return Measured(
+        name=safe_line(meta.session_id, limit=_NAME_LIMIT),
+        source=source,
+        simulated=meta.simulated,
+        circumstances=circumstances,
+        cells=[cell for cell in cells if cell.mode == mode],
+    )
+
+
+def _of_table(name: str, table: PublishedTable) -> Measured:
+    told = {"measured by": "a published study", "figures": "measured"}
+    told |= {"model": table.model} if table.model else {}
+    told |= {"GPUs": table.gpus} if table.gpus else {}
+    return Measured(
+        name=safe_line(name, limit=_NAME_LIMIT),
+        source="published table",
+        circumstances=Circumstances(told=told | of_table(table).told),
+        cells=[
+            CellResult(
+                users=users,
+                prompt_tokens=prompt_tokens,
+                output_tokens=table.output_tokens or 0,
+                mode=Mode.BURST,
+                # A study says that it failed, not how.
+                outcome=Outcome.OK if cell.outcome == "ok" else Outcome.OOM_RUNTIME,
+                time_to_resolve_s=cell.seconds,
+                requests_ok=users if cell.outcome == "ok" else 0,
+            )
+            for (users, prompt_tokens), cell in table.cells.items()
+        ],
+    )
+
+
+def read_sides(wanted: Sequence[str]) -> list[Measured]:
+    """Return all that is named, in that order. Raises UsageError for fewer than two; SessionError as `read_side`."""
+    if len(wanted) < 2:
+        raise UsageError("name at least two things to compare: the first is the base of the others")
+    if len(wanted) > MOST_SIDES:
+        raise UsageError(f"found {len(wanted)} names, expected at most {MOST_SIDES}")
+    return [read_side(each) for each in wanted]
