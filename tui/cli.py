@@ -13,7 +13,7 @@ import click
 
 from tui import __version__
 from tui.commands.compare import compare
-from tui.commands.ctl import ctl
+from tui.commands.ctl import ctl, metrics
 from tui.commands.profiles import known_profile, profiles
 from tui.commands.sessions import export, sessions
 from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
@@ -271,9 +271,19 @@ def _resumed(session: str, start: str) -> BenchSpec:
 @click.option("--read-only", is_flag=True, help="Look, but steer nothing.")
 @click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
 @click.option("--find", is_flag=True, help="List the servers on this machine instead, and attach to one of them.")
+@click.option(
+    "--plain", is_flag=True, help="Tell in lines what happens, as a screen reader can follow; steers nothing."
+)
+@click.option(
+    "--every", "every_s", type=click.FloatRange(0), default=30.0, show_default=True, help="--plain: seconds to figures."
+)
 @click.pass_context
-def attach(context: click.Context, session: str | None, read_only: bool, stage: bool, find: bool) -> int:
+def attach(
+    context: click.Context, session: str | None, read_only: bool, stage: bool, find: bool, plain: bool, every_s: float
+) -> int:
     """Come back to a bench that runs; of several, a list asks which."""
+    if plain and (find or stage):
+        raise UsageError("--plain draws nothing: it goes with neither --stage nor --find")
     if find:
         if session is not None or read_only:
             raise UsageError("--find looks for servers: it takes no SESSION and no --read-only")
@@ -284,6 +294,10 @@ def attach(context: click.Context, session: str | None, read_only: bool, stage: 
     benches = matching(session)
     asked = len(benches) > 1 and sys.stdin.isatty() and sys.stdout.isatty()
     bench = benches[_choose([one.in_words for one in benches])] if asked else find_running(session)
+    if plain:
+        from tui.remote.plain import follow
+
+        return follow(bench, every_s=every_s)
     return _open_app(context, Attach(bench.socket_path, read_only=read_only, presentation=stage))
 
 
@@ -417,7 +431,7 @@ def completion(shell: str) -> None:
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
-for _group in (sessions, export, profiles, ctl, compare):
+for _group in (sessions, export, profiles, ctl, metrics, compare):
     cli.add_command(_group)
 
 

@@ -1,4 +1,4 @@
-"""`vramp ctl`: a running session, steered from a script."""
+"""`vramp ctl` and `vramp metrics`: a running session, steered and told about from outside."""
 
 from __future__ import annotations
 
@@ -170,6 +170,20 @@ def stop(as_json: bool) -> int:
     from tui.link.protocol import StopBench
 
     return _send(StopBench(), as_json)
+
+
+@click.command()
+@click.argument("session", required=False)
+@click.option("--port", type=click.IntRange(0, 65535), default=9409, show_default=True, help="0: a free one.")
+def metrics(session: str | None, port: int) -> int:
+    """Serve the figures of a running SESSION as Prometheus text, on loopback alone; steers nothing.
+
+    docs/metrics.md names them; docs/grafana-dashboard.json shows them beside vLLM's own.
+    """
+    from tui.link.launcher import find_running
+    from tui.remote.exposition import serve
+
+    return serve(find_running(session), port)
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
