@@ -8,6 +8,7 @@ from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distribution, Distributions
+from tui.metrics.gpu_trend import GpuTrend
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     LatencyPoint,
@@ -193,6 +194,15 @@ def gpu(
         energy_j=182_000.0,
         temperature_c=64.0 - 2 * index,
     )
+
+
+def gpu_trends(count: int) -> list[GpuTrend]:
+    """Return the latest minute of so many cards, busier from second to second."""
+    trends = []
+    for card in range(count):
+        shares = [min(1.0, 0.2 + 0.015 * second + 0.05 * wave(second + card)) for second in range(60)]
+        trends.append(GpuTrend(card, [*shares], [60.0 + 230.0 * share for share in shares]))
+    return trends
 
 
 def requests(count: int, *, now_ns: int) -> list[RequestRow]:

@@ -15,6 +15,7 @@ from tests.fakes.snapshot_parts import (
     failed_requests,
     failures_of_the_table,
     gpu,
+    gpu_trends,
     latency_points,
     log,
     requests,
@@ -176,6 +177,7 @@ def mid_ramp(step: int = 0, *, simulated: bool = True) -> Snapshot:
         trend=Trend().extend(points).points,
         points=latency_points(420, now_ns=now_ns),
         gpus=[gpu(index, now_ns=now_ns, simulated=simulated, used_gb=used[index]) for index in range(2)],
+        gpu_trends=gpu_trends(2),
         gpu_sample_s=0.0021,
         grid=GridStatus(users=USERS, prompt_tokens=PROMPTS, cells=ramped, current_users=16, current_prompt_tokens=296),
         requests=requests(60, now_ns=now_ns),
@@ -226,7 +228,9 @@ def full_grid(*, simulated: bool = False) -> Snapshot:
 def no_gpu() -> Snapshot:
     """Return a run on a machine without a driver."""
     note = "No NVIDIA driver on this machine (libnvidia-ml.so.1 is missing): no VRAM, power or temperature."
-    return msgspec.structs.replace(mid_ramp(simulated=False), gpus=[], gpu_note=note, gpu_sample_s=None, gpu_summary="")
+    return msgspec.structs.replace(
+        mid_ramp(simulated=False), gpus=[], gpu_trends=[], gpu_note=note, gpu_sample_s=None, gpu_summary=""
+    )
 
 
 def eight_gpus() -> Snapshot:
@@ -235,7 +239,7 @@ def eight_gpus() -> Snapshot:
     cards = [gpu(index, now_ns=base.at_ns, used_gb=70.1 - index, total_gb=85.9) for index in range(8)]
     cards[3] = GpuReading(at_ns=base.at_ns, index=3, name="NVIDIA H100 80GB HBM3", lost=True)
     cards[5] = msgspec.structs.replace(cards[5], throttle="power cap")
-    return msgspec.structs.replace(base, gpus=cards, gpu_summary="8 × H100 80 GB")
+    return msgspec.structs.replace(base, gpus=cards, gpu_trends=gpu_trends(8), gpu_summary="8 × H100 80 GB")
 
 
 def hostile() -> Snapshot:

@@ -50,7 +50,7 @@ def test_the_line_under_the_grid_says_what_limited_the_picked_cell() -> None:
         assert len(lines) <= height
     assert "kv-cache" not in text_of(picked((8, 296)).lines(snapshot, 76, 30))
     # The map goes before all else.
-    assert text_of(picked().lines(snapshot, 76, rows + 1)).splitlines()[-1].split()[0] == "128"
+    assert text_of(picked().lines(snapshot, 76, rows + 1)).splitlines()[-1].startswith("  128")
 
 
 def test_without_a_picked_cell_the_last_one_is_told() -> None:
@@ -58,17 +58,23 @@ def test_without_a_picked_cell_the_last_one_is_told() -> None:
     assert "16 × 296  kv-cache  The KV cache was full" in shown
 
 
-def test_edges_are_marked_right_of_the_last_cell_within_them() -> None:
+def test_the_edge_of_the_kv_cache_is_a_line_below_the_last_users_within_it() -> None:
     edges = [
         Edge(prompt_tokens=296, predicted=20, measured=8, beyond=16),
         Edge(prompt_tokens=480, predicted=5_000, measured=64),
     ]
     pane, snapshot = GridPane(), judged(edges=edges)
     lines = text_of(pane.lines(snapshot, 76, 30)).splitlines()
-    marked = {line.split()[0]: (line.count("▁"), line.count("━")) for line in lines if line[:5].strip().isdecimal()}
-    assert {users: marks for users, marks in marked.items() if any(marks)} == {"16": (1, 0), "8": (0, 1)}
-    assert "▁━ edge" in pane.subtitle(snapshot)
-    assert "edge" not in pane.subtitle(judged())
+    drawn = {line.strip(): lines[place - 1 : place + 3] for place, line in enumerate(lines) if "KV cache" in line}
+    (measured, around), (predicted, below) = list(drawn.items())[:2]
+    assert measured.startswith("━ KV cache gave out below") and measured.endswith(" ━━━━━━━━━")
+    assert predicted.startswith("╌ KV cache full below, predicted") and predicted.endswith(" ╌╌╌╌╌╌╌╌╌")
+    assert any(line.startswith("   16") for line in around) and any(line.startswith("   32") for line in below)
+    # Where there is no row to spare it is left out, and told in words of the cell that is picked.
+    pane.picked = (4, 296)
+    small = text_of(pane.lines(snapshot, 76, len(snapshot.grid.users) + 4))
+    assert "╌" not in small and "KV cache gave out at 16 users here  its blocks are full at 20 users" in small
+    assert "KV cache" not in text_of(GridPane().lines(judged(), 76, 30))
 
 
 def test_an_opened_cell_says_what_limited_it_how_many_ran_and_under_what_conditions() -> None:

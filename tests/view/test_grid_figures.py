@@ -13,7 +13,8 @@ from tui.metrics.reference import Reference, cells_of_session
 from tui.metrics.snapshot import Snapshot
 from tui.metrics.terms import Terms
 from tui.view.panes.grid import GridPane
-from tui.view.widgets.lines import HEAT, Ink, text_of
+from tui.view.panes.grid_cell import heavy
+from tui.view.widgets.lines import HEAT, Ink, Over, text_of, width_of
 
 
 def ends(pane: GridPane, snapshot: Snapshot) -> tuple[Ink, Ink]:
@@ -92,9 +93,9 @@ def test_failed_against_measured_stands_out_both_ways() -> None:
     now = with_cell(now, place, outcome=Outcome.OK, time_to_resolve_s=9.9)
     pane = GridPane()
     lines = pane.lines(now, 120, 40)
-    assert ("!", Ink.STRONG) in lines[1]
+    assert ("!", Ink.WARNING) in lines[1]
     text = text_of(lines)
-    assert "was 3.10" in text and "had failed" in text
+    assert "was 3.1 " in text and "had failed" in text
     pane.picked = (1, 31)
     assert "failed here, was measured in session earlier" in text_of(pane.lines(now, 120, 40))
     pane.picked = place
@@ -110,3 +111,51 @@ def test_other_conditions_are_told_under_the_grid_and_so_is_what_cannot_be_read(
         snapshots.full_grid(), reference=Reference(name="x", problem="nothing is laid beside: no such session")
     )
     assert "nothing is laid beside: no such session" in text_of(GridPane().lines(broken, 120, 40))
+
+
+def inks_of(pane: GridPane, snapshot: Snapshot, width: int, height: int) -> dict[str, set[object]]:
+    """Return the paints of each text that is drawn."""
+    found: dict[str, set[object]] = {}
+    for line in pane.lines(snapshot, width, height):
+        for text, paint in line:
+            found.setdefault(text.strip(), set()).add(paint)
+    return found
+
+
+def test_red_is_out_of_memory_alone_and_too_long_is_a_quiet_hatch() -> None:
+    found = inks_of(GridPane(), snapshots.oom_grid(), 76, 12)
+    assert found["OOM"] == found["OOM kv"] == {heavy(Ink.HEAT_FAILED)}
+    assert {paint for text in ("timeout", "dead") for paint in found[text]} == {Over(Ink.WARNING, Ink.HEAT_OPEN)}
+    assert "too long" not in found and "long" not in found
+    assert any(set(text) == {"░"} and paints == {Ink.HEAT_OPEN} for text, paints in found.items() if text)
+
+
+def test_the_scale_is_told_in_its_colours_with_figures_and_unit() -> None:
+    pane, snapshot = GridPane(), snapshots.full_grid()
+    (scale,) = (line for line in pane.lines(snapshot, 70, 30) if line[0][0].startswith("scale"))
+    steps = [(text.strip(), paint) for text, paint in scale[1:8]]
+    assert [paint for _, paint in steps] == [heavy(ink) for ink in HEAT]
+    assert steps[0][0] == "3.1" and scale[8][0] == " 21.5 s"
+    pane.figure = next(figure for figure in FIGURES if figure.field == "tokens_per_s_total")
+    (scale,) = (line for line in pane.lines(snapshot, 70, 30) if line[0][0].startswith("scale"))
+    assert scale[1][0].strip() == "692" and scale[8][0] == " 24.4 tokens/s"
+
+
+def test_more_room_tells_more_of_each_cell_and_the_best_and_the_present_are_framed() -> None:
+    snapshot = msgspec.structs.replace(snapshots.sweeping(), reference=None)
+    bare = [msgspec.structs.replace(cell, reference_s=None) for cell in snapshot.grid.cells]
+    snapshot = msgspec.structs.replace(snapshot, grid=msgspec.structs.replace(snapshot.grid, cells=bare))
+
+    def cell(width: int, height: int) -> list[str]:
+        lines = text_of(GridPane().lines(snapshot, width, height)).splitlines()
+        start = next(place for place, line in enumerate(lines) if line.startswith("    8"))
+        return [line[6 : 6 + (width - 6) // 7].strip(" ▐▌") for line in lines[start : start + 4]]
+
+    assert cell(58, 11)[0] == "3.8"
+    assert cell(78, 12)[0].split() == ["3.8", "211"]
+    assert cell(90, 22)[:2] == ["3.8 s", "211 tok/s"]
+    assert cell(100, 42)[:3] == ["3.8 s", "211 tok/s", "TTFT 0.30 s"] and set(cell(100, 42)[3]) == {"━", "─"}
+    lines = GridPane().lines(snapshot, 90, 22)
+    assert next(text for line in lines for text, paint in line if paint is Ink.GOOD) == "▐"
+    assert ("╭", Ink.STEER) in [span for line in lines for span in line]
+    assert all(width_of(line) <= 90 for line in lines)

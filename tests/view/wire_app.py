@@ -13,9 +13,10 @@ import msgspec
 from textual.binding import Binding, BindingType
 
 from tests.fakes import snapshots
-from tests.fakes.snapshot_parts import latency_points, log, requests, series
+from tests.fakes.snapshot_parts import latency_points, log, requests, series, wave
 from tests.view.live_app import LiveApp
 from tui.core.clock import NS_PER_S
+from tui.metrics.gpu_trend import ROUNDS, GpuTrend
 from tui.metrics.snapshot import SERIES_POINTS, Snapshot, SweepStatus
 from tui.metrics.trend import Trend
 from tui.view.themes import DARK
@@ -42,11 +43,15 @@ def moving(step: int, age_s: int | None = None) -> Snapshot:
     events = log(now_ns=now_ns)
     began_ns = 0 if age_s is None else snapshots.mid_ramp(100).at_ns - age_s * NS_PER_S
     so_far = [point for point in _SERIES if began_ns < point.at_ns <= now_ns]
+    busy: list[float | None] = [round(0.9 + 0.1 * wave(step // 2 + second, 13), 2) for second in range(ROUNDS)]
+    power: list[float | None] = [200 + 100 * wave(step // 2 + second, 13) for second in range(ROUNDS)]
+    trends = [GpuTrend(index, busy, power) for index in range(2)]
     return msgspec.structs.replace(
         base,
         series=so_far[-SERIES_POINTS:],
         trend=Trend().extend(so_far).points,
         points=[point for point in _POINTS if point.at_ns <= now_ns][-600:],
+        gpu_trends=trends,
         requests=rows,
         log=[*events, *(msgspec.structs.replace(events[-1], text=f"event {step - 3 + place}") for place in range(3))],
         sweep=SweepStatus(running=True, cells_done=31, cells_total=56, cell_progress=step % 50 / 50, remaining_s=400.0),

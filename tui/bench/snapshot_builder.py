@@ -15,6 +15,7 @@ from tui.load.wire import LoadProgress
 from tui.metrics.aside import Aside
 from tui.metrics.boundary import Edge
 from tui.metrics.edge import Carried
+from tui.metrics.gpu_trend import GpuTrends
 from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
@@ -72,6 +73,7 @@ class SnapshotBuilder:
     news: deque[tuple[int, Event]] = field(default_factory=lambda: deque(maxlen=NEWS_LINES))
     _events: int = 0
     gpus: list[GpuReading] = field(default_factory=list)
+    gpu_trends: GpuTrends = field(default_factory=GpuTrends)
     gpu_sample_s: float | None = None
     users_wanted: int = 0
     users_by_tag: dict[int, int] = field(default_factory=dict)
@@ -108,6 +110,11 @@ class SnapshotBuilder:
     def add_progress(self, progress: LoadProgress) -> None:
         """Take what a load worker reported."""
         self.window.add_tokens(progress.tokens)
+
+    def take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
+        """Take one round of readings of all cards, and what it cost."""
+        self.gpus, self.gpu_sample_s = readings, cost_s
+        self.gpu_trends.take(readings)
 
     def add_event(self, event: Event) -> None:
         """Take a line for the log."""
@@ -176,6 +183,7 @@ class SnapshotBuilder:
             deaths=list(self.deaths),
             points=list(self.points),
             gpus=self.gpus,
+            gpu_trends=self.gpu_trends.trends,
             gpu_note=gpu_note,
             gpu_sample_s=self.gpu_sample_s,
             grid=GridStatus(

@@ -516,8 +516,7 @@ class Testbed:
         ]
         self._vram.take(self.own_gpus)
         self.writer.add_gpus(self.gpus)
-        self.snapshot_builder.gpus = self.gpus
-        self.snapshot_builder.gpu_sample_s = cost_s
+        self.snapshot_builder.take_gpus(self.gpus, cost_s)
 
     @property
     def own_gpus(self) -> list[GpuReading]:

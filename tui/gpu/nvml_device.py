@@ -58,6 +58,7 @@ _THROTTLE_WORDS = (
     (pynvml.nvmlClocksEventReasonSyncBoost, "held by its sync boost group"),
 )
 _MEMORY = "memory"
+_MOST_NAMED = 4
 
 
 class GpuLost(Exception):
@@ -120,15 +121,16 @@ def with_memory(reading: GpuReading, device: Device, pids: frozenset[int]) -> Gp
     memory = ask(device, "memory v2", pynvml.nvmlDeviceGetMemoryInfo, pynvml.nvmlMemory_v2)
     memory = memory or ask(device, _MEMORY, pynvml.nvmlDeviceGetMemoryInfo)
     device.vram_total_bytes = device.vram_total_bytes if memory is None else int(memory.total)
-    held = _held_bytes(device, pids) if pids else (None, None)
+    own, others = _holders(device, pids) if pids else (None, None)
     return msgspec.structs.replace(
         reading,
         vram_total_bytes=device.vram_total_bytes,
         vram_used_bytes=None if memory is None else int(memory.used),
         vram_reserved_bytes=None if memory is None else getattr(memory, "reserved", None),
         vram_free_bytes=None if memory is None else int(memory.free),
-        vram_server_bytes=held[0],
-        vram_neighbours_bytes=held[1],
+        vram_server_bytes=own,
+        vram_neighbours_bytes=None if others is None else sum(others.values()),
+        vram_neighbours=_named(others or {}),
     )
 
 
@@ -161,9 +163,9 @@ def throttle(device: Device) -> str | None:
     return None if reasons is None else ", ".join(words for bit, words in _THROTTLE_WORDS if reasons & bit)
 
 
-def _held_bytes(device: Device, pids: frozenset[int]) -> tuple[int | None, int | None]:
-    """Return the VRAM that the server's processes hold, and others'; None when none of the server's is on this GPU or
-    it is not told of each.
+def _holders(device: Device, pids: frozenset[int]) -> tuple[int | None, dict[int, int] | None]:
+    """Return the VRAM that the server's processes hold, and what each other holds, by its number; None when none of
+    the server's is on this GPU or it is not told of each.
 
     In a container NVML tells the host's process numbers, which match none of ours: None, too.
     """
@@ -171,6 +173,20 @@ def _held_bytes(device: Device, pids: frozenset[int]) -> tuple[int | None, int |
     if processes is None:
         processes = ask(device, "processes v2", pynvml.nvmlDeviceGetComputeRunningProcesses_v2)
     held = [process.usedGpuMemory for process in processes or () if process.pid in pids]
-    others = [process.usedGpuMemory for process in processes or () if process.pid not in pids]
+    others = {process.pid: process.usedGpuMemory for process in processes or () if process.pid not in pids}
     own = sum(held) if held and None not in held else None
-    return own, sum(others) if own is not None and None not in others else None
+    return own, others if own is not None and None not in others.values() else None
+
+
+def _named(holders: dict[int, int]) -> str:
+    largest = sorted(holders, key=lambda pid: -holders[pid])[:_MOST_NAMED]
+    return ", ".join(dict.fromkeys(name for pid in largest if (name := _program(pid))))
+
+
+def _program(pid: int) -> str:
+    """Return the name of a process's program without its folder and arguments, which may hold secrets."""
+    try:
+        path = str(pynvml.nvmlSystemGetProcessName(pid))
+    except (pynvml.NVMLError, UnicodeDecodeError):
+        return ""
+    return safe_line(path.split(" ")[0].rpartition("/")[2], limit=30)

@@ -73,6 +73,8 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     """That is enforced."""
     vram_neighbours_bytes: int | None = None
     """Held by other processes than the server's, where the driver tells the server's apart."""
+    vram_neighbours: str = ""
+    """The names of their programs, the largest first; of many the first few."""
     mig_mode: bool = False
     """Whether this card is cut into slices: what runs, runs on one of them, and on nothing where there is none."""
     mig_index: int | None = None

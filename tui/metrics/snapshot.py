@@ -12,6 +12,7 @@ from tui.metrics.boundary import Edge, KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distributions
 from tui.metrics.edge import Carried
+from tui.metrics.gpu_trend import GpuTrend
 from tui.metrics.precision import Precision
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.reference import Reference
@@ -268,6 +269,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Of servers that had been ready, the latest ones, oldest first."""
     points: list[LatencyPoint] = []
     gpus: list[GpuReading] = []
+    gpu_trends: list[GpuTrend] = []
+    """Of the latest minute, a card each."""
     gpu_note: str = ""
     """Why there are no GPU readings, or what they lack; empty = all is well."""
     gpu_sample_s: float | None = None

@@ -12,6 +12,7 @@ from tui.core.clock import NS_PER_S, NS_PER_US
 from tui.core.outcome import Outcome
 from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
+from tui.metrics.gpu_trend import ROUNDS, GpuTrend, GpuTrends
 from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.reading import GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
@@ -40,6 +41,8 @@ from tui.session.references import Beside, beside_session
 # A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
 _GPU_ROUND_S = 5
 _GPU_READINGS = 256
+# A minute of eight cards cut into seven slices each.
+_TREND_READINGS = 64 * 60
 # Requests that were under way at a moment and ended later than this bear no token to its figures.
 _LONGEST_REQUEST_S = 600
 
@@ -79,6 +82,7 @@ def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | N
         trend=[point for point in reader.trend if point.at_ns <= moment_ns],
         points=_points(reader, moment_ns),
         gpus=_gpus(reader, moment_ns),
+        gpu_trends=_gpu_trends(reader, moment_ns),
         gpu_note=meta.gpu_note,
         grid=grid,
         terms=beside.terms,
@@ -204,6 +208,20 @@ def _gpus(reader: SessionReader, at_ns: int) -> list[GpuReading]:
     newest_ns, round_ns = readings[-1].at_ns, _GPU_ROUND_S * _second_ns(reader)
     latest = {_place(reading): reading for reading in readings if newest_ns - reading.at_ns <= round_ns}
     return [latest[place] for place in sorted(latest)]
+
+
+def _gpu_trends(reader: SessionReader, at_ns: int) -> list[GpuTrend]:
+    """Return the minute before a moment; the readings of one round are together, and not of one time."""
+    since_ns = at_ns - ROUNDS * _second_ns(reader)
+    trends, latest = GpuTrends(), list[GpuReading]()
+    for reading in reader.gpus(since_ns=since_ns, until_ns=at_ns, last=_TREND_READINGS):
+        if latest and _place(reading) <= _place(latest[-1]):
+            trends.take(latest)
+            latest = []
+        latest.append(reading)
+    if latest:
+        trends.take(latest)
+    return trends.trends
 
 
 def _place(reading: GpuReading) -> tuple[int, int]:

@@ -80,6 +80,12 @@ int nvmlSystemGetDriverVersion(char *version, unsigned length) {
     return SUCCESS;
 }
 
+int nvmlSystemGetProcessName(unsigned pid, char *name, unsigned length) {
+    if (pid != 1) return 6; /* not found */
+    snprintf(name, length, "/usr/lib/xorg/Xorg --token=hunter2");
+    return SUCCESS;
+}
+
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = situation("empty") ? 0 : GPUS; return SUCCESS; }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, Gpu **gpu) {

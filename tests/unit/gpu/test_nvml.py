@@ -75,6 +75,7 @@ def test_eight_gpus_are_read(run: Run) -> None:
     assert sum(first[f"vram_{part}_bytes"] for part in ("used", "reserved", "free")) == first["vram_total_bytes"]
     assert first["vram_server_bytes"] == 30 * GIB
     assert first["vram_neighbours_bytes"] == GIB
+    assert first["vram_neighbours"] == "Xorg"
     assert (first["clock_mhz"], first["power_limit_w"]) == (1410, 400.0)
     assert first["active_share"] == 0.9
     assert first["power_w"] == 287.5

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
 from tui.view.panes.pane import Pane
-from tui.view.widgets.bars import bar, stacked
-from tui.view.widgets.lines import Ink, Line, cells, pack, plain, spread, wrapped
+from tui.view.panes.vram_card import FREE, Card, Part, parts_of
+from tui.view.widgets.bars import bar
+from tui.view.widgets.lines import Ink, Line, cut, pack, spread, wrapped
 
 _FULL = 0.97
-"""From this share on, memory or the KV cache is shown as a warning."""
+"""From this share on the KV cache is shown as a warning."""
+_MOST_ROWS = 9
+_ABREAST = 36
+"""From so many cells for each on, cards stand side by side where they have no line of their own otherwise."""
 
 
 class VramPane(Pane):
@@ -21,136 +24,97 @@ class VramPane(Pane):
     KEY: ClassVar[str] = "3"
     NAME: ClassVar[str] = "VRAM"
     HELP: ClassVar[str] = (
-        "The memory of each card: weights, KV cache, other; how much of the time it computed, its power and "
-        "heat; how full the server's KV cache is, and what runs, waits and was preempted."
+        "The memory of each card: weights, the KV cache that the server has reserved and how much of it is used, what "
+        "else the server holds, other programs by name, what is free; how much of the time it computed and its power, "
+        "now and in the latest minute; how full the server's KV cache is, and what runs, waits and was preempted."
     )
 
     def title(self, snapshot: Snapshot) -> str:
         """Return the title; simulated cards are called so."""
         return "VRAM and KV cache" + (" · SIMULATED" if any(gpu.simulated for gpu in snapshot.gpus) else "")
 
-    def subtitle(self, snapshot: Snapshot) -> str:
-        """Return the legend of the split bar."""
-        split = any(gpu.vram_weights_bytes is not None for gpu in snapshot.gpus)
-        return "█ weights  ▓ KV cache  ▒ other  ░ free" if split else ""
-
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
-        """Return each card in as many lines as all of them leave for one."""
-        lines: list[Line] = []
-        if snapshot.gpu_note:
-            note = wrapped(snapshot.gpu_note, width, Ink.WARNING if snapshot.gpus else Ink.DIM)
-            lines += note[: max(1, height - 4)] if not snapshot.gpus else note[:1]
-        elif not snapshot.gpus:
-            lines.append([("no GPU readings yet", Ink.DIM)])
+        """Return each card in as many lines as all of them leave for one, then the server."""
         server = _server_lines(snapshot, width)
-        room = height - len(lines) - len(server)
-        each = min(3, room // len(snapshot.gpus)) if snapshot.gpus else 0
-        split = any(gpu.vram_weights_bytes is not None for gpu in snapshot.gpus)
-        for gpu in snapshot.gpus:
-            lines += _gpu_lines(gpu, width, max(1, each), split)
-        if each >= 2 and len(lines) + len(server) < height:
-            lines.append([])
-        return [*lines[: max(0, height - len(server))], *server]
+        noted = _note(snapshot, width, max(1, height - 4))
+        cards = _cards(snapshot)
+        room = height - len(noted) - len(server)
+        if not cards:
+            return [*noted[: max(0, room + len(noted))], *server]
+        told = [*_legend(cards, width), *_why_flat(snapshot, width)]
+        least = 2 if room >= 2 * len(cards) else 1
+        told = told[: max(0, room - least * len(cards))]
+        each = min(_MOST_ROWS, (room - len(told)) // len(cards))
+        lines = [*noted, *_drawn(cards, each, width, max(1, room - len(told))), *told]
+        blank: list[Line] = [[]] if len(lines) + len(server) < height else []
+        return [*lines, *blank, *server][:height]
 
 
-def _gpu_lines(gpu: GpuReading, width: int, rows: int, split: bool) -> list[Line]:
-    # Of a slice, "MIG 1g.10gb" says more than the card's name before it; all but its memory is told at its card.
-    name = plain(gpu.name[max(0, gpu.name.find("MIG ")) :].replace("NVIDIA ", ""), 16)
-    rows = rows if gpu.mig_index is None else 1
-    if gpu.lost:
-        return [
-            [(f"GPU {gpu.place} ", Ink.PLAIN), (name, Ink.DIM), ("  LOST: the driver does not reach it", Ink.FAILURE)]
-        ]
-    used, total = gpu.vram_used_bytes, gpu.vram_total_bytes
-    full = used is not None and total is not None and total > 0 and used / total >= _FULL
-    figure: Line = [
-        ("  ", Ink.PLAIN),
-        (formatting.gigabytes(used, 5), Ink.WARNING if full else Ink.STRONG),
-        (f" / {formatting.gigabytes(total, 0)} GB", Ink.DIM),
-    ]
-    short = width < 70 or (rows == 1 and gpu.mig_index is None)
-    label = f"GPU {gpu.place} "
-    if not short:
-        label += cells(name, 16) + " "
-    state = _state(gpu)
-    extra: Line = [] if rows > 1 or width < 50 else _short_state(gpu)
-    room = width - len(label) - sum(len(text) for text, _ in figure) - sum(len(text) for text, _ in extra)
-    first: Line = [(label, Ink.PLAIN), *_memory_bar(gpu, max(4, room)), *figure, *extra]
-    lines = [first]
-    if rows == 2:
-        figures = _split_figures(gpu, short=True) if split else _held_figures(gpu) if width >= 70 else []
-        lines.append(spread([(" " * 6, Ink.PLAIN), *state], figures, width))
-    elif rows >= 3:
-        detail = _split_figures(gpu, short=False) if split else [(name + "  ", Ink.DIM), *_held_figures(gpu)]
-        lines.append([(" " * 6, Ink.PLAIN), *detail])
-        lines.append([(" " * 6, Ink.PLAIN), *state])
-    return lines
-
-
-def _memory_bar(gpu: GpuReading, width: int) -> Line:
-    used, total = gpu.vram_used_bytes, gpu.vram_total_bytes
-    if used is None or not total:
-        return [("no reading".ljust(width)[:width], Ink.DIM)]
-    weights, kv_cache = gpu.vram_weights_bytes, gpu.vram_kv_cache_bytes
-    if weights is None or kv_cache is None:
-        return bar(used / total, width, Ink.WEIGHTS)
-    other = max(0, used - weights - kv_cache)
-    parts = [(float(weights), "█", Ink.WEIGHTS), (float(kv_cache), "▓", Ink.KV), (float(other), "▒", Ink.OTHER)]
-    return stacked(parts, float(total), width)
-
-
-def _split_figures(gpu: GpuReading, *, short: bool) -> Line:
-    return _named(
-        [
-            ("weights", gpu.vram_weights_bytes),
-            ("KV" if short else "KV cache", gpu.vram_kv_cache_bytes),
-            ("other", gpu.vram_other_bytes),
-        ]
-    )
-
-
-def _held_figures(gpu: GpuReading) -> Line:
-    """Return what the driver tells of the memory beside what is used: whose it is, and what is left."""
-    return _named(
-        [
-            ("server", gpu.vram_server_bytes),
-            ("reserved", gpu.vram_reserved_bytes),
-            ("free", gpu.vram_free_bytes),
-        ]
-    )
-
-
-def _named(parts: list[tuple[str, int | None]]) -> Line:
-    line: Line = []
-    for name, value in parts:
-        figure = formatting.gigabytes(value, 5).lstrip()
-        line += [("  " if line else "", Ink.PLAIN), (name, Ink.DIM), (f" {figure:>4}", Ink.PLAIN)]
-    return line
-
-
-def _state(gpu: GpuReading) -> Line:
-    line: Line = [
-        (formatting.percent(gpu.active_share), Ink.PLAIN),
-        (" % active ", Ink.DIM),
-        (formatting.fixed(gpu.power_w, 4), Ink.PLAIN),
-        (" W ", Ink.DIM),
-        (formatting.fixed(gpu.temperature_c, 3), Ink.PLAIN),
-        (" °C", Ink.DIM),
-    ]
-    if gpu.throttle:
-        line.append(("  held back: " + plain(gpu.throttle, 24), Ink.WARNING))
-    return line
-
-
-def _short_state(gpu: GpuReading) -> Line:
-    """Return activity, power and heat where all of a card must do with one line."""
-    held = Ink.WARNING if gpu.throttle else Ink.PLAIN
+def _cards(snapshot: Snapshot) -> list[Card]:
+    trends = {trend.index: trend for trend in snapshot.gpu_trends}
+    place_cells = max((len(gpu.place) for gpu in snapshot.gpus), default=1)
     return [
-        (" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM),
-        (formatting.percent(gpu.active_share, 4) + "%", held),
-        (formatting.fixed(gpu.power_w, 4) + "W", held),
-        (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN),
+        Card(
+            gpu,
+            trends.get(gpu.index) if gpu.mig_index is None else None,
+            snapshot.server.kv_cache_usage,
+            place_cells,
+        )
+        for gpu in snapshot.gpus
     ]
+
+
+def _drawn(cards: list[Card], rows: int, width: int, room: int) -> list[Line]:
+    """Return the cards below each other; side by side where they are too many for that, and how many are left out."""
+    if rows >= 1:
+        return [line for card in cards for line in card.lines(width, rows)]
+    abreast = max(1, min(3, width // _ABREAST))
+    size = width // abreast
+    shown = cards if len(cards) <= abreast * room else cards[: abreast * (room - 1)]
+    lines: list[Line] = []
+    deep = -(-len(shown) // abreast)
+    for row in range(deep):
+        line: Line = []
+        for place, card in enumerate(shown[row::deep]):
+            (own,) = card.lines(size - 1, 1)
+            line = [*spread(line, [], place * size), *cut(own, size - 1)]
+        lines.append(line)
+    if len(shown) < len(cards):
+        lines.append([(f"and {len(cards) - len(shown)} more", Ink.DIM)])
+    return lines[:room]
+
+
+def _note(snapshot: Snapshot, width: int, room: int) -> list[Line]:
+    if snapshot.gpu_note:
+        note = wrapped(snapshot.gpu_note, width, Ink.WARNING if snapshot.gpus else Ink.DIM)
+        return note[:1] if snapshot.gpus else note[:room]
+    return [] if snapshot.gpus else [[("no GPU readings yet", Ink.DIM)]]
+
+
+def _legend(cards: list[Card], width: int) -> list[Line]:
+    """Return what the colours are that can be seen; nothing where it goes without saying."""
+    seen: dict[str, Part] = {}
+    for card in cards:
+        for part in parts_of(card):
+            seen.setdefault(part.name, part)
+    known = [[(part.glyph, part.paint), (f" {part.name}", Ink.DIM)] for part in seen.values()]
+    free: Line = [(FREE.glyph, FREE.ink), (" free", Ink.DIM)]
+    return [pack([*known, free], width, gap=2)] if len(known) > 1 else []
+
+
+def _why_flat(snapshot: Snapshot, width: int) -> list[Line]:
+    """Return why the memory does not move under load, where that is so."""
+    if all(gpu.vram_kv_cache_bytes is None for gpu in snapshot.gpus) and snapshot.server.kv_cache_usage is None:
+        return []
+    who = "vLLM" if snapshot.engine == "vllm" else "the server"
+    for said in (
+        f"flat under load: {who} reserves its KV cache at the start, and only what is used of it grows",
+        f"flat under load: {who} reserves its KV cache at the start",
+        f"flat: {who} reserves its KV cache at the start",
+    ):
+        if len(said) <= width:
+            return [[(said, Ink.DIM)]]
+    return []
 
 
 def _server_lines(snapshot: Snapshot, width: int) -> list[Line]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 
 from tui.core.outcome import Outcome
 from tui.view import formatting
@@ -43,11 +45,21 @@ def resolve(value_s: float | None, width: int) -> str:
     return formatting.fixed(value_s, width, 2 if value_s < 0.995 else 1 if value_s < 999.5 else 0)
 
 
+@dataclass(frozen=True)
+class HeatStep:
+    """One colour of a scale, and between which values it stands, the better one first."""
+
+    ink: Ink
+    begin: float
+    end: float
+
+
 class HeatScale:
-    """Five steps from the best to the worst value, even on a logarithmic scale."""
+    """Steps from the best (cool) to the worst value (warm), even on a logarithmic scale."""
 
     def __init__(self, values: Iterable[float | None], *, more_is_good: bool = False) -> None:
         known = [value for value in values if value is not None and math.isfinite(value) and value > 0]
+        self._known = bool(known)
         self._low = min(known, default=1.0)
         self._span = math.log(max(known, default=1.0) / self._low)
         self._steps = HEAT[::-1] if more_is_good else HEAT
@@ -64,3 +76,16 @@ class HeatScale:
             return self._even
         place = math.log(value / self._low) / self._span
         return self._steps[max(0, min(len(HEAT) - 1, int(place * len(HEAT))))]
+
+    @property
+    def steps(self) -> list[HeatStep]:
+        """Return the colours from the best to the worst with the values between which they stand; none for no values,
+        one where all are alike."""
+        if not self._known:
+            return []
+        if self._span <= 0:
+            return [HeatStep(self._even, self._low, self._low)]
+        edges = [self._low * math.exp(self._span * place / len(HEAT)) for place in range(len(HEAT) + 1)]
+        if self._steps is not HEAT:
+            edges.reverse()
+        return [HeatStep(ink, *between) for ink, between in zip(HEAT, pairwise(edges), strict=True)]

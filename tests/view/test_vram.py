@@ -1,0 +1,106 @@
+"""The VRAM pane: what the memory holds, who else is there, the latest minute, and many cards in little room."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.fakes import snapshots
+from tests.fakes.snapshot_parts import GB
+from tui.metrics.reading import GpuReading
+from tui.metrics.snapshot import Snapshot
+from tui.view.panes.vram import VramPane
+from tui.view.widgets.lines import Ink, Over, text_of, width_of
+
+
+def drawn(snapshot: Snapshot, width: int, height: int) -> str:
+    lines = VramPane().lines(snapshot, width, height)
+    assert len(lines) <= height and all(width_of(line) <= width for line in lines)
+    return text_of(lines)
+
+
+def test_what_is_used_of_the_kv_cache_lies_inside_what_is_reserved() -> None:
+    base = snapshots.mid_ramp()
+    widths = []
+    for usage in (0.0, 0.5, 1.0):
+        server = msgspec.structs.replace(base.server, kv_cache_usage=usage)
+        lines = VramPane().lines(msgspec.structs.replace(base, server=server), 80, 20)
+        cells = dict.fromkeys((Ink.WEIGHTS, Ink.KV, Ink.KV_RESERVED, Ink.OTHER), 0)
+        for text, paint in lines[1]:
+            if isinstance(paint, Over) and isinstance(paint.fore, Ink):
+                cells[paint.fore] += len(text)
+        widths.append((cells[Ink.KV], cells[Ink.KV_RESERVED]))
+        assert cells[Ink.WEIGHTS] == 25
+    assert [sum(pair) for pair in widths] == [50, 50, 50]
+    assert widths[0][0] == 0 and widths[1][0] == 25 and widths[2][1] == 0
+    assert "KV  12.4 of 24.9" in drawn(
+        msgspec.structs.replace(base, server=msgspec.structs.replace(base.server, kv_cache_usage=0.5)), 80, 20
+    )
+
+
+def test_other_programs_on_a_card_are_named() -> None:
+    base = snapshots.mid_ramp()
+    card = msgspec.structs.replace(
+        base.gpus[0],
+        vram_used_bytes=39 * GB,
+        vram_neighbours_bytes=8 * GB // 10,
+        vram_neighbours="Xorg, \x1b[31mpython3",
+    )
+    text = drawn(msgspec.structs.replace(base, gpus=[card]), 80, 20)
+    assert "Xorg, python3 0.8" in text and "╱ other programs" in text and "\x1b" not in text
+    assert "other programs" not in drawn(base, 80, 20)
+
+
+@pytest.mark.parametrize(("engine", "who"), [("vllm", "vLLM"), ("tgi", "the server")])
+def test_one_sentence_says_why_the_memory_does_not_move(engine: str, who: str) -> None:
+    base = msgspec.structs.replace(snapshots.mid_ramp(), engine=engine)
+    assert drawn(base, 100, 20).count(f"flat under load: {who} reserves its KV cache at the start") == 1
+    server = msgspec.structs.replace(base.server, kv_cache_usage=None)
+    unknown = msgspec.structs.replace(snapshots.mid_ramp(simulated=False), server=server)
+    assert "flat" not in drawn(unknown, 100, 20)
+
+
+def test_each_card_has_its_latest_minute_of_activity_and_power() -> None:
+    text = drawn(snapshots.mid_ramp(), 56, 10)
+    rows = [line for line in text.splitlines() if line.startswith("active")]
+    assert len(rows) == 2
+    for row in rows:
+        activity, power = row.split("power")
+        assert "98 %" in activity and any(char in activity for char in "▅▆▇") and "W" in power and "°C" in power
+    without = drawn(msgspec.structs.replace(snapshots.mid_ramp(), gpu_trends=[]), 56, 10)
+    assert "98 % active" in without and "▅" not in without
+
+
+def test_eight_cards_in_80x24_keep_their_minute_and_what_is_wrong_with_them() -> None:
+    text = drawn(snapshots.eight_gpus(), 78, 19)
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("GPU")] == list("01234567")
+    assert sum(line.startswith("active") for line in text.splitlines()) == 7
+    assert "LOST" in text and "held back: power cap" in text and "KV cache" in text and "preempted" in text
+
+
+def slices(cards: int) -> Snapshot:
+    base = snapshots.mid_ramp(simulated=False)
+    gpus: list[GpuReading] = []
+    for index in range(cards):
+        gpus.append(msgspec.structs.replace(base.gpus[0], index=index, mig_mode=True))
+        gpus += [
+            GpuReading(
+                at_ns=0,
+                index=index,
+                mig_index=place,
+                name="NVIDIA A100 MIG 1g.5gb",
+                vram_total_bytes=5 * GB,
+                vram_used_bytes=(place + 1) * GB // 2,
+            )
+            for place in range(7)
+        ]
+    return msgspec.structs.replace(base, gpus=gpus)
+
+
+def test_slices_stand_side_by_side_where_they_are_too_many_and_those_left_out_are_counted() -> None:
+    text = drawn(slices(4), 78, 19)
+    for place in (*(f"{card}:{number} 1g.5gb" for card in range(4) for number in range(7)), "3.5 / 5.0 GB"):
+        assert place in text
+    assert "running" in text
+    few = drawn(slices(8), 56, 11)
+    assert "and 56 more" in few and few.count("GPU ") == 8

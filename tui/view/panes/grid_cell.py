@@ -1,0 +1,167 @@
+"""One cell of the map: a block of colour with its figures, or how it ended. Pure.
+
+In one line it shows the chosen figure; in two to four also how far that is from what lies beside, tokens/s, the time to
+the first token, and a bar of tokens/s against the most of all cells. What does not fit whole is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tui.core.outcome import Outcome
+from tui.metrics.cell import CellResult
+from tui.metrics.cell_figures import RESOLVE, CellFigure
+from tui.view import formatting
+from tui.view.panes.grid_beside import Beside, Place
+from tui.view.widgets.bars import filled
+from tui.view.widgets.heat_map import HeatScale, resolve, word
+from tui.view.widgets.lines import Ink, Line, Over, Paint
+
+MOST_ROWS = 4
+TOO_LONG, IMPLIED = "░", "╱"
+"""What fills a cell that no request of ours could be in, and what stands in one that a smaller one makes hopeless."""
+_IMPLIED_CELLS = 5
+_WITH_UNIT = 6
+"""So many cells a rate takes with the least that tells its unit."""
+_TIME_CELLS = 4
+_TWO_FIGURES = 9
+"""From so many cells on two figures stand side by side."""
+
+
+def heavy(ink: Ink) -> Over:
+    """Return the paint of what is bold in a cell, on the cell's own colour (`GridPane.render_line`)."""
+    return Over(ink, ink)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Draws cells as blocks of `width` x `rows`, `edge` cells of which stay free at each side."""
+
+    figure: CellFigure
+    scale: HeatScale
+    beside: Beside
+    with_beside: bool
+    """Whether anything lies beside any cell."""
+    most_tokens_per_s: float
+    progress: float | None
+    """Of the cell that is measured now, 0 to 1."""
+    queueing: frozenset[Place]
+    width: int
+    rows: int
+    edge: int
+
+    def ground(self, cell: CellResult | None) -> Ink:
+        """Return the colour on which a cell is written."""
+        if cell is None or cell.outcome.is_open or cell.outcome is Outcome.TOO_LONG:
+            return Ink.HEAT_OPEN
+        if cell.outcome is Outcome.OK:
+            return self.scale.ink(self.figure.of(cell))
+        if cell.outcome is Outcome.IMPLIED:
+            return Ink.HEAT_IMPLIED
+        return Ink.HEAT_FAILED if cell.outcome.is_oom else Ink.HEAT_OPEN
+
+    def block(self, place: Place, cell: CellResult | None) -> list[Line]:
+        """Return the block's lines, each as wide as it."""
+        ground = self.ground(cell)
+        if cell is not None and cell.outcome is Outcome.TOO_LONG:
+            return [[(TOO_LONG * self.width, ground)]] * self.rows
+        inner = self.width - 2 * self.edge
+        if cell is not None and cell.outcome is Outcome.OK:
+            rows = self._figures(cell, ground, inner)
+        else:
+            rows = self._words(place, cell, ground, inner)
+        blank: Line = [(" " * inner, ground)]
+        rows = [*rows[: self.rows], *[blank] * (self.rows - len(rows))]
+        sides = (" " * self.edge, ground)
+        return [[sides, *row, sides] for row in rows]
+
+    def _words(self, place: Place, cell: CellResult | None, ground: Ink, inner: int) -> list[Line]:
+        if cell is None or cell.outcome is Outcome.PENDING:
+            queues = place in self.queueing and inner >= len("queues")
+            return [[(("queues" if queues else "·").center(inner), ground)]]
+        paint: Paint = heavy(ground)
+        text = word(cell.outcome, inner)
+        if cell.outcome is Outcome.RUNNING:
+            paint = Over(Ink.STEER, ground)
+            text = f"{formatting.percent(self.progress, 2)} %" if self.progress is not None else "…"
+            text = text if len(text) <= inner else text.replace(" ", "")
+        elif cell.outcome is Outcome.IMPLIED:
+            paint, text = ground, IMPLIED * min(inner, _IMPLIED_CELLS)
+        elif not cell.outcome.is_oom:
+            paint = Over(Ink.WARNING, ground)
+        lines: list[Line] = [[(text.center(inner) if inner >= _WITH_UNIT else text.rjust(inner), paint)]]
+        if cell.outcome is Outcome.RUNNING and self.progress is not None:
+            full = filled(self.progress, inner - 2)
+            lines.append([(" " + "━" * full + "─" * (inner - 2 - full) + " ", paint)])
+        if self.beside.parts(cell) and (there := self.beside.at(place)) is not None:
+            lines.append([(_fitting(("was " + self._value(there, 0), self._value(there, 0)), inner), ground)])
+        return lines
+
+    def _figures(self, cell: CellResult, ground: Ink, inner: int) -> list[Line]:
+        value = self.figure.of(cell)
+        unit = self.figure.unit if len(self.figure.unit) <= 1 else ""
+        main = self._value(value, inner)
+        with_unit = f"{main.strip()} {unit}".rstrip()
+        if self.rows == 1:
+            second = self.beside.against(cell) if self.with_beside else self._second(cell)
+            second = second.replace(" %", "%")
+            if not second or not self.has_second or inner < len(main.strip()) + 1 + len(second):
+                return [[(main.rjust(inner), heavy(ground))]]
+            left = max(len(main.strip()), min(_TIME_CELLS, inner - len(second) - 1), (inner - 1) // 2 - 1)
+            return [[(main.strip().rjust(left), heavy(ground)), (second.rjust(inner - left), ground)]]
+        main = with_unit if len(with_unit) <= inner else main
+        lines: list[Line] = [[(main.rjust(inner), heavy(ground))]]
+        further: list[Iterable[str]] = [self._rate(cell), self._first_token(cell)]
+        if self.with_beside:
+            against = self.beside.against(cell)
+            further.insert(0, (against, against.removeprefix("had ")))
+        if self.figure is not RESOLVE:
+            further.insert(self.with_beside, (f"{resolve(cell.time_to_resolve_s, 0)} s",))
+        lines += [[(text, ground)] for ways in further if (text := _fitting(ways, inner)).strip()]
+        bar = self._bar(cell, ground, inner)
+        return [*lines[: self.rows - 1], bar] if self.rows > 2 and bar else lines
+
+    @property
+    def has_second(self) -> bool:
+        """Say whether another figure stands right of the chosen one, in one line."""
+        return self.rows == 1 and self.width - 2 * self.edge >= _TWO_FIGURES
+
+    @property
+    def unnamed(self) -> str:
+        """Return where a second figure stands that has no room for its unit: right, below; empty = nowhere."""
+        if self.rows == 1:
+            return "right" if self.has_second else ""
+        return "below" if self.width - 2 * self.edge < _WITH_UNIT else ""
+
+    def _second(self, cell: CellResult) -> str:
+        """Return what stands right of the chosen figure where there is one line."""
+        if self.figure is RESOLVE:
+            return formatting.per_second(cell.tokens_per_s_total, 0)
+        return f"{resolve(cell.time_to_resolve_s, 0)} s"
+
+    def _value(self, value: float | None, width: int) -> str:
+        return resolve(value, width) if self.figure.unit == "s" else formatting.significant(value, width)
+
+    def _rate(self, cell: CellResult) -> Iterable[str]:
+        if self.figure.field == "tokens_per_s_total" or cell.tokens_per_s_total is None:
+            return ()
+        rate = formatting.per_second(cell.tokens_per_s_total, 0)
+        return f"{rate} tok/s", f"{rate}/s", rate
+
+    def _first_token(self, cell: CellResult) -> Iterable[str]:
+        if self.figure.field.startswith("ttft") or cell.ttft_p50_s is None:
+            return ()
+        ttft = formatting.significant(cell.ttft_p50_s, 0)
+        return f"TTFT {ttft} s", f"TTFT {ttft}"
+
+    def _bar(self, cell: CellResult, ground: Ink, inner: int) -> Line:
+        if not cell.tokens_per_s_total or self.most_tokens_per_s <= 0 or inner < 4:
+            return []
+        full = filled(cell.tokens_per_s_total / self.most_tokens_per_s, inner)
+        return [("━" * full + "─" * (inner - full), ground)]
+
+
+def _fitting(ways: Iterable[str], width: int) -> str:
+    """Return the first way to say it that fits, right-aligned; blanks where none does."""
+    return next((way for way in ways if len(way) <= width), "").rjust(width)

@@ -1,0 +1,254 @@
+"""One card, or one slice of one, in as many lines as it is given: from all in one line to trends of several. Pure.
+
+In two lines and more: what is used of the memory, and below it activity, power and heat; in three also what the memory
+holds, in figures; in four and more the bar and the trends of the latest minute have lines of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui.metrics.gpu_trend import GpuTrend
+from tui.metrics.reading import GpuReading
+from tui.view import formatting
+from tui.view.plotting.area import Values, area
+from tui.view.plotting.scale import round_top
+from tui.view.widgets.bars import filled
+from tui.view.widgets.lines import Ink, Line, Over, Paint, cells, cut, pack, plain, spread, width_of
+
+FULL = 0.97
+"""From this share on the memory is shown as a warning."""
+_NAME, _SLICE_NAME = 16, 8
+_NARROW = 48
+"""Below so many cells what is told in one line is the memory alone."""
+_STATE_CELLS = 23
+_TREND_FROM = 6
+_TALL_TREND_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a card's memory; its glyph tells it apart where colours do not."""
+
+    name: str
+    glyph: str
+    ink: Ink
+    bytes_: int = 0
+
+    @property
+    def paint(self) -> Paint:
+        """Return its paint: its colour alone where there are colours to lay."""
+        return Over(self.ink, self.ink)
+
+
+FREE = Part("free", "░", Ink.FAINT)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One reading with its latest minute."""
+
+    gpu: GpuReading
+    trend: GpuTrend | None
+    kv_cache_usage: float | None
+    place_cells: int
+    """The longest place among the cards, so that their bars begin below each other."""
+
+    def lines(self, width: int, rows: int) -> list[Line]:
+        """Return it in exactly one line where there is one, else in at most `rows`."""
+        gpu = self.gpu
+        # Of a slice, "MIG 1g.10gb" says more than the card's name before it; all but its memory is told at its card.
+        name = plain(gpu.name[max(0, gpu.name.find("MIG ")) :].replace("NVIDIA ", ""), _NAME)
+        if gpu.lost:
+            return [
+                [
+                    (f"GPU {gpu.place} ", Ink.PLAIN),
+                    (name, Ink.DIM),
+                    ("  LOST: the driver does not reach it", Ink.FAILURE),
+                ]
+            ]
+        rows = max(1, rows if gpu.mig_index is None else 1)
+        if rows == 1:
+            return [self._one_line(name, width)]
+        if rows == 2:
+            return [self._first(name, width), *self._trends(width, 1)]
+        if rows == 3:
+            return [self._first(name, width), self._parts(width), *self._trends(width, 1)]
+        bar_rows = 2 if rows >= 7 else 1
+        trend_rows = min(_TALL_TREND_ROWS, rows - 2 - bar_rows - (rows >= 6))
+        head = spread([(f"GPU {gpu.place} ", Ink.STRONG), (name, Ink.DIM)], self._figure(), width)
+        bars = [self._bar(width)] * bar_rows
+        blank: list[Line] = [[]] if rows >= 6 else []
+        return [head, *bars, self._parts(width), *self._trends(width, trend_rows), *blank]
+
+    def _one_line(self, name: str, width: int) -> Line:
+        gpu = self.gpu
+        narrow = width < _NARROW
+        label = ("" if narrow else "GPU ") + gpu.place.ljust(self.place_cells) + " "
+        if width >= 70 or gpu.mig_index is not None:
+            label += cells(name.removeprefix("MIG ") if narrow else name, _SLICE_NAME if narrow else _NAME) + " "
+        figure = self._figure()
+        state: Line = []
+        if not narrow and gpu.mig_index is None:
+            state = _short_state(gpu)
+        elif width >= 70:
+            state = [(" " * _STATE_CELLS, Ink.PLAIN)]
+        room = width - len(label) - width_of(figure) - width_of(state)
+        return [(label, Ink.PLAIN), *self._bar(max(4, room)), *figure, *state]
+
+    def _first(self, name: str, width: int) -> Line:
+        label = f"GPU {self.gpu.place} " + (cells(name, _NAME) + " " if width >= 70 else "")
+        figure = self._figure()
+        return [(label, Ink.PLAIN), *self._bar(max(4, width - len(label) - width_of(figure))), *figure]
+
+    def _figure(self) -> Line:
+        used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
+        full = used is not None and total is not None and total > 0 and used / total >= FULL
+        return [
+            ("  ", Ink.PLAIN),
+            (formatting.gigabytes(used, 5), Ink.WARNING if full else Ink.STRONG),
+            (f" / {formatting.gigabytes(total, 0)} GB", Ink.DIM),
+        ]
+
+    def _bar(self, width: int) -> Line:
+        used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
+        if used is None or not total:
+            return [("no reading".ljust(width)[:width], Ink.DIM)]
+        line: Line = []
+        done, amount = 0, 0
+        for part in parts_of(self):
+            amount += part.bytes_
+            end = max(done, filled(amount / total, width))
+            line.append((part.glyph * (end - done), part.paint))
+            done = end
+        return [*line, (FREE.glyph * (width - done), FREE.ink)]
+
+    # -- figures
+
+    def _parts(self, width: int) -> Line:
+        """Return what the memory holds, in figures: split, or as the driver tells."""
+        gpu = self.gpu
+        if gpu.vram_weights_bytes is None or gpu.vram_kv_cache_bytes is None:
+            return pack([*_named(_held_parts(gpu)), *self._others()], width, gap=2)
+        kv_cache = gpu.vram_kv_cache_bytes
+        used = "" if self.kv_cache_usage is None else f"{formatting.gigabytes(kv_cache * self.kv_cache_usage, 5)} of "
+        parts: list[Line] = [
+            *_named([("weights", gpu.vram_weights_bytes, Ink.WEIGHTS)]),
+            [("KV ", Ink.KV), (used + formatting.gigabytes(kv_cache, 0), Ink.PLAIN)],
+            *_named([("other", _rest(gpu), Ink.OTHER)]),
+            *self._others(),
+        ]
+        return pack(parts, width, gap=2)
+
+    def _others(self) -> list[Line]:
+        """Return who else is on the card."""
+        gpu = self.gpu
+        if not gpu.vram_neighbours_bytes:
+            return []
+        who = plain(gpu.vram_neighbours, 24) or "other programs"
+        return [[(f"{who} ", Ink.WARNING), (formatting.gigabytes(gpu.vram_neighbours_bytes, 0), Ink.PLAIN)]]
+
+    def _state(self, width: int) -> Line:
+        """Return activity, power, heat and what holds the clocks down."""
+        gpu = self.gpu
+        line: Line = [
+            (formatting.percent(gpu.active_share), Ink.PLAIN),
+            (" % active ", Ink.DIM),
+            (formatting.fixed(gpu.power_w, 4), Ink.PLAIN),
+            (" W ", Ink.DIM),
+            (formatting.fixed(gpu.temperature_c, 3), Ink.PLAIN),
+            (" °C", Ink.DIM),
+        ]
+        if gpu.throttle:
+            line.append(("  held back: " + plain(gpu.throttle, 24), Ink.WARNING))
+        return cut(line, width)
+
+    def _trends(self, width: int, rows: int) -> list[Line]:
+        """Return activity and power of the latest minute side by side, each with its present value; then the heat."""
+        gpu, trend = self.gpu, self.trend
+        if trend is None:
+            return [self._state(width)] + [[]] * (rows - 1)
+        tail: Line = [(formatting.fixed(gpu.temperature_c, 5), Ink.PLAIN), (" °C", Ink.DIM)]
+        if gpu.throttle:
+            tail.append(("  held back: " + plain(gpu.throttle, 24), Ink.WARNING))
+        figures: tuple[Line, Line] = (
+            [("active", Ink.DIM), (formatting.percent(gpu.active_share, 4), Ink.STRONG), (" % ", Ink.DIM)],
+            [("  power", Ink.DIM), (formatting.fixed(gpu.power_w, 5), Ink.STRONG), (" W ", Ink.DIM)],
+        )
+        size = (width - width_of(tail) - sum(map(width_of, figures))) // 2
+        if size < _TREND_FROM:
+            return [self._state(width)] + [[]] * (rows - 1)
+        top = gpu.power_limit_w or round_top(max((value for value in trend.power_w if value is not None), default=None))
+        pictures = (
+            area(_columns(trend.active_share, size), 1.0, rows, Ink.GPU),
+            area(_columns(trend.power_w, size), top, rows, Ink.GPU),
+        )
+        lines: list[Line] = []
+        for row in range(rows):
+            line: Line = []
+            for figure, picture in zip(figures, pictures, strict=True):
+                last = row == rows - 1
+                line += [*(figure if last else [(" " * width_of(figure), Ink.PLAIN)]), *picture[row]]
+            lines.append([*line, *(tail if row == rows - 1 else [])])
+        return [cut(line, width) for line in lines]
+
+
+def parts_of(card: Card) -> list[Part]:
+    """Return what a card's memory holds, in the order of the bar."""
+    gpu = card.gpu
+    used, others = gpu.vram_used_bytes or 0, gpu.vram_neighbours_bytes or 0
+    foreign = [Part("other programs", "╱", Ink.WARNING, others)] if others else []
+    weights, kv_cache = gpu.vram_weights_bytes, gpu.vram_kv_cache_bytes
+    if weights is None or kv_cache is None:
+        return [Part("used", "█", Ink.WEIGHTS, max(0, used - others)), *foreign]
+    in_use = round(kv_cache * min(1.0, max(0.0, card.kv_cache_usage or 0.0)))
+    return [
+        Part("weights", "█", Ink.WEIGHTS, weights),
+        Part("KV in use", "▓", Ink.KV, in_use),
+        Part("KV reserved", "▒", Ink.KV_RESERVED, kv_cache - in_use),
+        Part("server's rest", "▄", Ink.OTHER, _rest(gpu)),
+        *foreign,
+    ]
+
+
+def _rest(gpu: GpuReading) -> int:
+    """Return what the server holds beside weights and KV cache: activations, CUDA graphs, its context."""
+    used = gpu.vram_used_bytes or 0
+    known = (gpu.vram_weights_bytes or 0) + (gpu.vram_kv_cache_bytes or 0) + (gpu.vram_neighbours_bytes or 0)
+    return max(0, used - known)
+
+
+def _held_parts(gpu: GpuReading) -> list[tuple[str, int | None, Ink]]:
+    """Return what the driver tells of the memory beside what is used: whose it is, and what is left."""
+    return [
+        ("server", gpu.vram_server_bytes, Ink.DIM),
+        ("reserved", gpu.vram_reserved_bytes, Ink.DIM),
+        ("free", gpu.vram_free_bytes, Ink.DIM),
+    ]
+
+
+def _named(parts: list[tuple[str, int | None, Ink]]) -> list[Line]:
+    return [[(name, ink), (f" {formatting.gigabytes(value, 0):>4}", Ink.PLAIN)] for name, value, ink in parts]
+
+
+def _short_state(gpu: GpuReading) -> Line:
+    """Return activity, power and heat where all of a card must do with one line."""
+    held = Ink.WARNING if gpu.throttle else Ink.PLAIN
+    return [
+        (" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM),
+        (formatting.percent(gpu.active_share, 4) + "%", held),
+        (formatting.fixed(gpu.power_w, 4) + "W", held),
+        (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN),
+    ]
+
+
+def _columns(values: Values, size: int) -> list[float | None]:
+    """Return the latest values in so many columns, the newest at the right; means where there are more values."""
+    if len(values) <= size:
+        return [*[None] * (size - len(values)), *values]
+    found: list[float | None] = []
+    for column in range(size):
+        begin, end = column * len(values) // size, (column + 1) * len(values) // size
+        known = [value for value in values[begin:end] if value is not None]
+        found.append(sum(known) / len(known) if known else None)
+    return found
