@@ -1,18 +1,24 @@
-"""The presentation screen, for an audience: how many ask, what they get, what it costs the GPUs. Nothing to scroll."""
+"""The presentation screen, for an audience: how many ask, what they get, what it costs the GPUs. Nothing to scroll.
+
+All four figures are of one size, the largest that the screen has room for; there is no word on it that an audience has
+to be told first.
+"""
 
 from __future__ import annotations
 
-from tui.core.outcome import Outcome
-from tui.metrics.cell import CellResult
 from tui.metrics.reading import devices
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
-from tui.view.panes.state_words import cards_of, news_of
+from tui.view.panes.carried import carried
+from tui.view.panes.memory_end import MemoryEnd, memory_end, people
+from tui.view.panes.state_words import cards_of
 from tui.view.widgets.bars import bar, stacked
-from tui.view.widgets.big_digits import big
-from tui.view.widgets.lines import Ink, Line, cut, pack, plain, spread, wrapped
+from tui.view.widgets.big_digits import big, low
+from tui.view.widgets.lines import Ink, Line, cut, plain, spread, width_of, wrapped
 
 _MARGIN = 4
+_SCALES = (3, 2, 1, 0)
+"""Rows of a dot of the large figures, the largest first; 0 = half a row."""
 
 
 def presentation_lines(
@@ -26,82 +32,127 @@ def presentation_lines(
 ) -> list[Line]:
     """Return the whole screen, blocks spread over the height. `words_per_token` tells tokens as words."""
     inner = max(10, width - 2 * _MARGIN)
-    blocks = [
-        _who(snapshot, inner, replay=replay),
-        _asking(snapshot, users_wanted),
-        _rate(snapshot, inner, height, words_per_token),
-        _each(snapshot, inner, words_per_token),
-        _memory(snapshot, inner),
-        _found(snapshot, inner),
-    ]
-    blocks = [block for block in blocks if block]
+    end = memory_end(snapshot)
+    who = _who(snapshot, inner, words_per_token, replay=replay, told=end is not None)
+    below = [_memory(snapshot, inner), carried(snapshot, inner, rows=2 if height >= 22 else 1)]
+    for scale in _SCALES:
+        shown = _gave_out(end, inner, scale) if end else _figures(snapshot, inner, scale, users_wanted, words_per_token)
+        blocks = [block for block in (who, *shown, *below) if block]
+        if sum(len(block) for block in blocks) + len(blocks) - 1 <= height:
+            break
+    while len(blocks) > 2 and sum(len(block) for block in blocks) > height:
+        blocks.pop()
+    return _spread_over(blocks, inner, height)
+
+
+def _spread_over(blocks: list[list[Line]], width: int, height: int) -> list[Line]:
     gap, extra = divmod(max(0, height - sum(len(block) for block in blocks)), len(blocks) + 1)
     lines: list[Line] = []
     for place, block in enumerate(blocks):
         lines += [[]] * (gap + (1 if 0 < place <= extra else 0))
-        lines += [[(" " * _MARGIN, Ink.PLAIN), *cut(line, inner)] for line in block]
+        lines += [[(" " * _MARGIN, Ink.PLAIN), *cut(line, width)] for line in block]
     return lines[:height]
 
 
-def _who(snapshot: Snapshot, width: int, *, replay: bool) -> list[Line]:
-    badge: Line = [(" SIMULATED ", Ink.BADGE)] if snapshot.simulated else []
-    title = plain(snapshot.profile_title or snapshot.profile_name, max(1, width - 14))
-    lines = [spread([(title, Ink.STRONG)], badge, width)]
-    news = news_of(snapshot)
-    if news:
-        lines += wrapped(news, width, Ink.WARNING)[:2]
-    elif replay:
-        lines.append([("a replay of a session that is over", Ink.DIM)])
-    elif snapshot.server.phase is not Phase.READY:
-        lines.append([(f"the server is {snapshot.server.phase.value}", Ink.WARNING)])
-    elif cards_of(snapshot):
-        lines.append([(plain(cards_of(snapshot), width), Ink.DIM)])
-    return lines
-
-
-def _asking(snapshot: Snapshot, users_wanted: int) -> list[Line]:
-    active = snapshot.load.users_active
-    line: Line = [
-        (str(active), Ink.STEER),
-        (" person is asking" if active == 1 else " people are asking at once", Ink.PLAIN),
-    ]
-    if users_wanted != active:
-        line.append((f", {users_wanted} wanted", Ink.DIM))
-    return [line]
-
-
-def _rate(snapshot: Snapshot, width: int, height: int, words_per_token: float | None) -> list[Line]:
-    value = snapshot.figures.tokens_per_s_total
-    if value is not None and words_per_token is not None:
-        value *= words_per_token
-    text = formatting.fixed(value, 0)
-    tall = 2 if height >= 34 else 1
-    wide = max(1, min(4 * tall if width >= 110 else 3, (width - 20) // max(1, 4 * len(text))))
-    rows = big(text, wide=wide, tall=tall)
-    unit = "tokens a second" if words_per_token is None else "words a second"
-    lines: list[Line] = [[(row, Ink.STRONG)] for row in rows]
-    lines[-2].append(("   " + unit, Ink.PLAIN))
-    lines[-1].append(("   all together", Ink.DIM))
-    return lines
-
-
-def _each(snapshot: Snapshot, width: int, words_per_token: float | None) -> list[Line]:
-    each = snapshot.figures.tokens_per_s_per_user
-    if each is not None and words_per_token is not None:
-        each *= words_per_token
-    noun = "token" if words_per_token is None else "word"
-    ttft_s = snapshot.figures.ttft_p50_s
+def _who(snapshot: Snapshot, width: int, words_per_token: float | None, *, replay: bool, told: bool) -> list[Line]:
+    """Return title and state; `told`: how the server is stands below in large letters."""
+    badges: Line = [(" REPLAY ", Ink.BADGE), (" ", Ink.PLAIN)] if replay else []
+    badges += [(" SIMULATED ", Ink.BADGE)] if snapshot.simulated else []
+    title = plain(snapshot.profile_title or snapshot.profile_name, max(1, width - width_of(badges) - 1))
     ratio = "" if words_per_token is None else f"a word = {1 / words_per_token:.2g} tokens"
-    parts: list[Line] = [
-        [(formatting.per_second(each, 0), Ink.STRONG), (f" {noun}s a second for each of them", Ink.PLAIN)],
-        [
-            (f"first {noun} after ", Ink.PLAIN),
-            (formatting.fixed(ttft_s, 0, 1 if ttft_s is None or ttft_s >= 0.1 else 2), Ink.STRONG),
-            (" s", Ink.PLAIN),
-        ],
-        [(ratio, Ink.DIM)],
+    below: Line = [(plain(cards_of(snapshot), max(1, width - len(ratio) - 1)), Ink.DIM)]
+    if snapshot.notice:
+        below = [(plain(snapshot.notice, width - len(ratio) - 1), Ink.WARNING)]
+    if replay:
+        below = [("as it was then; nothing runs now", Ink.DIM)]
+    elif told:
+        below = []
+    elif snapshot.server.phase is not Phase.READY:
+        below = [(f"the server is {snapshot.server.phase.value}", Ink.WARNING)]
+    elif snapshot.server.silent_s is not None:
+        below = [(f"no word from the server for {snapshot.server.silent_s:.0f} seconds", Ink.WARNING)]
+    elif snapshot.load.users_before:
+        below = [(f"the server is back; {people(snapshot.load.users_before)} wait to ask again", Ink.WARNING)]
+    lines = [spread([(title, Ink.STRONG)], badges, width)]
+    return lines + ([spread(below, [(ratio, Ink.DIM)], width)] if ratio or any(text for text, _ in below) else [])
+
+
+# ---- the four figures
+
+
+def _figures(
+    snapshot: Snapshot, width: int, scale: int, users_wanted: int, words_per_token: float | None
+) -> list[list[Line]]:
+    """Return two rows of two figures each, in digits of one size."""
+    load, figures = snapshot.load, snapshot.figures
+    noun, factor = ("token", 1.0) if words_per_token is None else ("word", words_per_token)
+    total, each = (
+        None if value is None else value * factor
+        for value in (figures.tokens_per_s_total, figures.tokens_per_s_per_user)
+    )
+    ttft_s = figures.ttft_p50_s
+    asking = "person asks" if load.users_active == 1 else "people ask at once"
+    if users_wanted != load.users_active:
+        asking = f"people ask, {users_wanted} wanted"
+    half = (width - 4) // 2
+    first = "the first" if half >= 26 else "first"
+    told = [
+        (str(load.users_active), asking, Ink.USERS),
+        (formatting.fixed(total, 0), f"{noun}s a second in all", Ink.TOTAL),
+        (formatting.fixed(each, 0, 1 if each is not None and each < 9.95 else 0), f"{noun}s a second each", Ink.EACH),
+        (formatting.fixed(ttft_s, 0, _decimals(ttft_s)), f"seconds to {first} {noun}", Ink.TTFT),
     ]
-    return [pack(parts, width, gap=4)]
+    dot = min(_dot(max(3, len(text)), half, scale) for text, _, _ in told)
+    left = max(half, 1)
+    return [
+        [*_beside(_digits(one, dot, scale), _digits(two, dot, scale), left), _beside_labels(one[1], two[1], left)]
+        for one, two in (told[:2], told[2:])
+    ]
+
+
+def _decimals(seconds: float | None) -> int:
+    if seconds is None or seconds < 0.0995:
+        return 2
+    return 1 if seconds < 9.95 else 0
+
+
+def _dot(glyphs: int, width: int, scale: int) -> int:
+    """Return how many cells a dot is wide: as fits, and no wider than looks like a figure."""
+    return max(1, min(max(1, scale * 3 - 1) if scale > 1 else 3, width // max(1, 4 * glyphs - 1)))
+
+
+def _digits(told: tuple[str, str, Ink], dot: int, scale: int) -> list[Line]:
+    text, _, ink = told
+    rows = low(text) if scale == 0 else big(text, wide=dot, tall=scale)
+    return [[(row, ink)] for row in rows]
+
+
+def _beside(left: list[Line], right: list[Line], width: int) -> list[Line]:
+    return [
+        [*cut(one, width), (" " * max(0, width - width_of(one)) + "    ", Ink.PLAIN), *two]
+        for one, two in zip(left, right, strict=True)
+    ]
+
+
+def _beside_labels(left: str, right: str, width: int) -> Line:
+    return _beside([[(left, Ink.STRONG)]], [[(right, Ink.STRONG)]], width)[0]
+
+
+# ---- the end of the memory
+
+
+def _gave_out(end: MemoryEnd, width: int, scale: int) -> list[list[Line]]:
+    """Return it in large letters, at how many people it was, and in words what was done about it."""
+    parts = ["OUT OF MEMORY", *([f"AT {people(end.users).upper()}"] if end.users else [])]
+    dot = max(1, min(width // len(big(part, wide=1)[0]) for part in parts))
+    letters: list[Line] = []
+    for place, part in enumerate(parts):
+        letters += [[]] if place else []
+        letters += [[(row, Ink.FAILURE)] for row in big(part, wide=min(dot, 3), tall=max(1, min(scale, dot)))]
+    return [letters, [*wrapped(end.done, width, Ink.WARNING)]]
+
+
+# ---- what stands below
 
 
 def _memory(snapshot: Snapshot, width: int) -> list[Line]:
@@ -118,29 +169,3 @@ def _memory(snapshot: Snapshot, width: int) -> list[Line]:
     parts = [(float(weights), "█", Ink.WEIGHTS), (float(used - weights), "▓" if weights else "█", Ink.KV)]
     share = formatting.percent(used / total)
     return [[("memory  ", Ink.PLAIN), *stacked(parts, float(total), width - 16), (f"  {share} %", Ink.STRONG)]]
-
-
-def _found(snapshot: Snapshot, width: int) -> list[Line]:
-    """Return how far the present prompt size has been carried: one mark for each number of users."""
-    grid = snapshot.grid
-    prompt = snapshot.load.prompt_tokens
-    cells = {cell.users: cell for cell in grid.cells if cell.prompt_tokens == prompt}
-    parts: list[Line] = []
-    for users in grid.users:
-        mark, ink, said = _mark(cells.get(users))
-        running = users == snapshot.grid.current_users
-        mark = "▣" if running and mark == "·" else mark
-        parts.append([(f"{users} ", Ink.STRONG if running else Ink.DIM), (mark, ink), (said, ink)])
-    return [pack(parts, width, gap=2)] if parts else []
-
-
-def _mark(cell: CellResult | None) -> tuple[str, Ink, str]:
-    if cell is None or cell.outcome is Outcome.PENDING:
-        return "·", Ink.DIM, ""
-    if cell.outcome is Outcome.RUNNING:
-        return "▣", Ink.STEER, ""
-    if cell.outcome is Outcome.OK:
-        return "■", Ink.GOOD, ""
-    if cell.outcome is Outcome.IMPLIED:
-        return "╱", Ink.DIM, ""
-    return "✕", Ink.FAILURE, " out of memory" if cell.outcome.is_oom else f" {cell.outcome.value}"

@@ -1,0 +1,141 @@
+"""What an audience is shown: figures of one size, how far it went, and the end of the memory in large letters."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.fakes import snapshots
+from tests.fakes.snapshots import mid_ramp, oom_grid
+from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
+from tui.metrics.cell import CellResult
+from tui.metrics.snapshot import LoadStatus, Phase, ServerDeath, Snapshot, StageProgress
+from tui.view.panes.carried import carried
+from tui.view.panes.memory_end import SHOWN_S, memory_end
+from tui.view.panes.presentation import presentation_lines
+from tui.view.widgets.big_digits import big
+from tui.view.widgets.lines import Ink, Line, text_of, width_of
+
+SIZES = [(60, 16), (80, 24), (120, 40), (200, 50), (300, 80)]
+
+
+def stage(snapshot: Snapshot, width: int, height: int, wanted: int = 32) -> list[Line]:
+    return presentation_lines(snapshot, width, height, users_wanted=wanted)
+
+
+def died(at: float = 0.0, phase: Phase = Phase.RELAUNCHING, outcome: Outcome = Outcome.OOM_RUNTIME) -> Snapshot:
+    """Return a server that died of 64 users, `at` seconds ago."""
+    base = mid_ramp()
+    point = msgspec.structs.replace(base.series[-1], at_ns=base.at_ns - round((at + 1) * NS_PER_S), users_wanted=64)
+    death = ServerDeath(at_ns=base.at_ns - round(at * NS_PER_S), outcome=outcome, cause="CUDA out of memory")
+    server = msgspec.structs.replace(base.server, phase=phase)
+    return msgspec.structs.replace(base, series=[point], deaths=[death], server=server)
+
+
+def rows_in(lines: list[Line], ink: Ink) -> list[str]:
+    return [text.strip() for line in lines for text, paint in line if paint is ink and set(text) <= set("█▀▄ ")]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_four_figures_are_of_one_size_and_fill_the_screen(width: int, height: int) -> None:
+    lines = stage(mid_ramp(), width, height)
+    assert len(lines) <= height and all(width_of(line) <= width for line in lines)
+    heights = {len(rows_in(lines, ink)) for ink in (Ink.USERS, Ink.TOTAL, Ink.EACH, Ink.TTFT)}
+    assert heights == {{16: 3, 24: 5, 40: 10, 50: 15, 80: 15}[height]}
+    text = text_of(lines)
+    for told in ("people ask, 32 wanted", "tokens a second in all", "tokens a second each", "first token"):
+        assert told in text
+    assert not any(jargon in text for jargon in ("TTFT", "p50", "KV", "E2E", "OOM"))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("make", [mid_ramp, died, oom_grid])
+def test_simulated_figures_are_marked(make: object, width: int, height: int) -> None:
+    assert callable(make)
+    assert "SIMULATED" in text_of(stage(make(), width, height))
+
+
+def test_one_person_asks() -> None:
+    base = mid_ramp()
+    one = msgspec.structs.replace(base, load=LoadStatus(users_wanted=1, users_active=1))
+    assert "person asks" in text_of(stage(one, 80, 24, wanted=1))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_end_of_the_memory_is_in_large_letters_with_what_was_done(width: int, height: int) -> None:
+    lines = stage(died(), width, height)
+    letters = rows_in(lines, Ink.FAILURE)
+    dots = len(letters[0]) // len(big("OUT OF MEMORY", wide=1)[0])
+    tall = len(letters) // 10
+    assert letters == [
+        row.strip() for part in ("OUT OF MEMORY", "AT 64 PEOPLE") for row in big(part, wide=dots, tall=tall)
+    ]
+    assert "It is being started again." in " ".join(text_of(lines).split())
+    assert "relaunching" not in text_of(lines)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        (died(phase=Phase.READY, at=SHOWN_S - 1), "started again, and answers."),
+        (died(phase=Phase.FAILED), "was not started again"),
+        (died(phase=Phase.ENDED), "the session is over"),
+    ],
+)
+def test_what_was_done_is_told_as_it_was(snapshot: Snapshot, said: str) -> None:
+    found = memory_end(snapshot)
+    assert found is not None and said in found.done and found.users == 64
+
+
+def test_who_waits_and_what_a_launch_does_is_told() -> None:
+    back = died(phase=Phase.READY)
+    back = msgspec.structs.replace(back, load=msgspec.structs.replace(back.load, users_before=64))
+    found = memory_end(back)
+    assert found is not None and "64 people wait to ask again" in found.done
+    loading = died()
+    stages = [StageProgress(name="weights", state="current")]
+    loading = msgspec.structs.replace(loading, server=msgspec.structs.replace(loading.server, stages=stages))
+    found = memory_end(loading)
+    assert found is not None and "(weights)" in found.done
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [mid_ramp(), died(phase=Phase.READY, at=SHOWN_S + 1), died(outcome=Outcome.ENGINE_DEAD)],
+    ids=["none", "long over", "another death"],
+)
+def test_what_is_no_end_of_the_memory_or_is_long_over_is_not_told(snapshot: Snapshot) -> None:
+    assert memory_end(snapshot) is None
+
+
+def test_a_server_that_lives_on_without_memory_is_told_by_its_cell() -> None:
+    base = mid_ramp()
+    cell = CellResult(
+        users=64,
+        prompt_tokens=296,
+        output_tokens=100,
+        outcome=Outcome.OOM_RUNTIME,
+        mode="burst",
+        started_at_ns=base.at_ns - 5 * NS_PER_S,
+        duration_s=2.0,
+    )
+    found = memory_end(msgspec.structs.replace(base, grid=msgspec.structs.replace(base.grid, cells=[cell])))
+    assert found is not None and found.users == 64 and "goes on" in found.done
+
+
+def test_each_number_of_people_has_a_block_and_failures_are_told_in_words_and_marks() -> None:
+    base = snapshots.oom_grid()
+    at_480 = msgspec.structs.replace(base, load=msgspec.structs.replace(base.load, prompt_tokens=2193))
+    lines = carried(at_480, 72, rows=2)
+    assert len(lines) == 4 and all(width_of(line) <= 72 for line in lines)
+    assert "✕✕✕" in text_of(lines) and "╱╱╱" in text_of(lines) and "███" in text_of(lines)
+    assert "out of memory at" in text_of(lines)
+
+
+def test_a_long_axis_shows_the_part_around_the_present_number() -> None:
+    base = mid_ramp()
+    grid = msgspec.structs.replace(base.grid, users=list(range(1, 65)))
+    lines = carried(msgspec.structs.replace(base, grid=grid), 52, rows=1)
+    assert "32" in text_of(lines) and all(width_of(line) <= 52 for line in lines)
+    assert carried(msgspec.structs.replace(base, grid=msgspec.structs.replace(grid, users=[])), 52, rows=1) == []
