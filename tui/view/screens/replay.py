@@ -33,7 +33,7 @@ class ReplayScreen(LiveScreen):
     """Shows one moment of a session. Arrows go on and back, space plays."""
 
     CSS = """
-    ReplayScreen #moment { dock: bottom; height: 1; padding: 0 1; margin-bottom: 1; }
+    ReplayScreen #moment { dock: bottom; height: 1; padding: 0 1; }
     ReplayScreen.-small #moment, ReplayScreen.-presentation #moment { display: none; }
     """
     HELP = (
