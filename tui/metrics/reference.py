@@ -34,6 +34,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The table's name, or the session's id."""
     published: bool = False
     """A published table; else an earlier session."""
+    source: str = ""
+    """In words, where it is neither: an export, the results of another tool."""
     simulated: bool = False
     differs: list[str] = []
     """How its conditions differ from those here, one after the other, in words."""
@@ -45,7 +47,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def words(self) -> str:
         """What it is, in words."""
         simulated = " (SIMULATED)" if self.simulated else ""
-        return f"the published table {self.name}" if self.published else f"session {self.name}{simulated}"
+        kind = "the published table" if self.published else f"the {self.source}" if self.source else "session"
+        return f"{kind} {self.name}{simulated}"
 
 
 _FIGURES = tuple(name for name in ReferenceCell.__struct_fields__ if name not in ("users", "prompt_tokens", "ok"))

@@ -11,14 +11,14 @@ from tui.core.errors import UsageError
 from tui.core.files import atomic_file
 from tui.metrics.cell import CellResult
 from tui.session import export_csv, export_toml, imported
-from tui.session.exported import ExportedSession
+from tui.session.exported import TOML_FILE, ExportedSession
 from tui.session.grid_table import grid_html, grid_markdown
 from tui.session.judged import session_beside
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
 FORMATS = ("toml", "csv", "md", "html")
-TOML_FILE, MD_FILE, HTML_FILE = "session.toml", "grid.md", "grid.html"
+MD_FILE, HTML_FILE = "grid.md", "grid.html"
 
 
 def export_folder(session_file: Path) -> str:

@@ -16,6 +16,7 @@ from tui.metrics.edge import Carried
 from tui.metrics.snapshot import FailureReport, ServerSettings, ServerStatus
 
 EXPORT_VERSION = 1
+TOML_FILE = "session.toml"
 
 
 class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):

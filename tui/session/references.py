@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tui.core.errors import SessionError, VrampError
 from tui.core.safe_text import safe_line
 from tui.metrics.circumstances import in_phrases
+from tui.metrics.measured import Measured
 from tui.metrics.reference import Reference, ReferenceCell, cells_of_session
 from tui.metrics.terms import Terms, terms_of
 from tui.profile.catalogue import PublishedTable, published_table, reference_names
@@ -15,8 +16,10 @@ from tui.profile.prices import read_prices
 from tui.profile.schema import Profile, ReferenceTable
 from tui.session import shelf
 from tui.session.circumstances import of_profile, of_table
+from tui.session.database import SUFFIX
 from tui.session.kept_profile import profile_of
 from tui.session.reader import SessionReader, latest_cells
+from tui.session.sides import read_file
 
 Grid = set[tuple[int, int]]
 
@@ -88,7 +91,10 @@ def _of_table(name: str, table: PublishedTable, profile: Profile) -> Reference:
 
 
 def _of_session(wanted: str, profile: Profile, gpu_summary: str) -> Reference:
-    with SessionReader(shelf.find(wanted)) as reader:
+    path = shelf.find(wanted)
+    if path.suffix != SUFFIX:
+        return _of_side(read_file(path), profile, gpu_summary)
+    with SessionReader(path) as reader:
         meta, there = reader.meta, profile_of(reader.meta)
         mode = profile.load.mode if there is None else there.load.mode
         cells = latest_cells(reader.cells(), mode)
@@ -103,6 +109,22 @@ def _of_session(wanted: str, profile: Profile, gpu_summary: str) -> Reference:
         name=safe_line(meta.session_id, limit=120),
         simulated=meta.simulated,
         differs=[safe_line(text, limit=160) for text in differs],
+        cells=known,
+    )
+
+
+def _of_side(side: Measured, profile: Profile, gpu_summary: str) -> Reference:
+    """Return what an export, or the results of another tool, say."""
+    differs = in_phrases(side.circumstances, of_profile(profile, gpu_summary))
+    if side.simulated != profile.simulated:
+        differs.insert(0, "simulated there, measured here" if side.simulated else "measured there, simulated here")
+    known = cells_of_session({(cell.users, cell.prompt_tokens): cell for cell in side.cells}.values())
+    differs += _sizes({(cell.users, cell.prompt_tokens) for cell in known}, profile)
+    return Reference(
+        name=side.name,
+        source=side.source,
+        simulated=side.simulated,
+        differs=[safe_line(text, limit=160) for text in [*differs, *side.notes]],
         cells=known,
     )
 

@@ -19,7 +19,8 @@ from tui.profile.catalogue import PublishedTable, published_table, reference_nam
 from tui.profile.schema import Mode, Profile
 from tui.session import imported, shelf
 from tui.session.circumstances import of_session, of_table
-from tui.session.exported import ExportedSession
+from tui.session.exported import TOML_FILE, ExportedSession
+from tui.session.formats.recognised import SUFFIXES, read_results
 from tui.session.kept_profile import profile_of
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
@@ -30,12 +31,17 @@ MOST_SIDES = 26
 
 
 def read_side(wanted: str) -> Measured:
-    """Return what is called `wanted`: a published table, a session (id, "latest", file) or an exported session.toml.
+    """Return what is called `wanted`: a published table, a session (id, "latest", file), an export, a tool's results.
+
+    An export is its session.toml or its folder; results are a file of them, or a folder of such files.
 
     Raises SessionError for what is none of them, with the nearest names, or cannot be read.
     """
     if wanted in reference_names():
         return _of_table(wanted, published_table(wanted))
+    if wanted and is_folder(Path(wanted)):
+        exported = Path(wanted) / TOML_FILE
+        return read_file(exported) if exported.is_file() else read_results(Path(wanted))
     try:
         path = shelf.find(wanted)
     except SessionError as error:
@@ -45,10 +51,20 @@ def read_side(wanted: str) -> Measured:
     return read_file(path)
 
 
+def is_folder(path: Path) -> bool:
+    """Say whether there is a folder of that name."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_file(path: Path) -> Measured:
     """Return what a file says that was measured. Raises SessionError."""
     if path.suffix == ".toml":
         return of_export(imported.read(path))
+    if path.suffix in SUFFIXES:
+        return read_results(path)
     with SessionReader(path) as reader:
         return of_reader(reader)
 
