@@ -12,13 +12,13 @@ from tests.fakes.terminal import Terminal
 
 
 def test_a_server_that_hangs_ends_its_cell_and_the_run_goes_on(world: World) -> None:
-    # Each launch answers the first cell, and hangs in the one after it.
-    hangs = 'fail = "hang"\nfail_after_tokens = 150'
-    profile = write_simulated(world.root, users="[4]", prompt_tokens="[30, 31, 32]", more=hangs)
+    # Each launch answers two cells, one of them after a relaunch the control, and hangs in the one after these.
+    hangs = 'fail = "hang"\nfail_after_tokens = 200'
+    profile = write_simulated(world.root, users="[4]", prompt_tokens="[30, 31, 32, 33]", more=hangs)
     done = world.run("run", str(profile), "--json", timeout_s=110)
     cells = json.loads(done.stdout)["cells"]
-    assert [cell["outcome"] for cell in cells] == ["ok", "timeout", "ok"], done.stderr
-    assert "no token for" in cells[1]["evidence"] and "health check answers" in cells[1]["evidence"]
+    assert [cell["outcome"] for cell in cells] == ["ok", "ok", "timeout", "ok"], done.stderr
+    assert "no token for" in cells[2]["evidence"] and "health check answers" in cells[2]["evidence"]
     assert "no token for" in done.stderr
     assert done.returncode == 0
 
