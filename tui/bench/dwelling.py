@@ -48,7 +48,12 @@ class Dwelling:
         """Add users step by step at the present prompt size, standing still at each value of the axis."""
         asking = self._asking
         for users in self._testbed.profile.load.users:
-            if users > asking.users and not await self._stand((users, asking.prompt_tokens)):
+            if users <= asking.users:
+                continue
+            if why := self._cells.keep_too_long((users, asking.prompt_tokens), Mode.STEADY):
+                self._testbed.show_notice(f"too long: {why}")
+                break
+            if not await self._stand((users, asking.prompt_tokens)):
                 return
         await self.operate(asking.users)
 
