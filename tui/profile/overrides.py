@@ -154,7 +154,7 @@ def seen_as(profile: Profile, dialect: ServedAs, endpoints: Sequence[str]) -> Pr
     load = profile.load
     if load.endpoint not in endpoints:
         load = load.model_copy(update={"endpoint": Endpoint(endpoints[0])})
-    title = f"{profile.display_title}, seen as {dialect}"
+    title = f"{dialect}: {profile.display_title}"  # the name first: narrow headers cut the end
     return profile.model_copy(update={"simulator": table, "load": load, "title": title})
 
 
