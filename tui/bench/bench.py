@@ -266,11 +266,15 @@ class Bench:
 
     async def _give_up_for(self, error: BaseException) -> None:
         self.testbed.say("bench", self.fault, level="error")
-        if self._launching is not None and not self._launching.done():
+        if self._is_launching:
             await self._stop_launching()
             await self.testbed.give_up_launch(error)
         else:
             await self._give_up(self.fault)
+
+    @property
+    def _is_launching(self) -> bool:
+        return self._launching is not None and not self._launching.done()
 
     async def _stop_launching(self) -> None:
         if self._launching is not None:
@@ -280,7 +284,7 @@ class Bench:
         """Launch the server, then begin what the session is to begin with; returns at once."""
         if self._closed or (self._spec.stop_when_unkept and self.writer.failure):
             return
-        if self._launching is None or self._launching.done():
+        if not self._is_launching:
             self._launching = background(self._launch(), name="launch")
 
     async def _launch(self) -> None:
@@ -366,6 +370,13 @@ class Bench:
             status = msgspec.structs.replace(status, phase=Phase.ENDED)
         elif status.phase is Phase.FAILED and (self.scheduler.activity != "idle" or self.scheduler.relaunching):
             status = msgspec.structs.replace(status, phase=Phase.RELAUNCHING)  # died under load: it will be back
+        elif status.phase is Phase.FAILED and self._is_launching:
+            # It is still being ended, its failure explained, and its cells given their outcome: who sees a failed
+            # server may leave.
+            again = status.launches > 1
+            status = msgspec.structs.replace(
+                status, phase=Phase.RELAUNCHING if again else Phase.LAUNCHING, failure=None
+            )
         status = msgspec.structs.replace(status, silent_s=self.testbed.silent_s)
         if metrics is None:
             return status
@@ -439,7 +450,7 @@ class Bench:
 
     def _check_attended(self) -> None:
         """End a lingering session that nobody looks at and that has nothing to do; one left on purpose goes on."""
-        launching = self._launching is not None and not self._launching.done() and self._spec.start != "idle"
+        launching = self._is_launching and self._spec.start != "idle"
         if self._link.busy or self._detached or launching or self.scheduler.activity != "idle":
             self._wanted_at_s = time.monotonic()
         elif time.monotonic() - self._wanted_at_s > self._spec.unattended_s:

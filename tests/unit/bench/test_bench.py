@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -33,8 +34,12 @@ class Bed(FakeTestbed):
     def __init__(self, *, refuses: FailureReport | None = None) -> None:
         super().__init__(lambda users, prompt_tokens: None, users=[1, 2], prompt_tokens=[30])
         self.refuses = refuses
+        self.may_be_gone = asyncio.Event()
+        """Once a server that was refused has been ended."""
+        self.may_be_gone.set()
         self.gauge = CeilingGauge()
         self.gpu_note = ""
+        self.asides = SimpleNamespace(now=None)
         self.launched = asyncio.Event()
         self.closed = 0
         self.numbers: tuple[int, int] | None = None
@@ -43,11 +48,13 @@ class Bed(FakeTestbed):
         self.numbers = last_tag, last_request_id
 
     async def launch(self) -> None:
-        self.launched.set()
         if self.refuses is not None:
             self.status = msgspec.structs.replace(self.status, phase=Phase.FAILED, failure=self.refuses)
             self.failure = None
+            self.launched.set()
+            await self.may_be_gone.wait()
             raise LaunchError(self.refuses.summary)
+        self.launched.set()
 
     async def close(self) -> None:
         self.closed += 1
@@ -165,7 +172,7 @@ async def test_a_server_that_cannot_hold_its_cache_gives_every_cell_that_end(mad
     one = made(Bed(refuses=OOM), start="sweep")
     link = await one.link(refresh_hz=10)
     async for snapshot in link.snapshots():
-        if snapshot.server.phase is Phase.FAILED and snapshot.grid.cells:
+        if snapshot.server.phase is Phase.FAILED:
             break
     assert {cell.outcome for cell in snapshot.grid.cells} == {Outcome.OOM_KV}
     assert snapshot.grid.cells[0].evidence == "KV cache too small (exit code 1)"
@@ -174,11 +181,28 @@ async def test_a_server_that_cannot_hold_its_cache_gives_every_cell_that_end(mad
     assert await one.ended() == "its front end went away"
 
 
+async def test_no_server_has_failed_before_all_is_known_of_it(made: Callable[..., Made]) -> None:
+    bed = Bed(refuses=OOM)
+    bed.may_be_gone = asyncio.Event()
+    one = made(bed, start="sweep")
+    await bed.launched.wait()
+    assert bed.status.phase is Phase.FAILED
+    snapshot = one.bench.snapshot()
+    assert snapshot.server.phase is Phase.LAUNCHING and snapshot.server.failure is None
+    bed.may_be_gone.set()
+    await until(lambda: one.bench.snapshot().server.phase is Phase.FAILED)
+    snapshot = one.bench.snapshot()
+    assert snapshot.server.failure == OOM
+    assert {cell.outcome for cell in snapshot.grid.cells} == {Outcome.OOM_KV}
+    one.bench.end("enough")
+    await one.ended()
+
+
 async def test_a_server_that_died_under_load_is_told_as_coming_back(made: Callable[..., Made]) -> None:
     one = made()
     await one.ready.wait()
     one.bed.status = msgspec.structs.replace(one.bed.status, phase=Phase.FAILED)
-    assert one.bench.snapshot().server.phase is Phase.FAILED
+    await until(lambda: one.bench.snapshot().server.phase is Phase.FAILED)
     one.bench.scheduler.activity = "sweep"
     assert one.bench.snapshot().server.phase is Phase.RELAUNCHING
     one.bench.end("enough")
