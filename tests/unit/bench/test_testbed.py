@@ -48,7 +48,10 @@ class Bench:
         monkeypatch.setattr(testbed_module, "RELAUNCH_BACK_OFF_S", (0.0, 0.0, 0.0))
         profile = Profile(name="p", engine="vllm", **tables)
         builder = SimpleNamespace(
-            session_file="session.vramp", add_event=lambda event: self.said.append(event.text), beside=NOTHING_BESIDE
+            session_file="session.vramp",
+            add_event=lambda event: self.said.append(event.text),
+            take_gpus=lambda readings, cost_s: None,
+            beside=NOTHING_BESIDE,
         )
         writer = SimpleNamespace(add_gpus=_nothing, add_event=_nothing, set_server=_nothing)
         self.testbed = testbed_module.Testbed(profile, None, SessionClock(), cast(Any, writer), cast(Any, builder))
