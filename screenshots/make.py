@@ -16,6 +16,7 @@ import asyncio
 import lzma
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ import msgspec
 from tui.link.protocol import Command, Reply, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.catalogue import entry_of
+from tui.report.report import write_report
 from tui.session.reader import SessionReader
 from tui.session.replay import snapshot
 from tui.view.app import VrampApp
@@ -170,11 +172,36 @@ async def make_h200(folder: Path) -> None:
     await picture(attach, Recorded(session, 1.0), "h200-grid", is_live, "4", "escape", "m")
 
 
+def make_report(folder: Path) -> None:
+    """Make the picture of a report, of the run on an H200, where Chromium is there to open it."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        print("report.png is left as it is: no chromium", file=sys.stderr)  # noqa: T201
+        return
+    session = folder / "h200-mistral-7b.vramp"
+    session.write_bytes(lzma.decompress((FOLDER / "h200-mistral-7b.vramp.xz").read_bytes()))
+    page = write_report([session], folder / "report.html")
+    picture_path = FOLDER / "report.png"
+    subprocess.run(
+        [
+            browser,
+            *("--headless", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder / 'b'}"),
+            *(("--no-sandbox",) if os.getuid() == 0 else ()),  # it has none for root
+            *("--window-size=1000,1500", f"--screenshot={picture_path}", page.as_uri()),
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+        timeout=TIMEOUT_S,
+    )
+    print(picture_path.name, file=sys.stderr)  # noqa: T201
+
+
 def main() -> None:
     """Work in folders of its own, so that nothing of the user's is shown, and nothing is left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("session", nargs="?", type=Path, help="a recorded session; default: record one")
     parser.add_argument("--h200", action="store_true", help="only those of the run on an H200")
+    parser.add_argument("--report", action="store_true", help="only that of a report, which needs Chromium")
     wish = parser.parse_args()
     given: Path | None = wish.session
     with tempfile.TemporaryDirectory(prefix="vr") as name:
@@ -182,6 +209,9 @@ def main() -> None:
         for variable, part in (("XDG_DATA_HOME", "d"), ("XDG_CONFIG_HOME", "c"), ("XDG_RUNTIME_DIR", "r")):
             (folder / part).mkdir(mode=0o700)
             os.environ[variable] = str(folder / part)
+        make_report(folder)
+        if wish.report:
+            return
         asyncio.run(make_h200(folder))
         if not wish.h200:
             asyncio.run(make(given.resolve() if given else record(), folder))

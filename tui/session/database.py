@@ -95,6 +95,16 @@ class SessionDatabase:
             value = self._connection.execute(query, parameters).fetchone()[0]
         return value if isinstance(value, int) and value >= 0 else 0
 
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that `query` asks for, as SQLite has them: who asks checks them."""
+        with self._errors():
+            yield from self._connection.execute(query, parameters)
+
+    def has_column(self, table: Table[T], name: str) -> bool:
+        """Say whether the file has a column, which older ones may lack."""
+        with self._errors():
+            return name in column_names(self._connection, table.name)
+
     def server(self, until_ns: int) -> ServerStatus | None:
         """Return the state of the server at a moment."""
         with self._errors():

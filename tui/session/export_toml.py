@@ -82,6 +82,11 @@ def dumps(session: ExportedSession) -> str:
     return header + mark + "\n" + tomli_w.dumps(document)
 
 
+def profile_toml(profile: dict[str, Any]) -> str:
+    """Return a profile as a file of its own has it, from its table (`profile_table`)."""
+    return tomli_w.dumps(without_missing(profile))
+
+
 def write(reader: SessionReader, path: Path) -> None:
     """Write a session as TOML. Raises SessionError (a damaged file), UsageError (`path` cannot be written)."""
     text = dumps(exported(reader))

@@ -14,6 +14,7 @@ from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import ServerStatus
 from tui.metrics.trend import Trend, TrendPoint
+from tui.session.aggregates import MAX_DEVICES, MOST_SAID, RequestEnds, VramPoint, request_ends, vram_point
 from tui.session.database import SessionDatabase
 from tui.session.lock import is_live
 from tui.session.meta import SessionEnd, SessionMeta
@@ -144,6 +145,27 @@ class SessionReader:
         count = "SELECT count(*) FROM requests WHERE end_ns <= ?"
         ok = self._database.scalar(f"{count} AND outcome = 'ok'", (until_ns,))
         return ok, self._database.scalar(f"{count} AND outcome NOT IN ('ok', 'cancelled')", (until_ns,))
+
+    def request_ends(self, most: int) -> list[RequestEnds]:
+        """Return how requests ended, alike ones counted together, the most frequent first, at most so many."""
+        rows = self._database.rows(
+            "SELECT outcome, http_status, substr(error, 1, ?) AS said, count(*) AS times, min(end_ns) FROM requests"
+            " GROUP BY outcome, http_status, said ORDER BY times DESC, min(end_ns) LIMIT ?",
+            (MOST_SAID, most),
+        )
+        return [request_ends(row) for row in rows]
+
+    def vram(self, points: int) -> list[VramPoint]:
+        """Return the VRAM of each GPU, or slice of one, over the session in about so many points, in order of time."""
+        last_ns = self._database.scalar("SELECT max(at_ns) FROM gpus")
+        span_ns = max(1, (last_ns - self.meta.started_at_ns) // max(1, points))
+        slice_of = "mig_index" if self._database.has_column(GPUS, "mig_index") else "NULL"
+        rows = self._database.rows(
+            f'SELECT "index", {slice_of}, max(at_ns), max(vram_used_bytes), max(vram_total_bytes)'  # noqa: S608
+            f' FROM gpus GROUP BY "index", {slice_of}, (at_ns - ?) / ? ORDER BY max(at_ns) LIMIT ?',
+            (self.meta.started_at_ns, span_ns, MAX_DEVICES * (points + 1)),
+        )
+        return [vram_point(row) for row in rows]
 
     def series(
         self, *, since_ns: int = -1, until_ns: int = ALWAYS_NS, last: int | None = None

@@ -1,0 +1,82 @@
+"""The figures of a report: time by users and by prompt size, tokens/s and VRAM over time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from xml.etree.ElementTree import Element
+
+from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
+from tui.metrics.trend import TrendPoint
+from tui.report import charts
+from tui.report.charts import Line, Point
+from tui.report.elements import element
+from tui.report.facts import SessionFacts
+from tui.report.tables import marked
+
+_GB = 1e9
+_MOST_MARKS = 40
+
+
+def by_size(facts: SessionFacts) -> Iterator[Element]:
+    """Yield the study's two figures: the time to resolve by users, and by prompt tokens."""
+    for words, across, of, over in (
+        ("Time to resolve by users", "users at once", "prompt_tokens", "users"),
+        ("Time to resolve by prompt size", "prompt tokens", "users", "prompt_tokens"),
+    ):
+        name = "{:,} tokens" if of == "prompt_tokens" else "{:,} users"
+        known = [cell for cell in facts.cells if cell.outcome is Outcome.OK and cell.time_to_resolve_s is not None]
+        lines: list[Line] = []
+        for fixed in charts.few_of(sorted({getattr(cell, of) for cell in known})):
+            points: list[Point | None] = [
+                (getattr(cell, over), cell.time_to_resolve_s)
+                for cell in sorted(known, key=lambda cell: int(getattr(cell, over)))
+                if getattr(cell, of) == fixed and cell.time_to_resolve_s is not None
+            ]
+            lines.append((name.format(fixed), points))
+        if (drawn := charts.by_size(marked(words, facts), lines, across, "time to resolve, s")) is not None:
+            yield element("figure", drawn)
+
+
+def over_time(facts: SessionFacts) -> Iterator[Element]:
+    """Yield tokens/s and VRAM over the session, with the moments of its warnings and errors."""
+    until_s = facts.since_start_s(facts.last_ns)
+    marks = [(facts.since_start_s(event.at_ns), event.text) for event in facts.events[:_MOST_MARKS]]
+    tokens = _with_gaps(facts, facts.trend, "tokens_per_s_total")
+    users = _with_gaps(facts, facts.trend, "users")
+    for words, up, lines in (
+        ("Tokens/s in total", "tokens/s", [("tokens/s", tokens)]),
+        ("Users at work", "users", [("users", users)]),
+        ("VRAM used", "GB", _vram(facts)),
+    ):
+        if (drawn := charts.over_time(marked(words, facts), lines, up, until_s, marks)) is not None:
+            yield element("figure", drawn)
+
+
+def _with_gaps(facts: SessionFacts, trend: Sequence[TrendPoint], field: str) -> list[Point | None]:
+    points: list[Point | None] = []
+    for before, point in pairwise([None, *trend]):
+        assert point is not None
+        value = getattr(point, field)
+        begins_ns = point.at_ns - point.span_ns
+        if value is None or (before is not None and begins_ns - before.at_ns > 2 * point.span_ns):
+            points.append(None)
+        if value is not None:
+            points.append((max(0.0, (point.at_ns - facts.meta.started_at_ns) / NS_PER_S), value))
+    return points
+
+
+def _vram(facts: SessionFacts) -> list[Line]:
+    places: dict[str, list[Point | None]] = {}
+    totals: dict[str, int] = {}
+    for point in facts.vram:
+        if point.used_bytes is not None:
+            at_s = max(0.0, facts.since_start_s(point.at_ns))
+            places.setdefault(point.place, []).append((at_s, point.used_bytes / _GB))
+        totals[point.place] = max(totals.get(point.place, 0), point.total_bytes or 0)
+    lines: list[Line] = []
+    for place, points in list(places.items())[: charts.MOST_LINES]:
+        of = f" of {totals[place] / _GB:.0f} GB" if totals[place] else ""
+        lines.append((f"GPU {place}{of}", points))
+    return lines

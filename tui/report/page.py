@@ -1,0 +1,207 @@
+"""The page of a report: one HTML document without network, frames or foreign scripts. Pure, but for our own style and
+script, which lie beside this module.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from importlib.resources import files
+from xml.etree.ElementTree import Element
+
+from tui import __version__
+from tui.metrics.best import best_cell
+from tui.metrics.cell import users_in_words
+from tui.metrics.cell_figures import FIGURES
+from tui.report import figures, tables
+from tui.report.cell_page import cell_page
+from tui.report.elements import document, element
+from tui.report.facts import OnStep, SessionFacts
+from tui.report.tables import number
+from tui.session.export_toml import profile_toml
+
+MOST_PAGES = 400
+_MOST_PICTURES = 120
+_OPEN_GRIDS = 2
+
+
+def page(sessions: Sequence[SessionFacts], on_step: OnStep = lambda said: None) -> str:
+    """Return the page of some sessions, one after the other."""
+    own = files("tui.report")
+    style = (own / "style.css").read_text(encoding="utf-8")
+    script = (own / "page.js").read_text(encoding="utf-8")
+    known = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # Whatever should ever get past the escaping is not run: only our own script, by its digest.
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{known}'; base-uri 'none'"
+    mark = " – SIMULATED" if any(facts.meta.simulated for facts in sessions) else ""
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", ", ".join(_name(facts) for facts in sessions[:3]) + mark),
+        element("style", style),
+    )
+    body = element("body")
+    if len(sessions) > 1:
+        links = (
+            element("li", element("a", f"{_name(facts)}, {facts.meta.session_id}", href=f"#s{place}"))
+            for place, facts in enumerate(sessions)
+        )
+        body.append(element("nav", element("ol", *links)))
+    for place, facts in enumerate(sessions):
+        on_step(f"drawing {facts.meta.session_id}")
+        body.append(element("main", *_session(facts, f"s{place}"), id=f"s{place}"))
+    body.append(element("p", element("small", f"Made by vramp {__version__}. What each figure is: docs/figures.md.")))
+    body.append(element("script", script))
+    return document(element("html", head, body, lang="en"))
+
+
+def _name(facts: SessionFacts) -> str:
+    return facts.meta.profile_title or facts.meta.profile_name
+
+
+def _session(facts: SessionFacts, place: str) -> Iterator[Element]:
+    meta = facts.meta
+    yield element("h1", _name(facts))
+    if meta.simulated:
+        told = "SIMULATED: every figure here comes from a model of a server, not from a server."
+        yield element("p", told, class_="simulated")
+    yield element("p", _when(facts), class_="soft")
+    yield from _summary(facts)
+    yield from _grids(facts, place)
+    if drawn := list(figures.by_size(facts)):
+        yield element("h2", "Time by users and by prompt size")
+        yield element("div", *drawn, class_="pair")
+    yield from _run(facts)
+    yield from _failures(facts)
+    if facts.cells:
+        yield element("h2", "The cells")
+        yield tables.all_cells(facts, place)
+        for nth, cell in enumerate(facts.cells[:MOST_PAGES]):
+            yield cell_page(facts, cell, place, pictures=nth < _MOST_PICTURES)
+        if len(facts.cells) > MOST_PAGES:
+            yield element("p", f"{len(facts.cells) - MOST_PAGES:,} cells more are only in the table.")
+    yield from _environment(facts)
+
+
+def _when(facts: SessionFacts) -> str:
+    meta, run = facts.meta, facts.whole.session
+    long = timedelta(seconds=round(max(0.0, min(1e9, facts.since_start_s(facts.last_ns)))))
+    said = f"Session {meta.session_id}, begun {meta.started_at}, {long} long, {run.state}"
+    said += f" ({run.ended_how})" if run.ended_how else ""
+    if meta.time_scale != 1.0:
+        said += f"; in modelled seconds, {meta.time_scale:g} to a real one"
+    return said + "."
+
+
+def _summary(facts: SessionFacts) -> Iterator[Element]:
+    yield element("h2", "In short")
+    best = best_cell(facts.cells)
+    tiles = element("ul", class_="tiles")
+
+    def tile(value: str, words: str) -> None:
+        tiles.append(element("li", element("b", value), element("small", tables.marked(words, facts))))
+
+    if best is not None:
+        tile(number(best.tokens_per_s_total), "tokens/s in the best cell")
+        tile(f"{best.users:,} × {best.prompt_tokens:,}", "users × prompt tokens of the best cell")
+        if best.cost_per_1m_tokens is not None:
+            tile(f"{number(best.cost_per_1m_tokens)} {best.currency}", "per million tokens in the best cell")
+    answered = sum(end.count for end in facts.ends if end.outcome == "ok")
+    failed = sum(end.count for end in facts.ends if end.outcome not in ("ok", "cancelled"))
+    tile(f"{answered:,}", "requests answered" + (f", {failed:,} failed" if failed else ""))
+    yield tiles
+    sentences = [edge.sentence for edge in facts.whole.edges if edge.sentence]
+    if sentences:
+        yield element("h3", "How many users it carries")
+        yield element("ul", *(element("li", sentence) for sentence in sentences))
+    if best is not None and best.verdict is not None:
+        where = f"{users_in_words(best.users)} × {best.prompt_tokens:,} prompt tokens"
+        yield element("p", f"The best cell, {where}, was limited by: {best.verdict.limit}. {best.verdict.sentence}")
+    if facts.said:
+        yield element("pre", "\n".join(facts.said), class_="wrapped")
+    if not facts.cells:
+        yield element("p", "No cell was measured.")
+
+
+def _grids(facts: SessionFacts, place: str) -> Iterator[Element]:
+    drawn = [(figure, grid) for figure in FIGURES if (grid := tables.grid(facts, figure, place)) is not None]
+    if not drawn:
+        return
+    yield element("h2", "The grid")
+    yield element(
+        "p", "Shades go from the best (green) to the worst (red) of each figure. A cell leads to its own part."
+    )
+    # The total tells most beside the time; the rest is unfolded.
+    drawn.sort(key=lambda one: one[0].field not in ("time_to_resolve_s", "tokens_per_s_total"))
+    for nth, (figure, grid) in enumerate(drawn):
+        yield element("details", element("summary", figure.name), grid, open=nth < _OPEN_GRIDS)
+
+
+def _run(facts: SessionFacts) -> Iterator[Element]:
+    drawn = list(figures.over_time(facts))
+    if drawn or facts.events:
+        yield element("h2", "Over time")
+    if drawn:
+        yield element("div", *drawn, class_="pair")
+    if facts.events:
+        rows = [[number(facts.since_start_s(e.at_ns)), e.level, e.source, e.text] for e in facts.events]
+        more = f"; {facts.events_left_out:,} later ones are left out" if facts.events_left_out else ""
+        yield tables.rows_of(f"Warnings and errors{more}", ("time, s", "", "from", "what"), rows)
+
+
+def _failures(facts: SessionFacts) -> Iterator[Element]:
+    ends = [end for end in facts.ends if end.outcome not in ("ok", "cancelled")]
+    failure = facts.whole.server.failure if facts.whole.server else None
+    if not (facts.failed or ends or failure):
+        return
+    yield element("h2", "What failed")
+    if failure is not None:
+        yield element("p", f"The server: {failure.failure}. {failure.summary} {failure.advice}")
+        if failure.line:
+            yield element("pre", failure.line, class_="wrapped")
+    if facts.failed:
+        rows = [[f"{c.users:,}", f"{c.prompt_tokens:,}", str(c.outcome), c.evidence] for c in facts.failed]
+        yield tables.rows_of("Cells", ("users", "prompt tokens", "outcome", "evidence"), rows[: tables.MOST_ROWS])
+    if ends:
+        told = [
+            [
+                f"{e.count:,}",
+                str(e.outcome),
+                str(e.http_status or "–"),
+                number(facts.since_start_s(e.first_ns)),
+                e.error,
+            ]
+            for e in ends
+        ]
+        yield tables.rows_of("Requests", ("how many", "outcome", "HTTP", "first at, s", "what was said"), told)
+
+
+def _environment(facts: SessionFacts) -> Iterator[Element]:
+    meta, server = facts.meta, facts.whole.server
+    yield element("h2", "Environment, and how to repeat it")
+    named = {"vramp": meta.vramp_version, "engine": meta.engine, "GPUs": meta.gpu_summary, "note": meta.gpu_note}
+    if server is not None:
+        named |= {"server version": server.version, "model": server.model}
+        named |= {f"--{name}": value for name, value in server.settings.arguments.items()}
+    named |= facts.whole.environment
+    listed = element("dl")
+    for name, value in named.items():
+        if value:
+            listed.append(element("dt", name))
+            listed.append(element("dd", value))
+    yield listed
+    if meta.command_line:
+        yield element("h3", "The server was started by")
+        yield element("pre", meta.command_line, class_="wrapped")
+    if not facts.whole.profile:
+        return
+    file = "".join(c if c.isalnum() or c in "-_" else "-" for c in meta.profile_name)[:80].lstrip("-") or "profile"
+    scale = f" --time-scale {meta.time_scale:g}" if meta.simulated and meta.time_scale != 1.0 else ""
+    yield element("p", f"Save the profile below as {file}.toml; then:")
+    yield element("pre", f"vramp run ./{file}.toml{scale}", class_="wrapped")
+    profile = element("pre", profile_toml(facts.whole.profile))
+    yield element("details", element("summary", "The profile, with all that was given beside it"), profile)

@@ -1,0 +1,118 @@
+"""The tables of a report: the grid in colours, all cells by all figures, what failed. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+from tui.core.outcome import Outcome
+from tui.metrics.cell import CellResult
+from tui.metrics.cell_figures import FIGURES, CellFigure
+from tui.report.elements import Child, element
+from tui.report.facts import SessionFacts
+
+SHADES = 6
+MARK = "SIMULATED"
+MOST_ROWS = 2000
+
+
+def anchor_of(place: str, cell: CellResult) -> str:
+    """Return the name of a cell's own part of the page; `place` is that of its session."""
+    return f"{place}-cell-{cell.users}-{cell.prompt_tokens}"
+
+
+def number(value: float | None) -> str:
+    """Return a figure with three digits, or all before the point; a dash for one that does not exist."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def marked(words: str, facts: SessionFacts) -> str:
+    """Return words over figures, which say so where the figures are simulated."""
+    return f"{words} – {MARK}" if facts.meta.simulated else words
+
+
+def wide(table: Element) -> Element:
+    """Return a table that scrolls by itself on a narrow screen."""
+    return element("div", table, class_="wide")
+
+
+def grid(facts: SessionFacts, figure: CellFigure, place: str) -> Element | None:
+    """Return the grid of one figure, shaded from good to bad by its logarithm; None where no cell has it."""
+    known = {(cell.users, cell.prompt_tokens): cell for cell in facts.cells}
+    values = [value for cell in facts.cells if cell.outcome is Outcome.OK and (value := figure.of(cell)) is not None]
+    if not values:
+        return None
+    unit = figure.unit or next((cell.currency for cell in facts.cells if cell.currency), "")
+    sizes = sorted({prompt for _, prompt in known})
+    first = element("th", "users", scope="col", class_="text")
+    head = element("tr", first, *(element("th", f"{size:,} tok", scope="col") for size in sizes))
+    body = element("tbody")
+    for users in sorted({users for users, _ in known}):
+        row = element("tr", element("th", f"{users:,}", scope="row"))
+        row.extend(_grid_cell(known.get((users, size)), figure, values, place) for size in sizes)
+        body.append(row)
+    caption = element("caption", marked(f"{figure.name}, {unit}".removesuffix(", "), facts))
+    return wide(element("table", caption, element("thead", head), body, class_="grid"))
+
+
+def _grid_cell(cell: CellResult | None, figure: CellFigure, values: Sequence[float], place: str) -> Element:
+    if cell is None:
+        return element("td", "·")
+    link = f"#{anchor_of(place, cell)}"
+    value = figure.of(cell)
+    if cell.outcome is not Outcome.OK or value is None:
+        word = "–" if cell.outcome is Outcome.OK else str(cell.outcome)
+        kind = "implied" if cell.outcome in (Outcome.IMPLIED, Outcome.OK) else "failed"
+        return element("td", element("a", word, href=link), class_=kind)
+    return element(
+        "td", element("a", number(value), href=link), class_=f"q{shade(value, values, more=figure.more_is_good)}"
+    )
+
+
+def shade(value: float, values: Sequence[float], *, more: bool) -> int:
+    """Return which of the shades a value has among others, 0 the best; by logarithm where all are above zero."""
+    of = math.log if min(values) > 0 else float
+    low, high = of(min(values)), of(max(values))
+    share = (of(value) - low) / (high - low) if high > low else 0.0
+    return min(SHADES - 1, int((1 - share if more else share) * SHADES))
+
+
+def all_cells(facts: SessionFacts, place: str) -> Element:
+    """Return every cell with its figures, a table that can be sorted."""
+    figures = [figure for figure in FIGURES if any(figure.of(cell) is not None for cell in facts.cells)]
+    head = element("tr", *(element("th", name, scope="col") for name in ("users", "prompt tokens", "outcome")))
+    for figure in figures:
+        head.append(element("th", figure.name + (f", {figure.unit}" if figure.unit else ""), scope="col"))
+    head.append(element("th", "limited by", scope="col", class_="text"))
+    body = element("tbody")
+    for cell in facts.cells[:MOST_ROWS]:
+        row = element("tr", *(element("td", f"{n:,}", data_value=str(n)) for n in (cell.users, cell.prompt_tokens)))
+        row.append(element("td", element("a", str(cell.outcome), href=f"#{anchor_of(place, cell)}"), class_="text"))
+        for figure in figures:
+            value = figure.of(cell)
+            row.append(element("td", number(value), data_value="" if value is None else repr(value)))
+        row.append(element("td", str(cell.verdict.limit) if cell.verdict else "", class_="text"))
+        body.append(row)
+    left_out = len(facts.cells) - MOST_ROWS
+    said = f"the first {MOST_ROWS:,} of {len(facts.cells):,} cells" if left_out > 0 else "all cells"
+    caption = element("caption", marked(f"{said}; a heading sorts them", facts))
+    return wide(element("table", caption, element("thead", head), body, class_="sortable"))
+
+
+def rows_of(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Child]]) -> Element:
+    """Return a plain table; the last column holds words."""
+    last = len(heads) - 1
+    kinds = ["text" if place == last else None for place in range(len(heads))]
+    head = element(
+        "tr", *(element("th", name, scope="col", class_=kind) for name, kind in zip(heads, kinds, strict=True))
+    )
+    body = element("tbody")
+    for row in rows:
+        cells = (
+            element("td", child, class_="text words" if place == last else None) for place, child in enumerate(row)
+        )
+        body.append(element("tr", *cells))
+    return wide(element("table", element("caption", caption), element("thead", head), body))
