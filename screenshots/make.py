@@ -2,7 +2,7 @@
 
 The live screen, the grid and the presentation screen show moments of a recorded session, as they were to be seen then:
 of the one given, or of a sweep of the demo profile, which is recorded first (some three minutes). The picker and the
-failed launch are the app itself, at work.
+failed launch are the app itself, at work. The animation is `vramp record` of the same session (`--animation`: it alone).
 
 `--h200` makes those of docs/study-h200.md alone, from the session of that run: a real vLLM on one H200. It is kept
 here, h200-mistral-7b.vramp.xz, as sessions are now: with how often each gap between tokens came and not each of them,
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import lzma
 import os
 import re
@@ -24,6 +25,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
+from animation import film_of, svg_of
 
 from tui.link.protocol import Command, Reply, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
@@ -41,6 +43,9 @@ from tui.view.start import Attach, Launch, Picker, StartWish
 
 FOLDER = Path(__file__).resolve().parent
 SIZE = (120, 40)
+FILM_SIZE = (100, 30)
+FILM_FRAMES = 24
+FILM_BYTES = 500_000
 TIMEOUT_S = 60.0
 
 FAILING = """\
@@ -163,6 +168,20 @@ async def make(session: Path, folder: Path) -> None:
     await picture(Attach(session, presentation=True), Recorded(session, 0.9), "presentation", is_live)
 
 
+def animate(session: Path, folder: Path) -> None:
+    """Make the animation of the whole run, as `vramp record` sees it."""
+    cast = folder / "run.cast"
+    size = f"{FILM_SIZE[0]}x{FILM_SIZE[1]}"
+    command = [sys.executable, "-m", "tui", "record", str(session), "--cast", str(cast), "--size", size]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    text = cast.read_text(encoding="utf-8")
+    film = film_of(text, FILM_FRAMES)
+    svg = svg_of(film, title=json.loads(text.splitlines()[0])["title"], frame_s=0.7, last_s=5.0)
+    assert len(svg) <= FILM_BYTES, f"the animation has {len(svg):,} bytes"
+    (FOLDER / "run.svg").write_text(neutral(svg), encoding="utf-8")
+    print("run.svg", file=sys.stderr)  # noqa: T201
+
+
 async def make_h200(folder: Path) -> None:
     """Make the pictures of the run on an H200."""
     session = folder / "h200-mistral-7b.vramp"
@@ -202,6 +221,7 @@ def main() -> None:
     parser.add_argument("session", nargs="?", type=Path, help="a recorded session; default: record one")
     parser.add_argument("--h200", action="store_true", help="only those of the run on an H200")
     parser.add_argument("--report", action="store_true", help="only that of a report, which needs Chromium")
+    parser.add_argument("--animation", action="store_true", help="only the animation of the run")
     wish = parser.parse_args()
     given: Path | None = wish.session
     with tempfile.TemporaryDirectory(prefix="vr") as name:
@@ -209,12 +229,17 @@ def main() -> None:
         for variable, part in (("XDG_DATA_HOME", "d"), ("XDG_CONFIG_HOME", "c"), ("XDG_RUNTIME_DIR", "r")):
             (folder / part).mkdir(mode=0o700)
             os.environ[variable] = str(folder / part)
+        if wish.animation:
+            animate(given.resolve() if given else record(), folder)
+            return
         make_report(folder)
         if wish.report:
             return
         asyncio.run(make_h200(folder))
         if not wish.h200:
-            asyncio.run(make(given.resolve() if given else record(), folder))
+            session = given.resolve() if given else record()
+            animate(session, folder)
+            asyncio.run(make(session, folder))
 
 
 if __name__ == "__main__":

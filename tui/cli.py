@@ -15,6 +15,7 @@ from tui import __version__
 from tui.commands.compare import compare
 from tui.commands.ctl import ctl, metrics
 from tui.commands.profiles import known_profile, profiles
+from tui.commands.record import record
 from tui.commands.report import report
 from tui.commands.sessions import export, sessions
 from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
@@ -432,7 +433,7 @@ def completion(shell: str) -> None:
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
-for _group in (sessions, export, report, profiles, ctl, metrics, compare):
+for _group in (sessions, export, report, profiles, ctl, metrics, record, compare):
     cli.add_command(_group)
 
 

@@ -56,7 +56,7 @@ class ReplaySource:
     def step(self, steps: int) -> None:
         """Go so many steps on, or back."""
         step_ns = max(NS_PER_S, (self.ended_ns - self.started_ns) // STEPS)
-        self._seek(self.at_ns + steps * step_ns)
+        self.seek(self.at_ns + steps * step_ns)
 
     def faster(self) -> None:
         """Play four times as fast, or as it was when that was the fastest."""
@@ -70,7 +70,8 @@ class ReplaySource:
             self.at_ns = self.started_ns
         self._changed.set()
 
-    def _seek(self, at_ns: int) -> None:
+    def seek(self, at_ns: int) -> None:
+        """Go to a moment, or to the nearest that there is."""
         self.at_ns = min(max(at_ns, self.started_ns), self.ended_ns)
         self._changed.set()
 
@@ -89,7 +90,7 @@ class ReplaySource:
         try:
             await asyncio.wait_for(self._changed.wait(), PLAY_TICK_S if self.playing else None)
         except TimeoutError:
-            self._seek(self.at_ns + round(PLAY_TICK_S * self.speed * NS_PER_S))
+            self.seek(self.at_ns + round(PLAY_TICK_S * self.speed * NS_PER_S))
             self.playing = self.playing and self.at_ns < self.ended_ns
 
     async def request(self, command: Command) -> Reply:
