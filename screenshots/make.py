@@ -2,7 +2,8 @@
 
 The live screen, the grid and the presentation screen show moments of a recorded session, as they were to be seen then:
 of the one given, or of a sweep of the demo profile, which is recorded first (some three minutes). The picker and the
-failed launch are the app itself, at work. The animation is `vramp record` of the same session (`--animation`: it alone).
+failed launch are the app itself, at work. The animation is `vramp record` of the same session; `--animation` makes it
+alone.
 
 `--h200` makes those of docs/study-h200.md alone, from the session of that run: a real vLLM on one H200. It is kept
 here, h200-mistral-7b.vramp.xz, as sessions are now: with how often each gap between tokens came and not each of them,

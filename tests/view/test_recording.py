@@ -115,7 +115,7 @@ def test_a_gif_is_made_by_agg_where_there_is_one(tmp_path: Path, monkeypatch: py
     make_gif(cast, tmp_path / "a.gif")
     assert (tmp_path / "a.gif").read_text() == "{}\n"
     agg.write_text(FAKE_AGG.replace("= --", "= never"))
-    with pytest.raises(UsageError, match="^agg: no such thing$"):
+    with pytest.raises(UsageError, match=r"^agg: no such thing$"):
         make_gif(cast, tmp_path / "a.gif")
 
 
