@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +13,7 @@ from tui.metrics.snapshot import Snapshot
 from tui.metrics.terms import Terms
 from tui.profile.prices import ApiPrice
 from tui.view.screens.trade_offs import TradeOffsScreen, trade_off_lines
-from tui.view.widgets.lines import Ink, text_of, width_of
-from tui.view.widgets.scatter import Point, scatter
+from tui.view.widgets.lines import text_of, width_of
 
 PRICES = [
     ApiPrice(name="GPT-3.5 Turbo", input_per_1m=1.5, output_per_1m=2.0),
@@ -49,6 +46,25 @@ async def test_a_key_opens_it_and_it_follows_the_run() -> None:
         assert "No cell has been measured yet" in app.picture()
         await pilot.press("escape")
         assert not isinstance(app.screen, TradeOffsScreen)
+
+
+def test_cells_of_the_front_are_named_and_what_misses_the_slo_is_hollow() -> None:
+    snapshot = priced(snapshots.full_grid())
+    cells = [msgspec.structs.replace(cell, slo_met=cell.users < 16) for cell in snapshot.grid.cells]
+    text = text_of(
+        trade_off_lines(
+            msgspec.structs.replace(snapshot, grid=msgspec.structs.replace(snapshot.grid, cells=cells)), 120, 40
+        )
+    )
+    assert "128 × 31" in text.split("Best cell")[0]
+    assert "○ outside the SLO" in text and text.count("○") > 1
+    assert "○" not in text_of(trade_off_lines(snapshot, 120, 40))
+
+
+def test_bars_have_an_axis_where_there_is_room() -> None:
+    snapshot = priced(snapshots.full_grid())
+    assert text_of(trade_off_lines(snapshot, 100, 40)).count("└") == 2
+    assert text_of(trade_off_lines(snapshot, 78, 22)).count("└") == 1
 
 
 async def test_it_fits_a_large_terminal_and_says_simulated() -> None:
@@ -88,13 +104,3 @@ def test_whatever_there_is_it_fits(name: str, width: int, height: int, hostile: 
     lines = trade_off_lines(msgspec.structs.replace(base, profile_name=hostile), width, height)
     assert len(lines) <= height
     assert all(width_of(line) <= width for line in lines)
-
-
-def test_points_lie_where_they_belong() -> None:
-    far, none = Point(10.0, 5.0, "a", Ink.PLAIN), Point(math.nan, 1.0, "n", Ink.PLAIN)
-    text = text_of(scatter([Point(0.0, 0.0, "o", Ink.PLAIN), far, none], 27, 8, x_name="x", y_name="y")).splitlines()
-    assert text[1].startswith(" 5.00 │") and text[1].endswith("a") and len(text[1]) == 27
-    assert text[5].startswith("    0 │o")
-    assert "n" not in "".join(text)
-    assert text[7].split() == ["0", "x", "10.0"]
-    assert scatter([far], 12, 8, x_name="x", y_name="y") == []

@@ -22,6 +22,14 @@ def round_top(highest: float | None) -> float:
     return 10 * magnitude
 
 
+def round_ticks(top: float, most: int) -> list[float]:
+    """Return 0 and the multiples of a round step (1, 2, 5 x 10^n) up to `top`, at most `most` of these."""
+    least = top / max(1, most)
+    magnitude = 10.0 ** math.floor(math.log10(least))
+    step = next(step * magnitude for step in (1, 2, 5, 10) if step * magnitude >= least * (1 - 1e-9))
+    return [step * place for place in range(int(top / step * (1 + 1e-9)) + 1)]
+
+
 def tick(value: float) -> str:
     """Return a scale's value in at most four cells, without needless zeros: 1500, 20k, 2M, 0.5, .075, 1e-5."""
     if value >= 1e9 or 0 < value < 0.001:

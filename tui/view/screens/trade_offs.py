@@ -12,18 +12,21 @@ from textual.widgets import Footer, Static
 
 from tui.core.outcome import Outcome
 from tui.metrics.best import best_cell, best_in_words, pareto_front
-from tui.metrics.cell import users_in_words
+from tui.metrics.cell import CellResult
 from tui.metrics.offers import TOKENS_PER_SENTENCE, Offer, compare, money
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
+from tui.view.plotting import plotted
+from tui.view.plotting.plotted import Bar, Dot
 from tui.view.screens.roomy import RoomyScreen
-from tui.view.widgets.bars import filled
 from tui.view.widgets.canvas import Canvas
-from tui.view.widgets.lines import Ink, Line, cells, cut, pack, plain, wrapped
-from tui.view.widgets.scatter import Point, scatter
+from tui.view.widgets.lines import Ink, Line, cells, cut, pack, plain, width_of, wrapped
 
 _NAME_CELLS = 30
 _COST_CELLS = 16
+_BEST, _FRONT, _MET, _UNMET = "▣", "●", "•", "○"
+_ROOMY_ROWS = 30
+"""From here on the costs have an axis."""
 
 
 class TradeOffsScreen(RoomyScreen):
@@ -90,7 +93,7 @@ def trade_off_lines(snapshot: Snapshot, width: int, height: int) -> list[Line]:
         return []
     said = best_in_words(snapshot.grid.cells, snapshot.terms) or "no cell has been measured yet"
     told = wrapped(said[0].upper() + said[1:], width, Ink.STRONG)
-    below = [*told, [], *_cost_lines(snapshot, width)]
+    below = [*told, [], *_cost_lines(snapshot, width, axis=height >= _ROOMY_ROWS)]
     plot = _plot(snapshot, width, max(6, height - len(below) - 2))
     return [*plot, *below][:height]
 
@@ -99,45 +102,49 @@ def _plot(snapshot: Snapshot, width: int, height: int) -> list[Line]:
     """Return what users get against what all get, under its legend."""
     known = [cell for cell in snapshot.grid.cells if cell.outcome is Outcome.OK and cell.tokens_per_s_per_user]
     front, best = pareto_front(known), best_cell(snapshot.grid.cells)
-    ranked = sorted(known, key=lambda cell: (cell is best, cell in front))
-    points = [
-        Point(
-            cell.tokens_per_s_per_user or 0.0,
-            cell.tokens_per_s_total or 0.0,
-            "▣" if cell is best else "●" if cell in front else "·",
-            Ink.GOOD if cell is best else Ink.STEER if cell in front else Ink.DIM,
-        )
-        for cell in ranked
-    ]
+    others = [cell for cell in known if cell not in front]
+    if best is not None and best in others:
+        others.append(others.pop(others.index(best)))  # covers its neighbours
+    shown = [_dot(cell, in_front=place >= len(others), best=best) for place, cell in enumerate([*others, *front])]
     legend: list[Line] = [
-        [("▣", Ink.GOOD), (" best cell", Ink.DIM)],
-        [("●", Ink.STEER), (" front: none is better in both", Ink.DIM)],
-        [("·", Ink.DIM), (" other cells", Ink.DIM)],
+        [(_BEST, Ink.GOOD), (" best cell", Ink.DIM)],
+        [(_FRONT, Ink.STEER), (" front: none is better in both", Ink.DIM)],
+        [(_MET, Ink.OTHER), (" other cells", Ink.DIM)],
     ]
-    picture = scatter(points, width, height, x_name="tokens/s per user", y_name="tokens/s total")
-    places: list[Line] = [
-        [(f"{users_in_words(cell.users)} × {formatting.count(cell.prompt_tokens)}", Ink.STEER)] for cell in front[:8]
-    ]
-    named: Line = [("front: ", Ink.DIM), *pack(places, max(1, width - 7), gap=2)] if front else []
-    return [pack(legend, width), *picture, *([cut(named, width)] if named else [])]
+    if any(cell.slo_met is False for cell in known):
+        legend.append([(_UNMET, Ink.OTHER), (" outside the SLO", Ink.DIM)])
+    axes = cut([("↑ tokens/s total   → tokens/s per user", Ink.DIM)], width)
+    picture = plotted.dots(shown, width, height - 1, path=Ink.STEER, joined=len(front))
+    return [pack(legend, width), axes, *picture]
 
 
-def _cost_lines(snapshot: Snapshot, width: int) -> list[Line]:
+def _dot(cell: CellResult, *, in_front: bool, best: CellResult | None) -> Dot:
+    ink = Ink.GOOD if cell is best else Ink.STEER if in_front else Ink.OTHER
+    glyph = _BEST if cell is best else _UNMET if cell.slo_met is False else _FRONT if in_front else _MET
+    name = f"{cell.users} × {formatting.count(cell.prompt_tokens)}" if in_front or cell is best else ""
+    return Dot(cell.tokens_per_s_per_user or 0.0, cell.tokens_per_s_total or 0.0, glyph, ink, name)
+
+
+def _cost_lines(snapshot: Snapshot, width: int, *, axis: bool) -> list[Line]:
+    """Return the offers, cheapest first, with bars."""
     comparison = compare(snapshot.grid.cells, snapshot.terms, f"{snapshot.profile_name} (own)")
     lines: list[Line] = []
     if comparison.offers:
         heading = f"One million sentences of {TOKENS_PER_SENTENCE} tokens, own server at {comparison.cell}"
         lines = [cut([(heading, Ink.DIM)], width)]
-        top = max(offer.cost for offer in comparison.offers)
-        lines += [cut(_offer_line(offer, top, width), width) for offer in comparison.offers]
+        shown = [Bar(offer.cost, Ink.GOOD if offer.own else Ink.OTHER) for offer in comparison.offers]
+        words = [_offer_words(offer) for offer in comparison.offers]
+        beside = width_of(words[0])
+        drawn = plotted.bars(shown, width - beside)
+        if axis:
+            words += [[(" " * beside, Ink.PLAIN)]] * (len(drawn) - len(words))
+        for row, left in enumerate(words):
+            lines.append(cut([*left, *(drawn[row] if row < len(drawn) else [])], width))
     for note in comparison.notes:
         lines += wrapped(note[0].upper() + note[1:], width, Ink.DIM)
     return lines
 
 
-def _offer_line(offer: Offer, top: float, width: int) -> Line:
-    room = max(4, width - _NAME_CELLS - _COST_CELLS - 2)
-    length = filled(offer.cost / top if top > 0 else None, room)
-    ink = Ink.GOOD if offer.own else Ink.OTHER
+def _offer_words(offer: Offer) -> Line:
     name, cost = cells(offer.name, _NAME_CELLS), plain(money(offer.cost, offer.currency), _COST_CELLS)
-    return [(name, Ink.PLAIN), (f"{cost:>{_COST_CELLS}}  ", Ink.STRONG), ("█" * length, ink)]
+    return [(name, Ink.PLAIN), (f"{cost:>{_COST_CELLS}}  ", Ink.STRONG)]
