@@ -126,6 +126,7 @@ def side_of(
     notes: Iterable[str],
     *,
     sizes_are_means: bool = False,
+    source: str = "",
 ) -> Measured:
     """Return what a tool measured as a side of a comparison. Raises SessionError for none, and for too many cells."""
     if not cells:
@@ -142,7 +143,7 @@ def side_of(
         known["output tokens"] = ", ".join(map(str, outputs[:8]))
     return Measured(
         name=safe_line(name, limit=80),
-        source=f"result of {tool}",
+        source=source or f"result of {tool}",
         simulated=simulated,
         circumstances=Circumstances(told=known),
         cells=list(cells),

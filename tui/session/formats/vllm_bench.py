@@ -32,22 +32,28 @@ def read(name: str, documents: Sequence[Fields]) -> Measured:
     notes = [SENT, "prompt sizes are means by the client's tokenizer"]
     if any(cell.mode == Mode.RATE for cell in cells):
         notes.append("at a rate the mean number of requests under way stands for the users")
+    if all(each.has("vramp_prompt_tokens") for each in documents):
+        version = first.text("vramp_version")
+        return side_of(name, f"vramp {version}", cells, told, [], source="export for vllm bench serve")
     return side_of(name, TOOL, cells, told, notes, sizes_are_means=True)
 
 
 def _cell(document: Fields) -> CellResult:
+    """Return the cell; where the file is of ours, under the sizes and the mode that it was measured as."""
     ok = document.count("completed") or 0
     duration_s = document.number("duration")
     mode, users = mode_and_users(document, duration_s)
     ttfts, latencies = sorted(document.numbers("ttfts")), sorted(document.numbers("latencies"))
     return cell_of(
-        users,
-        _each(document.number("total_input_tokens"), ok) or _mean(document.numbers("input_lens")),
-        _each(document.number("total_output_tokens"), ok),
-        mode,
+        document.number("vramp_users") or users,
+        document.number("vramp_prompt_tokens")
+        or _each(document.number("total_input_tokens"), ok)
+        or _mean(document.numbers("input_lens")),
+        document.number("vramp_output_tokens") or _each(document.number("total_output_tokens"), ok),
+        document.text("vramp_mode") or mode,
         ok=ok,
         failed=document.count("failed") or 0,
-        simulated=is_simulated(document.text("model_id")),
+        simulated=document.at("vramp_simulated") is True or is_simulated(document.text("model_id")),
         duration_s=duration_s,
         tokens_per_s_total=document.number("output_throughput"),
         goodput_requests_per_s=document.number("request_goodput"),
