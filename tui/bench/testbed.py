@@ -14,16 +14,14 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bench import silence
 from tui.bench.aside import MAX_TOKENS as MOST_TOKENS_BY_HAND
 from tui.bench.aside import Asides
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
+from tui.bench.liveness import Liveness
 from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.prompting import Prompts, learn_prompts
-from tui.bench.sign_of_life import wait_for_token, why_no_token
-from tui.bench.silence import SilenceWatch, has_worked
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.token_count import tokens_per_event
 from tui.bench.told_conditions import conditions_of
@@ -35,12 +33,12 @@ from tui.core.files import log_file
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
-from tui.engines.base import FailureClass, RequestShape, ServerMetrics, Wish
+from tui.engines.base import RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_of
 from tui.engines.command_line import command_line
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
-from tui.load.wire import LoadProgress, LoadTarget
+from tui.load.wire import LoadProgress, LoadTarget, PromptSource
 from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions
 from tui.metrics.reading import Event, GpuReading
@@ -50,19 +48,16 @@ from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.overrides import arguments_in_words, with_arguments
 from tui.profile.schema import Endpoint, Profile
-from tui.server.client import NoAnswer
 from tui.server.supervisor import Supervisor
 from tui.session.room import bytes_needed, free_bytes, in_words
 from tui.session.store import SessionWriter
 
 _log = logging.getLogger(__name__)
 
-_NO_ANSWER = "no answer"
 STALE_S = 3.0
 """Figures that are older, real time, are of a server that does not answer in time: they are not shown as if of now."""
 
 MAX_LAUNCHES_IN_A_ROW = 3
-SILENCE_PERIOD_S = 0.5
 _ENDED_BY_US = frozenset({Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.CLIENT_LIMIT})
 """Requests that end so are given up: no word of the server's."""
 RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
@@ -98,10 +93,13 @@ class Testbed:
         self.failure: asyncio.Future[FailureReport] | None = None
         """Resolves when the server dies by itself; a new one for every launch."""
         self._watching: asyncio.Task[None] | None = None
-        self._minding: asyncio.Task[None] | None = None
-        scale = clock.time_scale
-        self._silence = SilenceWatch(least_s=silence.LEAST_S * scale, most_s=profile.load.request_timeout_s)
-        self._silence_told = False
+        self._liveness = Liveness(
+            self.supervisor,
+            lambda text, level: self.say("engine", text, level),
+            self._one_token,
+            time_scale=clock.time_scale,
+            request_timeout_s=profile.load.request_timeout_s,
+        )
         self.output_forced: bool | None = None
         """Whether requests make the server give exactly as many tokens as they ask for."""
         self._trial = Trial()
@@ -153,9 +151,8 @@ class Testbed:
                 self.say("load", warning, level="warning")
             await self._try_request()
         await self._start_pool()
-        self._silence.begin_anew()
         self._can_be_asked = True
-        self._minding = background(self._mind_silence(), name="mind-silence")
+        self._liveness.begin()
 
     def override(self, arguments: Mapping[str, str]) -> None:
         """Launch the server with these arguments in place of the profile's from now on, by flags without dashes."""
@@ -211,23 +208,16 @@ class Testbed:
                     raise
             else:
                 if self.profile.attach is not None:  # its front may be well while its engine is not back
-                    await wait_for_token(partial(self._why_no_token, hanging=_NO_ANSWER))
+                    await self._liveness.wait_for_token()
                 self.say("engine", "relaunched and ready" if self.profile.attach is None else "it answers again")
                 return
 
-    async def _why_no_token(self, *, hanging: str) -> str:
-        """Return why the server gives no token when asked for one; "" where it does.
-
-        `hanging`: what to return for a server that does not answer in time.
-        """
+    def _one_token(self) -> tuple[RequestShape, PromptSource] | None:
         load, prompts = self.profile.load, self.prompts
         if prompts is None:
-            return ""
+            return None
         shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes}, output_tokens=1)
-        try:
-            return await why_no_token(shape, prompts.source, self.supervisor.whole_answer)
-        except (NoAnswer, ValueError):
-            return hanging
+        return shape, prompts.source
 
     async def _wait_for_vram(self) -> None:
         """Let no server be launched into the VRAM of the one before, which would not fit beside it."""
@@ -246,11 +236,10 @@ class Testbed:
 
     async def stop_server(self) -> None:
         """Cut the load first (vLLM's stop waits for open streams), then stop the server's whole tree."""
-        for task in (self._watching, self._minding):
-            if task is not None:
-                await end_task(task)
-        self._watching = self._minding = None
-        self._silence_told = False
+        if self._watching is not None:
+            await end_task(self._watching)
+            self._watching = None
+        await self._liveness.end()
         await self.asides.cut()
         if self.pool is not None:
             await self.pool.cut()
@@ -288,6 +277,7 @@ class Testbed:
             auth=self.supervisor.auth,
             verify=attach.verify if attach else False,  # the certificate of a server of ours is the profile's own
             request_timeout_s=self.profile.load.request_timeout_s / self.clock.time_scale,
+            time_scale=self.clock.time_scale,
         )
         if self.pool is not None:
             if self.pool.target == target:
@@ -312,82 +302,14 @@ class Testbed:
             failure.set_result(report)
 
     async def engine_is_dead(self) -> bool:
-        """Say whether the server gives no token any more, after requests failed; `failure` then resolves.
-
-        Its health is not believed, and one that hangs is not judged here: that is for how long it is silent.
-        """
+        """Say whether the server gives no token any more, after requests failed; `failure` then resolves."""
         assert self.failure is not None
-        if self.failure.done():
-            return True
-        why = await self._why_no_token(hanging=_NO_ANSWER)
-        if self.failure.done():
-            return True
-        if why in ("", _NO_ANSWER):
-            told = "it gives one, so it goes on" if not why else "no answer yet, so its silence will tell"
-            self.say("engine", f"requests failed, and it was asked for one token: {told}", level="warning")
-            return False
-        healthy = await self.supervisor.is_healthy()
-        self.supervisor.declare_dead(
-            self.supervisor.told_by_log()
-            or FailureReport(
-                failure=FailureClass.CRASH.value,
-                summary="Its engine is dead" + (", though its health check answers" if healthy else ""),
-                line=why,
-                advice="The server's log may say what it died of.",
-            )
-        )
-        return True
-
-    # -- a server that says nothing ---------------------------------------------------------------------------------
+        return await self._liveness.check(self.failure)
 
     @property
     def silent_s(self) -> float | None:
         """Return for how long no token has come, session s, once that is too long; None while all is well."""
-        return self._silence.silent_s if self._silence_told else None
-
-    async def _mind_silence(self) -> None:
-        """Tell of a silence that is too long; when it has lasted twice that, find out what it means."""
-        known: ServerMetrics | None = None
-        while True:
-            await asyncio.sleep(SILENCE_PERIOD_S)
-            silent_s, limit_s = self._silence.silent_s, self._silence.limit_s
-            if silent_s < limit_s:
-                if self._silence_told and silent_s < limit_s / 2:
-                    self._silence_told = False
-                    self.say("engine", "tokens come again")
-            elif not self._silence_told:
-                self._silence_told = True
-                self.say("engine", self._silence_in_words(), level="warning")
-                known = await self.supervisor.read_metrics()
-            elif silent_s >= 2 * limit_s and await self._is_dead(known):
-                return
-
-    async def _is_dead(self, known: ServerMetrics | None) -> bool:
-        """Judge a silent server by its health check and its counters; say so, and return whether it counts as dead."""
-        healthy = await self.supervisor.is_healthy()
-        if healthy and has_worked(known, await self.supervisor.read_metrics()):
-            self.say("engine", "its own counters of tokens grow, so it is waited for twice as long", level="warning")
-            self._silence.wait_longer()
-            return False
-        if self._silence.silent_s < self._silence.limit_s:  # it has spoken meanwhile
-            return False
-        how = "its health check answers, but nothing else does" if healthy else "its health check does not answer"
-        self.supervisor.declare_dead(
-            FailureReport(
-                failure=(FailureClass.HUNG if healthy else FailureClass.CRASH).value,
-                summary=f"{self._silence_in_words()}; {how}",
-                line="",
-                advice="The end of the server's log may say what it waits for.",
-            )
-        )
-        return True
-
-    def _silence_in_words(self) -> str:
-        watch = self._silence
-        before = (
-            "none came before" if watch.longest_s is None else f"the longest gap before was {watch.longest_s:.1f} s"
-        )
-        return f"no token for {watch.silent_s:.0f} s with {watch.in_flight} requests under way ({before})"
+        return self._liveness.silent_s
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -416,7 +338,7 @@ class Testbed:
         shape = self._shape(prompt_tokens, {**self.profile.load.body, **self._trial.changes})
         self.output_forced = shape.exact
         self.snapshot_builder.begin_tag(self._tag)
-        self._silence.ask(self.snapshot_builder.users_wanted, prompt_tokens)
+        self._liveness.watch.ask(self.snapshot_builder.users_wanted, prompt_tokens)
         await self.pool.configure(shape, self.prompts.source, self._tag)
         return self._tag
 
@@ -487,7 +409,7 @@ class Testbed:
         self.writer.add_requests(mapped if keeps_gaps else [record.without_gaps() for record in mapped])
         self.snapshot_builder.add_records(mapped)
         if any(record.outcome not in _ENDED_BY_US for record in mapped):
-            self._silence.heard()
+            self._liveness.watch.heard()
         for summary in self._summaries:
             for record in mapped:
                 summary.add(record)
@@ -499,7 +421,7 @@ class Testbed:
             at_ns=self.clock.at(progress.at_ns),
             tokens=[(self.clock.at(start_ns), tokens) for start_ns, tokens in progress.tokens],
         )
-        self._silence.take(self.progress)
+        self._liveness.watch.take(self.progress)
         self.snapshot_builder.add_progress(self.progress)
         for summary in self._summaries:
             summary.add_tokens(self.progress.tokens)

@@ -30,6 +30,8 @@ class LoadTarget(msgspec.Struct, frozen=True):
     """False = a TLS certificate is not checked."""
     request_timeout_s: float = 300.0
     """The bound of a whole request."""
+    time_scale: float = 1.0
+    """Modelled seconds in one of the clock; what is said of the bound is in modelled ones, as the profile has it."""
 
 
 class PromptSource(msgspec.Struct, frozen=True):

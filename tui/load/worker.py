@@ -188,9 +188,10 @@ class Worker:
 
     def _end_overdue(self) -> None:
         context, now = self._context, now_ns()
+        told_s = context.target.request_timeout_s * context.target.time_scale
         for requester in self._requesters():
             if requester.deadline_ns is not None and now > requester.deadline_ns:
-                requester.end(Outcome.TIMEOUT, f"no complete answer within {context.target.request_timeout_s:g} s")
+                requester.end(Outcome.TIMEOUT, f"no complete answer within {told_s:g} s")
         left = [requester.deadline_ns for requester in self._requesters() if requester.deadline_ns is not None]
         # All last equally long: what begins later is due later than what is under way.
         self._next_deadline_ns = min(left, default=now + context.timeout_ns)

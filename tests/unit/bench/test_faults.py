@@ -17,6 +17,7 @@ from tui.bench import gpus as gpus_module
 from tui.bench import testbed as testbed_module
 from tui.bench.asking import Asking
 from tui.bench.bench import Bench
+from tui.bench.liveness import Liveness
 from tui.bench.scheduler import Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.vram import VramReturn
@@ -186,7 +187,7 @@ WHILE_IT_RUNS: dict[str, Callable[[Patch], None]] = {
     "series": lambda patch: once_asking(patch, SnapshotBuilder, "tick"),
     "watch of the server": lambda patch: while_waiting(patch, Supervisor, "_watch_launched"),
     "watch of its death": lambda patch: while_waiting(patch, testbed_module.Testbed, "_watch"),
-    "watch for silence": lambda patch: while_waiting(patch, testbed_module.Testbed, "_mind_silence"),
+    "watch for silence": lambda patch: while_waiting(patch, Liveness, "_mind"),
     "link": lambda patch: once_asking(patch, SnapshotBuilder, "snapshot"),
     "session writer": lambda patch: once_asking(patch, SessionWriter, "_write"),
 }

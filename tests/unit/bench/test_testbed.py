@@ -20,7 +20,7 @@ from tui.engines.base import LogFact, ServerMetrics
 from tui.load.wire import LoadProgress, PromptSource
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
-from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
+from tui.metrics.snapshot import Phase, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import AttachTable, LoadTable, Mode, Profile, ServerTable
 from tui.server.memory_told import MemoryTold
@@ -139,9 +139,9 @@ def test_a_request_that_was_given_up_is_no_answer(
     monkeypatch.setattr(testbed.writer, "add_requests", _nothing, raising=False)
     monkeypatch.setattr(testbed.snapshot_builder, "add_records", _nothing, raising=False)
     for at_s in (1, 10):
-        testbed._silence.take(LoadProgress(at_ns=at_s * 10**9, users_active=1, in_flight=1))
+        testbed._liveness.watch.take(LoadProgress(at_ns=at_s * 10**9, users_active=1, in_flight=1))
     testbed._take_records([record(outcome=outcome)])
-    assert testbed._silence.silent_s == silent_s
+    assert testbed._liveness.watch.silent_s == silent_s
 
 
 async def test_a_server_is_not_launched_into_vram_that_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,38 +196,3 @@ async def test_figures_of_a_while_ago_are_not_shown_as_if_of_now(monkeypatch: py
     at_ns += int(1.1 * testbed_module.STALE_S * 1e9)
     assert testbed.metrics_now is None
     assert testbed.metrics is not None
-
-
-@pytest.mark.parametrize(
-    ("why", "healthy", "by_log", "dead", "words"),
-    [
-        ("HTTP 400: EngineCore encountered an issue.", True, None, True, "though its health check answers"),
-        ("HTTP 500: Internal Server Error", False, None, True, "Its engine is dead"),
-        ("HTTP 400: EngineCore encountered an issue.", True, "CUDA out of memory", True, "CUDA out of memory"),
-        ("", False, None, False, "it gives one, so it goes on"),
-        (testbed_module._NO_ANSWER, True, None, False, "its silence will tell"),
-    ],
-)
-async def test_a_token_decides_whatever_the_health_check_says(
-    monkeypatch: pytest.MonkeyPatch, why: str, healthy: bool, by_log: str | None, dead: bool, words: str
-) -> None:
-    bench = Bench(monkeypatch, server=ServerTable(model="m"))
-    testbed, failed = bench.testbed, asyncio.get_running_loop().create_future()
-    testbed.failure = failed
-    report = FailureReport(failure="oom-runtime", summary=by_log, line="", advice="") if by_log else None
-
-    async def no_token(*, hanging: str) -> str:
-        return why
-
-    async def is_healthy() -> bool:
-        return healthy
-
-    monkeypatch.setattr(testbed, "_why_no_token", no_token)
-    for name, value in (
-        ("is_healthy", is_healthy),
-        ("told_by_log", lambda: report),
-        ("declare_dead", failed.set_result),
-    ):
-        monkeypatch.setattr(testbed.supervisor, name, value, raising=False)
-    assert await testbed.engine_is_dead() is dead
-    assert words in (failed.result().summary if dead else " ".join(bench.said))
