@@ -250,7 +250,9 @@ def test_the_log_shows_what_a_line_says_before_where_it_comes_from() -> None:
         ("engine", "(APIServer pid=13595) INFO 11-20 20:42:18 [a.py:1] quoted"),
     ]
     events = [Event(at_ns=at, source=source, text=text) for at, (source, text) in enumerate(log)]
-    lines = text_of(LogPane().lines(msgspec.structs.replace(snapshots.mid_ramp(), log=events), 100, 9)).splitlines()
+    pane = LogPane()
+    pane.chosen = pane.FILTERS.index("everything")
+    lines = text_of(pane.lines(msgspec.structs.replace(snapshots.mid_ramp(), log=events), 100, 9)).splitlines()
     assert [line[17:].strip() for line in lines] == [
         "Engine 000: Running: 5 reqs",
         "EngineCore_DP0 ERROR CUDA out of memory",

@@ -45,6 +45,8 @@ class Settings(_Table):
     unattended_s: Annotated[float, Field(ge=10)] = 600.0
     """A bench of the app that nobody looks at (a dropped line, a killed app) and in which nothing runs ends after so
     long, with its server. One that was detached on purpose goes on."""
+    clipboard: Literal["auto", "terminal", "file"] = "auto"
+    """Where a copied pane goes: to the terminal (OSC 52), or to a file; auto = by what is known of the terminal."""
     stage: PresentationSettings = PresentationSettings()
 
 

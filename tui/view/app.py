@@ -193,10 +193,16 @@ class VrampApp(Chrome):
         told = self.settings.stage
         words_per_token = told.words_per_token if told.words == "words" else None
         if run.replay:
-            return ReplayScreen(presentation=run.presentation, words_per_token=words_per_token)
+            return ReplayScreen(
+                presentation=run.presentation, words_per_token=words_per_token, clipboard=self.settings.clipboard
+            )
         cut = self.settings.leaving_users == "cut"
         return LiveScreen(
-            read_only=run.read_only, presentation=run.presentation, words_per_token=words_per_token, cut_leaving=cut
+            read_only=run.read_only,
+            presentation=run.presentation,
+            words_per_token=words_per_token,
+            cut_leaving=cut,
+            clipboard=self.settings.clipboard,
         )
 
     def _show_moment(self, screen: ReplayScreen, snapshot: Snapshot) -> None:

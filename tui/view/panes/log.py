@@ -1,60 +1,86 @@
-"""What happened, newest last: the bench's own events and the server's log."""
+"""What happened, in words, newest last: the bench's own events, and by the filter the lines of the server's log."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import ClassVar
 
 from tui.engines.catalogue import shown_log_line
 from tui.metrics.reading import Event
-from tui.metrics.snapshot import Snapshot
+from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
-from tui.view.panes.pane import Pane
-from tui.view.widgets.lines import Ink, Line, cells, cut, plain
+from tui.view.panes.list_pane import ListPane, Row
+from tui.view.widgets.lines import Ink, Line, cells, plain, wrapped
 
 _LEVELS = {"warning": Ink.WARNING, "error": Ink.FAILURE}
+_SERVER = "server"
+_FILTERS: tuple[tuple[str, Callable[[Event], bool]], ...] = (
+    ("what happened", lambda event: event.source != _SERVER),
+    ("warnings and errors", lambda event: event.level != "info"),
+    ("the server's log", lambda event: event.source == _SERVER),
+    ("everything", lambda event: True),
+)
+_ALIKE_WITHIN = 6
+"""Rows: a line that was among the last so many comes to stand at the end, counted, and not a second time."""
+_NUMBERS = re.compile(r"\d+(?:[.:,]\d+)*")
+_CAUSE_ROWS = 3
 
 
-class LogPane(Pane):
+class LogPane(ListPane):
     """The tail; arrows go back in it, and there it stays while new lines come."""
 
     KEY: ClassVar[str] = "6"
     NAME: ClassVar[str] = "log"
-    HELP: ClassVar[str] = "What the server's log says, what was read from it, and what the bench did."
-    HINT: ClassVar[str] = "The arrow keys go back in it."
+    COLUMN: ClassVar[int] = 3
+    HELP: ClassVar[str] = (
+        "What the bench did and saw, in words; f shows warnings and errors, the server's own log, or everything. A "
+        "line that comes again is counted, not repeated."
+    )
+    HINT: ClassVar[str] = "The arrow keys go back in it, end follows the newest again, / searches."
+    FILTERS = tuple(name for name, _ in _FILTERS)
+    NEWEST_BELOW = True
+    NOTHING = "nothing yet"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._until: int | None = None
-        """at_ns of the last line shown when gone back; None = the newest."""
+    def rows(self, snapshot: Snapshot) -> list[Row]:
+        """Return the events, those that come again as one."""
+        wanted = _FILTERS[self.chosen][1]
+        rows = []
+        of_moment: dict[int, int] = {}
+        for event, times in folded([event for event in snapshot.log if wanted(event)]):
+            place = of_moment[event.at_ns] = of_moment.get(event.at_ns, -1) + 1
+            rows.append(Row((event.at_ns, place), _event_line(event, times, snapshot)))
+        return rows[::-1]
 
-    def title(self, snapshot: Snapshot) -> str:
-        """Return the title; it says when the end is not in sight."""
-        return "log" if self._until is None else "log · gone back, ↓ to the newest"
-
-    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
-        """Return the last lines that fit."""
-        shown = [event for event in snapshot.log if self._until is None or event.at_ns <= self._until][-height:]
-        if not shown:
-            return [[("nothing yet", Ink.DIM)]]
-        return [_event_line(event, snapshot, width) for event in shown]
-
-    def move(self, columns: int, rows: int) -> None:
-        """Go back and forth."""
-        if self.snapshot is None or not self.snapshot.log:
-            return
-        stamps = [event.at_ns for event in self.snapshot.log]
-        here = len(stamps) - 1
-        if self._until is not None:
-            here = max((place for place, at_ns in enumerate(stamps) if at_ns <= self._until), default=0)
-        there = max(0, here + rows)
-        self._until = None if there >= len(stamps) - 1 else stamps[there]
-        self.redraw()
+    def above(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return why the server failed, as long as it is down."""
+        failure = snapshot.server.failure
+        if failure is None or snapshot.server.phase is not Phase.FAILED or height < 2 * _CAUSE_ROWS:
+            return []
+        said = wrapped(f"cause  {failure.summary or failure.failure}", width, Ink.FAILURE)
+        return [*said, *wrapped(failure.advice, width, Ink.STRONG, indent=7)][:_CAUSE_ROWS]
 
 
-def _event_line(event: Event, snapshot: Snapshot, width: int) -> Line:
-    ink = _LEVELS.get(event.level, Ink.PLAIN if event.source != "server" else Ink.DIM)
+def folded(events: list[Event]) -> list[tuple[Event, int]]:
+    """Return the events, oldest first, each with how often it came: as the latest of those that say the same.
+
+    Lines of the server's log say the same when they differ in numbers alone; what the bench says is taken by its word.
+    """
+    rows: list[tuple[str, Event, int]] = []
+    for event in events:
+        words = _NUMBERS.sub("0", event.text) if event.source == _SERVER else event.text
+        alike = f"{event.source} {event.level} {words}"
+        before = next((row for row in reversed(rows[-_ALIKE_WITHIN:]) if row[0] == alike), None)
+        if before is not None:
+            rows.remove(before)
+        rows.append((alike, event, 1 if before is None else before[2] + 1))
+    return [(event, times) for _, event, times in rows]
+
+
+def _event_line(event: Event, times: int, snapshot: Snapshot) -> Line:
+    ink = _LEVELS.get(event.level, Ink.PLAIN if event.source != _SERVER else Ink.DIM)
     word = "FAILED " if event.level == "error" else ""
     stamp = formatting.wall_clock(snapshot.started_at, snapshot.started_at_ns, event.at_ns, snapshot.time_scale)
-    head: Line = [(stamp + " ", Ink.FAINT), (cells(event.source, 7) + " ", Ink.DIM), (word, ink)]
-    text = shown_log_line(snapshot.engine, event.text) if event.source == "server" else event.text
-    return cut([*head, (plain(text, max(1, width - 17 - len(word))), ink)], width)
+    text = shown_log_line(snapshot.engine, event.text) if event.source == _SERVER else event.text
+    again: Line = [(f"{times} × ", Ink.STRONG)] if times > 1 else []
+    return [(stamp + " ", Ink.FAINT), (cells(event.source, 7) + " ", Ink.DIM), *again, (word, ink), (plain(text), ink)]

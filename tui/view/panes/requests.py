@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import msgspec
 
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.metrics.cell import users_in_words
 from tui.metrics.snapshot import RequestRow, ServerDeath, Snapshot
 from tui.view import formatting
-from tui.view.panes.pane import Pane
-from tui.view.widgets.lines import Ink, Line, Span, cut, plain, spread, width_of
+from tui.view.panes.list_pane import ListPane, Row
+from tui.view.widgets.lines import Ink, Line, Span, plain, spread, width_of
 from tui.view.widgets.table import Column, heading, row
 
 _COLUMNS = [
@@ -24,7 +26,10 @@ _COLUMNS = [
     Column("tok/s", 6, right=True),
     Column("", 0),
 ]
-
+_TABLE = sum(column.width + 1 for column in _COLUMNS)
+_WIDEST = 1000
+"""Cells: as far as an error is read; the pane cuts at its own width."""
+_NUMBERS = re.compile(r"\d+(?:[.:,]\d+)*")
 
 AFTER = "after: "
 _WELL = (Outcome.OK, Outcome.CANCELLED)
@@ -33,52 +38,65 @@ _BEFORE_SEEN_S, _AFTER_SEEN_S = 20, 10
 """A death is seen some seconds after the requests that it ends, which are asked again until it is."""
 
 
-class RequestsPane(Pane):
+class RequestsPane(ListPane):
     """A third of the room at least for failures, the rest for the latest that went well; arrows scroll those."""
 
     KEY: ClassVar[str] = "5"
     NAME: ClassVar[str] = "requests"
-    HELP: ClassVar[str] = "Finished requests, latest first, the failed ones above and kept longer."
+    COLUMN: ClassVar[int] = 2
+    HELP: ClassVar[str] = (
+        "Finished requests, latest first, the failed ones above and kept longer: those that failed alike are one row, "
+        "with what ended them first. f shows the failed ones or the answered ones alone."
+    )
+    HINT: ClassVar[str] = "The arrow keys go back in it, home follows the newest again, / searches."
+    FILTERS = ("failed first", "failed", "answered")
+    NEWEST_BELOW = False
+    NOTHING = "no request has finished yet"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._skipped = 0
+    def rows(self, snapshot: Snapshot) -> list[Row]:
+        """Return the latest that went well, or those that failed."""
+        if self.FILTERS[self.chosen] == "failed":
+            return [_row(request) for request in folded(snapshot)]
+        return [_row(request) for request in snapshot.requests if request.outcome in _WELL]
 
-    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
-        """Return the table."""
-        latest = [request for request in snapshot.requests if request.outcome in _WELL]
-        failed = folded(snapshot)[: max(1, (height - 1) // 3, height - 1 - len(latest))]
-        self._skipped = min(self._skipped, max(0, len(latest) - 1))
-        rows = [*failed, *latest[self._skipped :]][: max(0, height - 1)]
-        if not rows:
-            return [[("no request has finished yet", Ink.DIM)]]
+    def above(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return the headings, and those that failed."""
+        failed = folded(snapshot) if self.chosen == 0 else []
+        if not (failed or snapshot.requests):
+            return []
         names, totals = heading(_COLUMNS, width), _totals(snapshot)
         fits = width_of(heading(_COLUMNS[:-1], width)) + width_of(totals) <= width
         head = [spread(names, totals, width)] if fits else [totals, names]
-        return [*head, *(_request_line(request, width) for request in rows)]
+        latest = sum(request.outcome in _WELL for request in snapshot.requests)
+        room = height - len(head)
+        shown = [self._shown(_row(request), width) for request in failed[: max(1, room // 3, room - latest)]]
+        return [*head, *shown]
 
-    def move(self, columns: int, rows: int) -> None:
-        """Scroll the latest requests."""
-        self._skipped = max(0, self._skipped + rows)
-        self.redraw()
+    def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
+        """Return the table; where all that there is stands above, no word that there is nothing."""
+        lines = super().lines(snapshot, width, height)
+        only_failed = self.chosen == 0 and snapshot.requests_failed and not self.rows(snapshot)
+        return lines[:-1] if only_failed and len(lines) > 1 and lines[-1] == [(self.NOTHING, Ink.DIM)] else lines
 
 
 def folded(snapshot: Snapshot) -> list[RequestRow]:
     """Return the failed requests, latest first: those that failed alike as one row, and all that a server's death has
     ended as one, with its cause."""
-    rows: list[RequestRow] = []
-    of_death: int | None = None
+    rows: dict[object, RequestRow] = {}
     for request in snapshot.requests_failed:
         death = next((one for one in reversed(snapshot.deaths) if _is_of(request, one)), None)
         if death is None:
-            rows.append(request)
-        elif rows and of_death == death.at_ns:
-            rows[-1] = msgspec.structs.replace(rows[-1], times=rows[-1].times + request.times)
+            alike: object = (request.outcome, request.users, request.prompt_tokens, _NUMBERS.sub("0", request.error))
+        else:
+            alike = death.at_ns
+        if alike in rows:
+            rows[alike] = msgspec.structs.replace(rows[alike], times=rows[alike].times + request.times)
+        elif death is None:
+            rows[alike] = request
         else:
             error = f"{AFTER}{death.cause}"
-            rows.append(msgspec.structs.replace(request, outcome=Outcome.ENGINE_DEAD, error=error, ttft_s=None))
-        of_death = death.at_ns if death is not None else None
-    return rows
+            rows[alike] = msgspec.structs.replace(request, outcome=Outcome.ENGINE_DEAD, error=error, ttft_s=None)
+    return list(rows.values())
 
 
 def _is_of(request: RequestRow, death: ServerDeath) -> bool:
@@ -102,13 +120,20 @@ def _totals(snapshot: Snapshot) -> Line:
     ]
 
 
-def _request_line(request: RequestRow, width: int) -> Line:
+def _row(request: RequestRow) -> Row:
+    return Row((request.at_ns, request.request_id), _request_line(request))
+
+
+def _request_line(request: RequestRow) -> Line:
+    """Return a request as wide as it is; what failed says what ended it."""
     ok = request.outcome in _WELL
     if request.times > 1:
-        return cut([(f"{request.times} × ", Ink.STRONG), (_in_words(request), Ink.FAILURE)], width)
+        cell = f"  {users_in_words(request.users)} × {formatting.count(request.prompt_tokens)} tok, latest "
+        latest: Line = [(f"{cell}#{request.request_id}", Ink.DIM)]
+        return [(f"{request.times} × ", Ink.STRONG), (_in_words(request), Ink.FAILURE), *latest]
     if request.ttft_s is None and request.error:
-        head = row(_COLUMNS[:4], _head(request, Ink.DIM, Ink.FAILURE), width)
-        return cut([*head, (plain(request.error, max(1, width - width_of(head))), Ink.FAILURE)], width)
+        head = row(_COLUMNS[:4], _head(request, Ink.DIM, Ink.FAILURE), _WIDEST)
+        return [*head, (plain(request.error), Ink.FAILURE)]
     ink = Ink.PLAIN if ok else Ink.DIM
     return row(
         _COLUMNS,
@@ -119,7 +144,7 @@ def _request_line(request: RequestRow, width: int) -> Line:
             (formatting.per_second(request.tokens_per_s, 6), ink),
             (request.error, Ink.FAILURE),
         ],
-        width,
+        _WIDEST if request.error else _TABLE,
     )
 
 

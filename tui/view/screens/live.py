@@ -16,6 +16,7 @@ from textual.notifications import SeverityLevel
 from textual.timer import Timer
 
 from tui.metrics.snapshot import Phase, Snapshot
+from tui.view.clipboard import Wish
 from tui.view.panes.arrangement import DESIGNS, Design, design_for, regions
 from tui.view.panes.aside import AsideBox
 from tui.view.panes.catalogue import PANES
@@ -29,8 +30,9 @@ from tui.view.panes.tiles import tile_lines
 from tui.view.screens.cell import CellScreen
 from tui.view.screens.cell_pane import CellPane
 from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
+from tui.view.screens.looking_up import LookingUpScreen
 from tui.view.screens.roomy import LEAST_HEIGHT, LEAST_WIDTH
-from tui.view.screens.steering import SteeringScreen
+from tui.view.screens.search_line import SearchLine
 from tui.view.screens.trade_offs import TradeOffsScreen
 from tui.view.screens.users_field import UsersField
 from tui.view.widgets.canvas import Canvas
@@ -58,7 +60,7 @@ class PaneArea(Container):
             self.screen.place_panes()
 
 
-class LiveScreen(SteeringScreen):
+class LiveScreen(LookingUpScreen):
     """Shows a run and steers it. `show` takes snapshots; `Sent` carries commands up."""
 
     CSS_PATH = "../styles/live.tcss"
@@ -77,12 +79,14 @@ class LiveScreen(SteeringScreen):
         presentation: bool = False,
         words_per_token: float | None = None,
         cut_leaving: bool = False,
+        clipboard: Wish = "auto",
     ) -> None:
         """`presentation` starts with the presentation screen, where `words_per_token` tells tokens as words.
 
-        `cut_leaving`: users who are taken away do not finish their request.
+        `cut_leaving`: users who are taken away do not finish their request. `clipboard`: where copies go.
         """
         super().__init__(read_only=read_only, cut_leaving=cut_leaving)
+        self.clipboard = clipboard
         self.presenting = presentation
         self.words_per_token = words_per_token
         self.held = False
@@ -105,6 +109,7 @@ class LiveScreen(SteeringScreen):
             yield from self.panes
         yield Canvas(id="whole")
         yield UsersField()
+        yield SearchLine()
         yield Canvas(id="message")
         yield AsideBox()
         yield KeyLine(self.KEY_LINE, hidden=self.keys_without_use)
@@ -375,11 +380,6 @@ class LiveScreen(SteeringScreen):
         """Open the picked cell."""
         if self.snapshot is not None and self.active.picked is not None:
             self.app.push_screen(CellScreen(self.active.picked, self.snapshot))
-
-    def action_copy(self) -> None:
-        """Put the active pane on the clipboard as text (OSC 52)."""
-        self.app.copy_to_clipboard(self.active.as_text())
-        self.notify(f"{self.active.NAME}: copied as text", timeout=2, markup=False)
 
 
 def _offers(snapshot: Snapshot) -> tuple[Phase, bool]:

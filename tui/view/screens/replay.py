@@ -11,7 +11,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tui.core.clock import seconds
+from tui.view.clipboard import Wish
 from tui.view.formatting import hms
+from tui.view.panes.list_pane import ListPane
 from tui.view.screens.live import LiveScreen
 
 _BAR_CELLS = 40
@@ -39,7 +41,7 @@ class ReplayScreen(LiveScreen):
     HELP = (
         "A session that is over, at one of its moments. The left and right arrow go back and on (in the grid they pick "
         "a cell; comma and full stop always go through the time), home and end go to its first and last moment, "
-        "space plays, f plays faster."
+        "space plays, f plays faster (in requests and log it filters)."
     )
     LOOKS_ONLY = "This session is over: nothing to steer. `vramp export` writes it as TOML and CSV."
     IS_REPLAY = True
@@ -63,8 +65,12 @@ class ReplayScreen(LiveScreen):
             self.steps = steps
             super().__init__()
 
-    def __init__(self, *, presentation: bool = False, words_per_token: float | None = None) -> None:
-        super().__init__(read_only=True, presentation=presentation, words_per_token=words_per_token)
+    def __init__(
+        self, *, presentation: bool = False, words_per_token: float | None = None, clipboard: Wish = "auto"
+    ) -> None:
+        super().__init__(
+            read_only=True, presentation=presentation, words_per_token=words_per_token, clipboard=clipboard
+        )
         self._moment = Content("")
 
     def compose(self) -> ComposeResult:
@@ -96,7 +102,10 @@ class ReplayScreen(LiveScreen):
         self.post_message(self.Wanted("play"))
 
     def action_faster(self) -> None:
-        """Play faster."""
+        """Play faster; in a list, filter it."""
+        if isinstance(self.active, ListPane):
+            self.action_filter()
+            return
         self.post_message(self.Wanted("faster"))
 
     def action_step(self, steps: int) -> None:
