@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import gguf  # type: ignore[import-not-found]
-import numpy as np  # type: ignore[import-not-found]
+import numpy as np  # type: ignore[import-not-found,unused-ignore]
 
 LAYERS, WIDTH, HEADS, KV_HEADS, CONTEXT = 2, 64, 4, 2, 4096
 FLOAT = np.float32

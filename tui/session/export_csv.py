@@ -44,9 +44,9 @@ def write(reader: SessionReader, out_dir: Path, on_progress: OnProgress = lambda
     users_of = {cell.tag: cell.users for cell in cells if cell.tag}
     meta = reader.meta
     rows: Sequence[Iterable[Mapping[str, object]]] = (
-        (_cell_row(meta, cell) for cell in cells),
-        (_series_row(meta, point) for point in reader.series()),
-        (_gpu_row(meta, reading) for reading in reader.gpus()),
+        (cell_row(meta, cell) for cell in cells),
+        (series_row(meta, point) for point in reader.series()),
+        (gpu_row(meta, reading) for reading in reader.gpus()),
     )
     paths = [out_dir / name for name in FILES]
     cells_file, requests_file, series_file, gpus_file, edges_file = paths
@@ -54,12 +54,12 @@ def write(reader: SessionReader, out_dir: Path, on_progress: OnProgress = lambda
     _write_requests(requests_file, reader, users_of, on_progress)
     write_rows(series_file, SERIES, rows[1])
     write_rows(gpus_file, GPUS, rows[2])
-    write_rows(edges_file, EDGES, (_edge_row(meta, edge) for edge in edges_of(reader)))
+    write_rows(edges_file, EDGES, (edge_row(meta, edge) for edge in edges_of(reader)))
     return paths
 
 
 def _write_requests(path: Path, reader: SessionReader, users_of: Mapping[int, int], on_progress: OnProgress) -> None:
-    session = [field(value) for value in _session_columns(reader.meta).values()]
+    session = [field(value) for value in session_columns(reader.meta).values()]
     total, done = reader.count_requests(), 0
     with atomic_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -96,7 +96,8 @@ def defused(text: str) -> str:
     return f"'{text}" if dangerous or text.lstrip().startswith(_FORMULA_STARTS) else text
 
 
-def _session_columns(meta: SessionMeta) -> dict[str, object]:
+def session_columns(meta: SessionMeta) -> dict[str, object]:
+    """Return what every row says of its session."""
     return {
         "session": meta.session_id,
         "profile": meta.profile_name,
@@ -109,28 +110,32 @@ def _since_start_s(meta: SessionMeta, at_ns: int | None) -> float | None:
     return None if at_ns is None else (at_ns - meta.started_at_ns) / NS_PER_S
 
 
-def _cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
+def cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
+    """Return a cell as a row, its values by the names of the columns."""
     begun = cell.started_at_ns or None
     return {
         **flat(cell),
-        **_session_columns(meta),
+        **session_columns(meta),
         "measured": cell.measured,
         "started_at_s": _since_start_s(meta, begun),
         "started_at": "" if begun is None else wall_time(meta, begun),
     }
 
 
-def _edge_row(meta: SessionMeta, edge: Carried) -> dict[str, object]:
-    return {**msgspec.structs.asdict(edge), **_session_columns(meta)}
+def edge_row(meta: SessionMeta, edge: Carried) -> dict[str, object]:
+    """Return an edge as a row, its values by the names of the columns."""
+    return {**msgspec.structs.asdict(edge), **session_columns(meta)}
 
 
-def _series_row(meta: SessionMeta, point: SeriesPoint) -> dict[str, object]:
-    return {**msgspec.structs.asdict(point), **_session_columns(meta), **_at(meta, point.at_ns)}
+def series_row(meta: SessionMeta, point: SeriesPoint) -> dict[str, object]:
+    """Return a second of the run as a row, its values by the names of the columns."""
+    return {**msgspec.structs.asdict(point), **session_columns(meta), **_at(meta, point.at_ns)}
 
 
-def _gpu_row(meta: SessionMeta, reading: GpuReading) -> dict[str, object]:
+def gpu_row(meta: SessionMeta, reading: GpuReading) -> dict[str, object]:
+    """Return a reading of a GPU as a row, its values by the names of the columns."""
     simulated = {"simulated": meta.simulated or reading.simulated}
-    return {**msgspec.structs.asdict(reading), **_session_columns(meta), **simulated, **_at(meta, reading.at_ns)}
+    return {**msgspec.structs.asdict(reading), **session_columns(meta), **simulated, **_at(meta, reading.at_ns)}
 
 
 def _at(meta: SessionMeta, at_ns: int) -> dict[str, object]:

@@ -37,11 +37,23 @@ def rows_of(
     defused: Callable[[str], str],
 ) -> Iterator[tuple[object, ...]]:
     """Return the rows of a batch of requests, by `COLUMNS`; `session` is what the first four hold in each."""
+    columns = columns_of(batch, meta, session, users_of, defused)
+    return zip(*(columns[name] for name in COLUMNS), strict=True)
+
+
+def columns_of(
+    batch: Mapping[str, Column],
+    meta: SessionMeta,
+    session: Sequence[object],
+    users_of: Mapping[int, int],
+    cleaned: Callable[[str], str],
+) -> dict[str, Column]:
+    """Return a batch of requests as columns by name, those of `COLUMNS`; texts from outside go through `cleaned`."""
     intended, start, end = batch["intended_start_ns"], batch["start_ns"], batch["end_ns"]
     first, last = batch["first_token_ns"], batch["last_token_ns"]
     count = len(start)
-    texts = {text: defused(text) for text in set(batch["error"])}
-    columns: dict[str, Column] = {
+    texts = {text: cleaned(text) for text in set(batch["error"])}
+    return {
         **{name: [value] * count for name, value in zip(COLUMNS, session, strict=False)},
         **{name: batch[name] for name in COLUMNS if name in batch},
         "users": [users_of.get(tag) for tag in batch["tag"]],
@@ -66,7 +78,6 @@ def rows_of(
         "client_delay_s": _between(intended, start),
         "connect_s": _since(0, batch["connect_ns"]),
     }
-    return zip(*(columns[name] for name in COLUMNS), strict=True)
 
 
 def _since(start_ns: int, moments: Column) -> Column:
