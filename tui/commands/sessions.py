@@ -56,14 +56,14 @@ def remove_sessions(session_ids: tuple[str, ...]) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["toml", "csv", "md", "html", "vllm", "llm-d"]),
+    type=click.Choice(["toml", "csv", "md", "html", "parquet", "vllm", "llm-d"]),
     multiple=True,
     help="Default: toml and csv.",
 )
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Default: the session's name.")
 @click.option("--damaged", is_flag=True, help="Even where the file was altered since it was closed.")
 def export(session: str, form: tuple[str, ...], out_dir: Path | None, damaged: bool) -> None:
-    """Export a SESSION (or its file) as TOML, CSV, its grid as Markdown or HTML, its cells as other tools have them."""
+    """Export a SESSION (or its file): TOML, CSV, Parquet, the grid as Markdown or HTML, cells as other tools' files."""
     from tui.session import shelf
     from tui.session.export import export_folder, export_session
 

@@ -10,14 +10,14 @@ import msgspec
 from tui.core.errors import UsageError
 from tui.core.files import atomic_file
 from tui.metrics.cell import CellResult
-from tui.session import export_csv, export_formats, export_toml, imported
+from tui.session import export_csv, export_formats, export_parquet, export_toml, imported
 from tui.session.exported import TOML_FILE, ExportedSession
 from tui.session.grid_table import grid_html, grid_markdown
 from tui.session.judged import session_beside
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
-FORMATS = ("toml", "csv", "md", "html", *export_formats.FORMATS)
+FORMATS = ("toml", "csv", "md", "html", "parquet", *export_formats.FORMATS)
 """What a session can be exported as."""
 MD_FILE, HTML_FILE = "grid.md", "grid.html"
 
@@ -64,6 +64,8 @@ def export_open_session(
         written.append(folder / TOML_FILE)
     if "csv" in formats:
         written += export_csv.write(reader, folder, on_progress)
+    if "parquet" in formats:
+        written += export_parquet.write(reader, folder, on_progress)
     for form in export_formats.FORMATS:
         if form in formats:
             written += export_formats.write(reader, folder, form, on_progress)

@@ -106,7 +106,8 @@ def session_columns(meta: SessionMeta) -> dict[str, object]:
     }
 
 
-def _since_start_s(meta: SessionMeta, at_ns: int | None) -> float | None:
+def since_start_s(meta: SessionMeta, at_ns: int | None) -> float | None:
+    """Return a moment of the session's axis in s since its start."""
     return None if at_ns is None else (at_ns - meta.started_at_ns) / NS_PER_S
 
 
@@ -117,7 +118,7 @@ def cell_row(meta: SessionMeta, cell: CellResult) -> dict[str, object]:
         **flat(cell),
         **session_columns(meta),
         "measured": cell.measured,
-        "started_at_s": _since_start_s(meta, begun),
+        "started_at_s": since_start_s(meta, begun),
         "started_at": "" if begun is None else wall_time(meta, begun),
     }
 
@@ -139,7 +140,7 @@ def gpu_row(meta: SessionMeta, reading: GpuReading) -> dict[str, object]:
 
 
 def _at(meta: SessionMeta, at_ns: int) -> dict[str, object]:
-    return {"at_s": _since_start_s(meta, at_ns), "at": wall_time(meta, at_ns)}
+    return {"at_s": since_start_s(meta, at_ns), "at": wall_time(meta, at_ns)}
 
 
 def _columns(first: Iterator[str] | Sequence[str], struct: type[msgspec.Struct], *left_out: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The requests of a session as rows for CSV, columns at a time: a million of them in seconds.
+"""The requests of a session as rows for CSV and as columns, many at a time: a million of them in seconds.
 
 The same figures as `RequestRecord` tells, by the same formulas; a test compares the two.
 """
