@@ -132,13 +132,17 @@ def _open_app(context: click.Context, start: StartWish) -> int:
 @click.option("--no-ramp", is_flag=True, help="Add users by key instead of watching them ramp by themselves.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Modelled time runs X times faster.")
 @click.option("--engine", metavar="NAME", help="The serving system that the simulated server is seen as.")
+@click.option("--script", metavar="NAME|FILE", help="Show this on stage step by step: r runs it, space holds it.")
 @click.pass_context
-def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float, engine: str | None) -> int:
+def demo(
+    context: click.Context, stage: bool, no_ramp: bool, time_scale: float, engine: str | None, script: str | None
+) -> int:
     """The app on a simulated server: no GPU needed, every figure says SIMULATED."""
     from dataclasses import replace
 
     from tui.engines.catalogue import simulated_as
     from tui.profile.overrides import seen_as, served_as
+    from tui.profile.scripts import load_script
     from tui.view.start import demo as demo_wish
 
     entry = known_profile("demo")
@@ -146,7 +150,9 @@ def demo(context: click.Context, stage: bool, no_ramp: bool, time_scale: float, 
     if engine is not None:
         dialect = served_as(engine)
         entry = replace(entry, profile=seen_as(entry.profile, dialect, simulated_as(dialect).endpoints))
-    return _open_app(context, demo_wish(entry, ramp=not no_ramp, presentation=stage, time_scale=time_scale))
+    steps = load_script(script) if script is not None else None
+    wish = demo_wish(entry, ramp=not no_ramp, presentation=stage, time_scale=time_scale, script=steps)
+    return _open_app(context, wish)
 
 
 @cli.command()
@@ -272,6 +278,7 @@ def _resumed(session: str, start: str) -> BenchSpec:
 @click.argument("session", required=False)
 @click.option("--read-only", is_flag=True, help="Look, but steer nothing.")
 @click.option("--stage", is_flag=True, help="Begin with the presentation screen.")
+@click.option("--script", metavar="NAME|FILE", help="Show this on stage step by step: r runs it, space holds it.")
 @click.option("--find", is_flag=True, help="List the servers on this machine instead, and attach to one of them.")
 @click.option(
     "--plain", is_flag=True, help="Tell in lines what happens, as a screen reader can follow; steers nothing."
@@ -281,16 +288,26 @@ def _resumed(session: str, start: str) -> BenchSpec:
 )
 @click.pass_context
 def attach(
-    context: click.Context, session: str | None, read_only: bool, stage: bool, find: bool, plain: bool, every_s: float
+    context: click.Context,
+    session: str | None,
+    read_only: bool,
+    stage: bool,
+    script: str | None,
+    find: bool,
+    plain: bool,
+    every_s: float,
 ) -> int:
     """Come back to a bench that runs; of several, a list asks which."""
-    if plain and (find or stage):
-        raise UsageError("--plain draws nothing: it goes with neither --stage nor --find")
+    if plain and (find or stage or script):
+        raise UsageError("--plain draws nothing: it goes with none of --stage, --script and --find")
+    if script and (read_only or find):
+        raise UsageError("--script steers: it goes with neither --read-only nor --find")
     if find:
         if session is not None or read_only:
             raise UsageError("--find looks for servers: it takes no SESSION and no --read-only")
         return _attach_to_found(context, stage=stage)
     from tui.link.launcher import find_running, matching
+    from tui.profile.scripts import load_script
     from tui.view.start import Attach
 
     benches = matching(session)
@@ -300,7 +317,9 @@ def attach(
         from tui.remote.plain import follow
 
         return follow(bench, every_s=every_s)
-    return _open_app(context, Attach(bench.socket_path, read_only=read_only, presentation=stage))
+    steps = load_script(script) if script is not None else None
+    on_stage = stage or steps is not None
+    return _open_app(context, Attach(bench.socket_path, read_only=read_only, presentation=on_stage, script=steps))
 
 
 def _attach_to_found(context: click.Context, *, stage: bool) -> int:

@@ -11,9 +11,11 @@ from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import LoadStatus, Phase, ServerDeath, Snapshot, StageProgress
+from tui.profile.demo_table import DemoStep, DemoTable
 from tui.view.panes.carried import carried
 from tui.view.panes.memory_end import SHOWN_S, memory_end
 from tui.view.panes.presentation import presentation_lines
+from tui.view.script import Script
 from tui.view.widgets.big_digits import big
 from tui.view.widgets.lines import Ink, Line, text_of, width_of
 
@@ -139,3 +141,13 @@ def test_a_long_axis_shows_the_part_around_the_present_number() -> None:
     lines = carried(msgspec.structs.replace(base, grid=grid), 52, rows=1)
     assert "32" in text_of(lines) and all(width_of(line) <= 52 for line in lines)
     assert carried(msgspec.structs.replace(base, grid=msgspec.structs.replace(grid, users=[])), 52, rows=1) == []
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES[1:])
+def test_a_script_has_its_caption_and_leaves_the_figures_large(width: int, height: int) -> None:
+    table = DemoTable(step=[DemoStep(caption="More than it can hold was asked of it. " * 3)])
+    script = Script(table)
+    script.run()
+    lines = presentation_lines(mid_ramp(), width, height, users_wanted=32, script=script)
+    assert "More than it can hold" in text_of(lines) and "step 1 of 1, runs" in text_of(lines)
+    assert len(rows_in(lines, Ink.USERS)) >= 5 and "SIMULATED" in text_of(lines)

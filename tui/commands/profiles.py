@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tui.core.errors import ExitCode, UsageError
+from tui.core.errors import ExitCode, ProfileError, UsageError
 from tui.core.printing import narrate, tell
 from tui.core.safe_text import safe_line
 
@@ -70,13 +70,20 @@ def check_profiles(files: tuple[str, ...]) -> int:
     """Tell every mistake of every FILE."""
     from tui.engines.catalogue import mistakes_in
     from tui.profile.catalogue import find
+    from tui.profile.scripts import check_script, is_script
 
     wrong = 0
     for name in files:
         try:
+            if Path(name).is_file() and is_script(Path(name)):
+                check_script(Path(name))
+                tell(f"{name}: fine")
+                continue
             entry = find(name)
             own = mistakes_in(entry.profile) if entry.profile is not None else []
             problems = entry.problems + [f"{entry.path}: {mistake}" for mistake in own]
+        except ProfileError as error:
+            problems = error.problems
         except UsageError as error:  # no such profile: the others are looked at all the same
             problems = [str(error)]
         wrong += bool(problems)

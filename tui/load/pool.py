@@ -132,6 +132,8 @@ class LoadPool:
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
         """Have so many closed-loop users. New ones start at once; leaving ones finish their request, or are cut."""
+        if users == 0 and self._configured is None:
+            return  # nobody has asked yet
         await self._ready_to_ask()
         self._wanted = users
         await self._grow(self._workers_for(users))

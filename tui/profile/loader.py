@@ -36,12 +36,12 @@ def load_profile(path: Path) -> Profile:
     return profile
 
 
-def parse_profile(text: str, source: str) -> Profile:
-    """Return the profile that `text` (TOML) describes; `source` is what messages call it.
+def parse_profile(text: str | dict[str, Any], source: str) -> Profile:
+    """Return the profile that `text` (TOML, or what it says) describes; `source` is what messages call it.
 
     Raises ProfileError with all mistakes, one line each.
     """
-    document = _parse_toml(text, source)
+    document = parse_toml_of(text, source) if isinstance(text, str) else text
     problems = secret_mistakes(document)
     try:
         profile = Profile.model_validate(document)
@@ -76,7 +76,8 @@ def read_text(path: Path, expected: str = "a profile (TOML)") -> str:
         raise _refusal(source, [f"found it unreadable ({reason}), expected {expected}"]) from None
 
 
-def _parse_toml(text: str, source: str) -> dict[str, Any]:
+def parse_toml_of(text: str, source: str) -> dict[str, Any]:
+    """Return what TOML says. Raises ProfileError."""
     try:
         return parse_toml(text)
     except TomlError as error:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from tui.core.address import address_of
 from tui.core.nearest import did_you_mean
 from tui.profile.container_table import ContainerTable
+from tui.profile.demo_table import DemoTable
 from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.simulator_table import SimulatorTable
 
@@ -252,6 +253,8 @@ class Profile(_Table):
     cost: CostTable | None = None
     reference: ReferenceTable | None = None
     simulator: SimulatorTable | None = None
+    demo: DemoTable | None = None
+    """What is shown to an audience, step by step."""
 
     @model_validator(mode="after")
     def _one_server(self) -> Self:

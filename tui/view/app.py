@@ -36,6 +36,7 @@ from tui.view.screens.picker import PickerScreen
 from tui.view.screens.profile_list import ProfileList
 from tui.view.screens.replay import ReplayScreen
 from tui.view.screens.trade_offs import TradeOffsScreen
+from tui.view.script import Script
 from tui.view.start import Attach, Launch, Picker, Replay, StartWish
 
 _OWNERS_OF_KEYS = (
@@ -66,6 +67,7 @@ class Run:
     replay: bool = False
     presentation: bool = False
     screen: LaunchScreen | LiveScreen | GoneScreen | None = None
+    script: Script | None = None
     panes_wanted: bool = False
     """The operator looks at the panes of a server that failed."""
     asked_of_unkept: bool = False
@@ -126,7 +128,9 @@ class VrampApp(Chrome):
         profile = wish.entry.profile
         if profile is None:
             raise UsageError("\n".join(wish.entry.problems))
-        run = Run(profile.display_title, wish=wish, presentation=wish.presentation)
+        told = wish.script or profile.demo
+        script = Script(told) if told is not None else None
+        run = Run(profile.display_title, wish=wish, presentation=wish.presentation, script=script)
         self._begin(run, lambda: self._benches.launch(wish))
 
     def _begin(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
@@ -203,6 +207,7 @@ class VrampApp(Chrome):
             words_per_token=words_per_token,
             cut_leaving=cut,
             clipboard=self.settings.clipboard,
+            script=run.script,
         )
 
     def _show_moment(self, screen: ReplayScreen, snapshot: Snapshot) -> None:
@@ -273,7 +278,8 @@ class VrampApp(Chrome):
         self._look_at(Attach(message.bench.socket_path))
 
     def _look_at(self, wish: Attach) -> None:
-        run = Run(wish.socket_path.stem, read_only=wish.read_only, presentation=wish.presentation)
+        script = Script(wish.script) if wish.script is not None else None
+        run = Run(wish.socket_path.stem, read_only=wish.read_only, presentation=wish.presentation, script=script)
         self._begin(run, lambda: self._benches.attach(wish.socket_path, read_only=wish.read_only))
 
     def _replay(self, wish: Replay) -> None:

@@ -10,6 +10,7 @@ from tui.core.errors import UsageError
 from tui.link.launcher import StartingBench, spec_for
 from tui.link.protocol import BenchSpec
 from tui.profile.catalogue import ProfileEntry, profile_text
+from tui.profile.demo_table import DemoTable
 from tui.profile.settings import load_settings
 
 
@@ -27,6 +28,8 @@ class Launch:
     """What the bench does when its server is ready: idle, sweep, ramp."""
     presentation: bool = False
     time_scale: float = 1.0
+    script: DemoTable | None = None
+    """What is shown step by step, in place of the profile's own."""
     bench: StartingBench | None = None
     """The bench, where it was started already."""
 
@@ -68,6 +71,7 @@ class Attach:
     socket_path: Path
     read_only: bool = False
     presentation: bool = False
+    script: DemoTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,18 @@ class Replay:
 StartWish = Picker | Launch | Attach | Replay
 
 
-def demo(entry: ProfileEntry, *, ramp: bool = True, presentation: bool = False, time_scale: float = 1.0) -> Launch:
-    """Return the wish for the demo: the simulated server, its grid filling by itself unless `ramp` is off."""
-    return Launch(entry, start="sweep" if ramp else "idle", presentation=presentation, time_scale=time_scale)
+def demo(
+    entry: ProfileEntry,
+    *,
+    ramp: bool = True,
+    presentation: bool = False,
+    time_scale: float = 1.0,
+    script: DemoTable | None = None,
+) -> Launch:
+    """Return the wish for the demo: the simulated server, its grid filling by itself unless `ramp` is off.
+
+    With a script it is on stage, and nothing fills by itself.
+    """
+    start = "sweep" if ramp and script is None else "idle"
+    on_stage = presentation or script is not None
+    return Launch(entry, start=start, presentation=on_stage, time_scale=time_scale, script=script)

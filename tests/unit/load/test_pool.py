@@ -119,6 +119,14 @@ async def test_no_two_prompts_are_alike_and_all_have_the_asked_size() -> None:
         assert {(record.tag, record.prompt_tokens_usage) for record in held.records} == {(2, 200)}
 
 
+async def test_nobody_can_be_sent_home_before_anybody_has_asked() -> None:
+    async with paced_server() as server, bench(server, output_tokens=1) as held:
+        held.pool._configured = None
+        await held.pool.set_users(0)
+        with pytest.raises(VrampError, match="not told what to ask"):
+            await held.pool.set_users(1)
+
+
 async def test_users_come_at_once_and_never_more_than_asked() -> None:
     async with paced_server(gap_s=0.01) as server, bench(server) as held:
         await held.pool.set_users(8)

@@ -73,7 +73,7 @@ def test_the_profile_of_the_interface_is_read() -> None:
         (
             "output_tokens = 3\n" + GOOD,
             "f.toml: output_tokens: found an unknown key, expected one of name, title, notes, engine, server, "
-            "attach, load, sweep, slo, cost, reference, simulator; did you mean load.output_tokens?",
+            "attach, load, sweep, slo, cost, reference, simulator, demo; did you mean load.output_tokens?",
         ),
         (GOOD + "[load]\nusers = [1, 2, 0]\n", "f.toml: load.users[2]: found 0, expected 1 or more"),
         (GOOD + "[load]\nusers = [1, 1]\n", "f.toml: load.users: found a list of 2, expected each value once"),

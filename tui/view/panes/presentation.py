@@ -6,12 +6,15 @@ to be told first.
 
 from __future__ import annotations
 
+from itertools import product
+
 from tui.metrics.reading import devices
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
 from tui.view.panes.carried import carried
 from tui.view.panes.memory_end import MemoryEnd, memory_end, people
 from tui.view.panes.state_words import cards_of
+from tui.view.script import Script
 from tui.view.widgets.bars import bar, stacked
 from tui.view.widgets.big_digits import big, low
 from tui.view.widgets.lines import Ink, Line, cut, plain, spread, width_of, wrapped
@@ -29,15 +32,17 @@ def presentation_lines(
     users_wanted: int,
     words_per_token: float | None = None,
     replay: bool = False,
+    script: Script | None = None,
 ) -> list[Line]:
     """Return the whole screen, blocks spread over the height. `words_per_token` tells tokens as words."""
     inner = max(10, width - 2 * _MARGIN)
     end = memory_end(snapshot)
-    who = _who(snapshot, inner, words_per_token, replay=replay, told=end is not None)
-    below = [_memory(snapshot, inner), carried(snapshot, inner, rows=2 if height >= 22 else 1)]
-    for scale in _SCALES:
+    caption = _caption(script, inner)
+    who = _who(snapshot, inner, words_per_token, replay=replay, told=end is not None, brief=bool(caption))
+    for scale, rows in product(_SCALES, (2, 1)):
         shown = _gave_out(end, inner, scale) if end else _figures(snapshot, inner, scale, users_wanted, words_per_token)
-        blocks = [block for block in (who, *shown, *below) if block]
+        below = [_memory(snapshot, inner), carried(snapshot, inner, rows=rows)]
+        blocks = [block for block in (who, caption, *shown, *below) if block]
         if sum(len(block) for block in blocks) + len(blocks) - 1 <= height:
             break
     while len(blocks) > 2 and sum(len(block) for block in blocks) > height:
@@ -54,13 +59,15 @@ def _spread_over(blocks: list[list[Line]], width: int, height: int) -> list[Line
     return lines[:height]
 
 
-def _who(snapshot: Snapshot, width: int, words_per_token: float | None, *, replay: bool, told: bool) -> list[Line]:
-    """Return title and state; `told`: how the server is stands below in large letters."""
+def _who(
+    snapshot: Snapshot, width: int, words_per_token: float | None, *, replay: bool, told: bool, brief: bool
+) -> list[Line]:
+    """Return title and state; `told`: how the server is stands below in large letters; `brief`: without the cards."""
     badges: Line = [(" REPLAY ", Ink.BADGE), (" ", Ink.PLAIN)] if replay else []
     badges += [(" SIMULATED ", Ink.BADGE)] if snapshot.simulated else []
     title = plain(snapshot.profile_title or snapshot.profile_name, max(1, width - width_of(badges) - 1))
     ratio = "" if words_per_token is None else f"a word = {1 / words_per_token:.2g} tokens"
-    below: Line = [(plain(cards_of(snapshot), max(1, width - len(ratio) - 1)), Ink.DIM)]
+    below: Line = [("" if brief else plain(cards_of(snapshot), max(1, width - len(ratio) - 1)), Ink.DIM)]
     if snapshot.notice:
         below = [(plain(snapshot.notice, width - len(ratio) - 1), Ink.WARNING)]
     if replay:
@@ -75,6 +82,17 @@ def _who(snapshot: Snapshot, width: int, words_per_token: float | None, *, repla
         below = [(f"the server is back; {people(snapshot.load.users_before)} wait to ask again", Ink.WARNING)]
     lines = [spread([(title, Ink.STRONG)], badges, width)]
     return lines + ([spread(below, [(ratio, Ink.DIM)], width)] if ratio or any(text for text, _ in below) else [])
+
+
+def _caption(script: Script | None, width: int) -> list[Line]:
+    """Return what a script has to say, and where it is."""
+    if script is None:
+        return []
+    lines = wrapped(script.caption, width, Ink.STRONG)[:2]
+    state: Line = [(script.in_words, Ink.DIM)]
+    if lines and width_of(lines[-1]) + width_of(state) + 2 <= width:
+        return [*lines[:-1], spread(lines[-1], state, width)]
+    return [*lines, spread([], state, width)]
 
 
 # ---- the four figures

@@ -32,9 +32,11 @@ from tui.view.screens.cell_pane import CellPane
 from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
 from tui.view.screens.looking_up import LookingUpScreen
 from tui.view.screens.roomy import LEAST_HEIGHT, LEAST_WIDTH
+from tui.view.screens.scripted import ScriptedScreen
 from tui.view.screens.search_line import SearchLine
 from tui.view.screens.trade_offs import TradeOffsScreen
 from tui.view.screens.users_field import UsersField
+from tui.view.script import Script
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
 
@@ -60,7 +62,7 @@ class PaneArea(Container):
             self.screen.place_panes()
 
 
-class LiveScreen(LookingUpScreen):
+class LiveScreen(ScriptedScreen, LookingUpScreen):
     """Shows a run and steers it. `show` takes snapshots; `Sent` carries commands up."""
 
     CSS_PATH = "../styles/live.tcss"
@@ -80,6 +82,7 @@ class LiveScreen(LookingUpScreen):
         words_per_token: float | None = None,
         cut_leaving: bool = False,
         clipboard: Wish = "auto",
+        script: Script | None = None,
     ) -> None:
         """`presentation` starts with the presentation screen, where `words_per_token` tells tokens as words.
 
@@ -88,6 +91,7 @@ class LiveScreen(LookingUpScreen):
         super().__init__(read_only=read_only, cut_leaving=cut_leaving)
         self.clipboard = clipboard
         self.presenting = presentation
+        self.script = None if read_only else script
         self.words_per_token = words_per_token
         self.held = False
         self.maximised = False
@@ -138,6 +142,7 @@ class LiveScreen(LookingUpScreen):
         self._draw_due = False
         if self.snapshot is None or not self.is_mounted:
             return
+        self._follow_script(self.snapshot)
         self._draw_header()
         self._aside.show(self.snapshot)
         if not self.held and self._layout_name() not in _WHOLE:
@@ -159,6 +164,7 @@ class LiveScreen(LookingUpScreen):
                 users_wanted=self.wanted_users,
                 words_per_token=self.words_per_token,
                 replay=self.IS_REPLAY,
+                script=self.script,
             )
             whole.paint(lines)
         else:
@@ -316,8 +322,20 @@ class LiveScreen(LookingUpScreen):
 
     # ---- looking
 
+    def _come_to(self, pane: str | None, *, stage: bool) -> None:
+        self.presenting, self.maximised = stage, pane is not None
+        self.active = next((one for one in self.panes if pane == one.KEY), self.active)
+        self._arrange()
+
+    def action_ramp(self) -> None:
+        """Start the ramp, or stop it; on stage, run the script."""
+        if not self._takes_script_key("run"):
+            super().action_ramp()
+
     def action_hold(self) -> None:
-        """Hold the panes as they are, or let them go on."""
+        """Hold the panes as they are, or let them go on; on stage, the script."""
+        if self._takes_script_key("hold"):
+            return
         self.held = not self.held
         self._redraw_all()
 
@@ -356,7 +374,9 @@ class LiveScreen(LookingUpScreen):
         self._activate(self.panes[(self.panes.index(self.active) + step) % len(self.panes)])
 
     def action_move(self, columns: int, rows: int) -> None:
-        """Hand an arrow key to the active pane."""
+        """Hand an arrow key to the active pane; on stage, to the script."""
+        if columns and self._takes_script_key("next" if columns > 0 else "before"):
+            return
         self.active.move(columns, rows)
         self._follow()
 
