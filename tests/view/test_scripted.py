@@ -21,8 +21,8 @@ TABLE = DemoTable(
 )
 
 
-def app_on_stage(**options: bool) -> LiveApp:
-    return LiveApp(snapshots.mid_ramp(), LiveScreen(presentation=True, script=Script(TABLE), **options))
+def app_on_stage(*, read_only: bool = False) -> LiveApp:
+    return LiveApp(snapshots.mid_ramp(), LiveScreen(presentation=True, script=Script(TABLE), read_only=read_only))
 
 
 def show(app: LiveApp, seconds: float) -> None:
