@@ -85,7 +85,9 @@ def test_in_ascii(snap_compare: Compare) -> None:
 def test_a_death_and_a_return_with_limits(snap_compare: Compare) -> None:
     base = snapshots.mid_ramp()
     last_ns = base.series[71].at_ns
-    death = ServerDeath(at_ns=last_ns + 1, outcome=Outcome.OOM_RUNTIME, cause="CUDA out of memory")
+    death = ServerDeath(
+        at_ns=last_ns + 1, outcome=Outcome.OOM_RUNTIME, cause="CUDA out of memory", back_ns=base.series[92].at_ns
+    )
     shown = msgspec.structs.replace(
         base,
         series=[*base.series[:72], *base.series[92:]],

@@ -25,7 +25,6 @@ from tui import __version__
 from tui.bench.clock import SessionClock
 from tui.bench.commands import CommandExecutor, in_words
 from tui.bench.environment import environment_of, gpu_summary_of
-from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.scheduler import WALKS, Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.testbed import Testbed
@@ -41,6 +40,7 @@ from tui.link.protocol import FAREWELL, BenchSpec, Command, Reply, Results, Stop
 from tui.link.server import FRONT_END, LINK_TASK, LinkServer
 from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
+from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Profile

@@ -9,7 +9,6 @@ import msgspec
 
 from tui.bench.grid import Cell, Grid
 from tui.bench.measure import why_too_long
-from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.server_death import DiedUnsettled
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.outcome import Outcome
@@ -17,6 +16,7 @@ from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.conditions import pool_note
 from tui.metrics.control import drift
 from tui.metrics.edge import Carried, edges
+from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.verdict import verdict_of
 from tui.profile.schema import Mode
 

@@ -10,7 +10,6 @@ import msgspec
 
 from tui.bench.client_limit import client_limit
 from tui.bench.grid import Cell
-from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.pace import OnProgress, Pace
 from tui.bench.readings import Readings
 from tui.bench.server_death import DiedUnsettled, ServerDied
@@ -21,6 +20,7 @@ from tui.core.tasks import end_task
 from tui.engines.base import ServerMetrics
 from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
+from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.precision import repeats_of, unreached
 from tui.metrics.record import CountedBy
 from tui.metrics.saturation import RateFigures

@@ -83,6 +83,11 @@ class SnapshotBuilder:
     def __post_init__(self) -> None:
         self.trend = Trend(self.time_scale)
 
+    def server_is_back(self, at_ns: int) -> None:
+        """A server is ready; if one had died before, it is back."""
+        if self.deaths and self.deaths[-1].back_ns is None:
+            self.deaths[-1] = msgspec.structs.replace(self.deaths[-1], back_ns=at_ns)
+
     def begin_tag(self, tag: int) -> None:
         """Requests that start from now on have this tag."""
         self.users_by_tag[tag] = self.users_wanted

@@ -20,7 +20,6 @@ from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
 from tui.bench.liveness import Liveness
-from tui.bench.outcomes import evidence_of, outcome_of
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.token_count import tokens_per_event
@@ -41,6 +40,7 @@ from tui.load.pool import LoadPool
 from tui.load.wire import LoadProgress, LoadTarget, PromptSource
 from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions
+from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.reading import Event, GpuReading
 from tui.metrics.record import RequestRecord
 from tui.metrics.reference import Reference
@@ -142,6 +142,7 @@ class Testbed:
         await self._sampling.start()
         await self.supervisor.launch()
         self.writer.set_server(self.status)
+        self.snapshot_builder.server_is_back(self.clock.now_ns())
         self.snapshot_builder.simulated = self.simulated
         self.failure = asyncio.get_running_loop().create_future()
         self._watching = background(self._watch(self.failure), name="watch-server")

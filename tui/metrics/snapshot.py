@@ -193,6 +193,8 @@ class ServerDeath(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
     outcome: Outcome
     cause: str
+    back_ns: int | None = None
+    """When a server was ready again; None = not yet."""
 
 
 class GridStatus(msgspec.Struct, frozen=True, kw_only=True):

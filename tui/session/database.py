@@ -113,6 +113,13 @@ class SessionDatabase:
             ).fetchone()
             return None if row is None else typed_json(row[0], ServerStatus)
 
+    def servers(self, until_ns: int, last: int) -> list[tuple[int, ServerStatus]]:
+        """Return the latest states of the server at a moment, with when they were, oldest first."""
+        query = "SELECT at_ns, status FROM server WHERE at_ns <= ? ORDER BY at_ns DESC, rowid DESC LIMIT ?"
+        with self._errors():
+            rows = self._connection.execute(query, (until_ns, last)).fetchall()
+            return [(int(at_ns), typed_json(status, ServerStatus)) for at_ns, status in reversed(rows)]
+
     def values(
         self, table: Table[T], where: str, parameters: Sequence[object], *, last: int | None = None
     ) -> Iterator[T]:

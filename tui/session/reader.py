@@ -12,10 +12,11 @@ from tui.core.errors import SessionError
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
-from tui.metrics.snapshot import ServerStatus
+from tui.metrics.snapshot import ServerDeath, ServerStatus
 from tui.metrics.trend import Trend, TrendPoint
 from tui.session.aggregates import MAX_DEVICES, MOST_SAID, RequestEnds, VramPoint, request_ends, vram_point
 from tui.session.database import SessionDatabase
+from tui.session.deaths import MAX_STATES, deaths_of
 from tui.session.lock import is_live
 from tui.session.meta import SessionEnd, SessionMeta
 from tui.session.session_file import MemorySession
@@ -83,6 +84,10 @@ class SessionReader:
     def server_at(self, at_ns: int) -> ServerStatus | None:
         """Return the state of the server at a moment, without its moving gauges."""
         return self._database.server(at_ns)
+
+    def deaths(self, until_ns: int = ALWAYS_NS) -> list[ServerDeath]:
+        """Return the ends of servers that had been ready, as far as known at a moment, oldest first."""
+        return deaths_of(self._database.servers(until_ns, MAX_STATES))
 
     def last_ns(self) -> int:
         """Return the moment of the last thing kept; the session's start for an empty one."""

@@ -80,6 +80,7 @@ def snapshot(reader: SessionReader, at_ns: int | None = None, beside: Beside | N
         distributions=window.distributions(moment_ns),
         series=series,
         trend=[point for point in reader.trend if point.at_ns <= moment_ns],
+        deaths=reader.deaths(moment_ns),
         points=_points(reader, moment_ns),
         gpus=_gpus(reader, moment_ns),
         gpu_trends=_gpu_trends(reader, moment_ns),

@@ -9,7 +9,7 @@ from tui.bench.grid import Grid
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.core.outcome import Outcome
 from tui.metrics.reading import Event
-from tui.metrics.snapshot import LOG_LINES, LoadStatus, Phase, ServerStatus, SweepStatus
+from tui.metrics.snapshot import LOG_LINES, LoadStatus, Phase, ServerDeath, ServerStatus, SweepStatus
 from tui.metrics.window import LiveWindow
 
 
@@ -20,6 +20,16 @@ def test_a_request_is_shown_with_the_users_of_its_time() -> None:
     shown.users_wanted = 0  # they finish what they asked
     shown.add_records([record(tag=7)])
     assert [row.users for row in shown.requests] == [128]
+
+
+def test_a_server_that_died_is_back_when_one_is_ready_and_a_first_launch_is_no_return() -> None:
+    shown = SnapshotBuilder(0, "", "s", "s.vramp", False, 1.0, "p", "P", "vllm", "", "", LiveWindow())
+    shown.server_is_back(3)
+    assert not shown.deaths
+    shown.deaths.append(ServerDeath(at_ns=5, outcome=Outcome.OOM_RUNTIME, cause="out of memory"))
+    shown.server_is_back(9)
+    shown.server_is_back(12)  # launched again by hand
+    assert [death.back_ns for death in shown.deaths] == [9]
 
 
 def test_what_is_remembered_of_tags_does_not_grow_with_the_run() -> None:

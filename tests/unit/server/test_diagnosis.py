@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tui.bench.outcomes import evidence_of
 from tui.core.errors import UsageError
 from tui.engines.base import LaunchPlan
 from tui.engines.catalogue import launch_for
 from tui.engines.engine import Launch
+from tui.metrics.failure_outcome import evidence_of
 from tui.profile.schema import Profile
 from tui.server import diagnosis
 from tui.server.diagnosis import diagnose_log, explain

@@ -9,8 +9,9 @@ from tests.unit.session import made
 from tui.core.clock import NS_PER_MS, NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.record import RequestRecord, gaps_between
-from tui.metrics.snapshot import LOG_LINES, REQUEST_ROWS, Phase, ServerStatus, Snapshot
+from tui.metrics.snapshot import LOG_LINES, REQUEST_ROWS, FailureReport, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
+from tui.session.deaths import deaths_of
 from tui.session.reader import SessionReader
 from tui.session.replay import snapshot
 from tui.session.store import SessionWriter
@@ -45,6 +46,38 @@ def _streams(seconds: int) -> list[tuple[RequestRecord, list[int]]]:
         )
         streams.append((record, stamps_ns))
     return streams
+
+
+def _state(second: float, phase: Phase, failure: str = "") -> tuple[int, ServerStatus]:
+    report = FailureReport(failure=failure, summary="it died", line="CUDA out of memory", advice="", exit_code=1)
+    return _at(second), ServerStatus(phase=phase, failure=report if failure else None)
+
+
+def test_deaths_and_returns_are_told_as_far_as_they_had_come(tmp_path: Path) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta())
+    for at_ns, status in (
+        _state(1, Phase.READY),
+        _state(10, Phase.FAILED, "oom-runtime"),
+        _state(11, Phase.FAILED, "oom-runtime"),
+        _state(20, Phase.READY),
+        _state(30, Phase.FAILED, "crash"),
+        _state(40, Phase.ENDED),
+    ):
+        writer.set_server(status, at_ns)
+    writer.close("done")
+    assert _shown(path, 5).deaths == []
+    (first,) = _shown(path, 15).deaths
+    assert (first.at_ns, first.back_ns, first.outcome) == (_at(10), None, Outcome.OOM_RUNTIME)
+    assert first.cause == "CUDA out of memory (exit code 1)"
+    first, second = _shown(path).deaths
+    assert (first.at_ns, first.back_ns) == (_at(10), _at(20))
+    assert (second.at_ns, second.back_ns, second.outcome) == (_at(30), None, Outcome.ENGINE_DEAD)
+
+
+def test_a_launch_that_failed_and_a_stop_are_no_deaths() -> None:
+    assert deaths_of([_state(1, Phase.FAILED, "oom-kv"), _state(2, Phase.READY), _state(3, Phase.ENDED)]) == []
+    assert deaths_of([_state(2, Phase.READY), _state(3, Phase.ENDED), _state(4, Phase.FAILED, "crash")]) == []
 
 
 @pytest.mark.parametrize("second", [3.4, 17.05, 29.9])

@@ -136,11 +136,17 @@ def test_rules_stand_where_users_change_where_memory_gave_out_and_where_the_serv
     stepped = [*steady[:60], *(msgspec.structs.replace(point, users_wanted=16) for point in steady[60:])]
     assert rules(msgspec.structs.replace(still, series=stepped), Ink.RULE) == 3
     death = ServerDeath(at_ns=now_ns - 49 * NS_PER_S, outcome=Outcome.OOM_RUNTIME, cause="out of memory")
-    died = msgspec.structs.replace(still, series=[*steady[:70], *steady[90:]], deaths=[death])
+    gone = msgspec.structs.replace(still, series=steady[:70], deaths=[death])
+    assert rules(gone, Ink.FAILURE) == 2 and rules(gone, Ink.GOOD) == 0
+    back = msgspec.structs.replace(death, back_ns=now_ns - 29 * NS_PER_S)
+    died = msgspec.structs.replace(still, series=[*steady[:70], *steady[90:]], deaths=[back])
     assert rules(died, Ink.FAILURE) == 2
     assert rules(died, Ink.GOOD) == 2, "in its first row stands the word"
     marks = {mark.ink: mark.column for mark in Seen(died, 60).marks()}
-    assert marks[Ink.GOOD] - marks[Ink.FAILURE] == 10, "at the end of the gap of 20 s"
+    assert marks[Ink.GOOD] - marks[Ink.FAILURE] == 10, "20 s later"
+    at_once = msgspec.structs.replace(died, deaths=[msgspec.structs.replace(death, back_ns=death.at_ns + 1)])
+    assert {mark.ink for mark in Seen(at_once, 60).marks()} == {Ink.FAILURE, Ink.GOOD}
+    assert len({mark.column for mark in Seen(at_once, 60).marks()}) == 2, "beside it, not over it"
 
 
 def aged(seconds: int, scale: float = 1.0) -> Snapshot:

@@ -27,7 +27,10 @@ def memory_end(snapshot: Snapshot) -> MemoryEnd | None:
     """Return the end of the memory that an audience is to see now; None where there is none, or it is long over."""
     death = snapshot.deaths[-1] if snapshot.deaths else None
     if death is not None and death.outcome.is_oom:
-        if snapshot.server.phase is not Phase.READY:
+        over = (
+            snapshot.server.phase is Phase.ENDED and death.back_ns is not None
+        )  # of a replay, which goes on from there
+        if snapshot.server.phase is not Phase.READY and not over:
             return MemoryEnd(_users_when_it_died(snapshot, death), _done_meanwhile(snapshot))
         if _is_fresh(snapshot, death.at_ns):
             waiting = snapshot.load.users_before

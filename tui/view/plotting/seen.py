@@ -16,9 +16,6 @@ Value = Callable[[TrendPoint], float | None]
 _APART = 6
 """Changes of users nearer than so many columns to the one before have no rule of their own."""
 
-_GAP = 2.5
-"""Points further apart than so many of their spans have a time between them in which nothing was measured."""
-
 
 @dataclass(frozen=True)
 class Mark:
@@ -69,16 +66,14 @@ class Seen:
 
     def marks(self) -> list[Mark]:
         """Return the moments of change, the grave ones first: they are drawn first, and keep their place."""
-        deaths = [
-            Mark(column, Ink.FAILURE, "OOM" if death.outcome.is_oom else "died")
-            for death in self.snapshot.deaths
-            if (column := self.window.column_of(death.at_ns)) is not None
-        ]
-        back = [
-            Mark(max(column, death.column + 1), Ink.GOOD, "↻")
-            for death, at_ns in zip(deaths, self._back_ns(deaths), strict=True)
-            if at_ns is not None and (column := self.window.column_of(at_ns)) is not None
-        ]
+        deaths: list[Mark] = []
+        back: list[Mark] = []
+        for death in self.snapshot.deaths:
+            column, back_column = self.window.column_of(death.at_ns), self.window.column_of(death.back_ns or 0)
+            if column is not None:
+                deaths.append(Mark(column, Ink.FAILURE, "OOM" if death.outcome.is_oom else "died"))
+            if back_column is not None:
+                back.append(Mark(back_column if column is None else max(back_column, column + 1), Ink.GOOD, "↻"))
         changes: list[Mark] = []
         for before, after in pairwise(self._points):
             column = self.window.column_of(after.at_ns)
@@ -87,16 +82,3 @@ class Seen:
             if not changes or column - changes[-1].column >= _APART:
                 changes.append(Mark(column, Ink.RULE))
         return [*deaths, *back, *changes]
-
-    def _back_ns(self, deaths: list[Mark]) -> list[int | None]:
-        """Return when there were figures again after each death in view: at the first point behind a gap."""
-        found: list[int | None] = []
-        for death in deaths:
-            gaps = (
-                after.at_ns
-                for before, after in pairwise(self._points)
-                if (self.window.column_of(after.at_ns) or 0) >= death.column
-                and after.at_ns - before.at_ns > _GAP * max(before.span_ns, after.span_ns)
-            )
-            found.append(next(gaps, None))
-        return found
