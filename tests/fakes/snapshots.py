@@ -24,6 +24,10 @@ from tests.fakes.snapshot_parts import (
 )
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.metrics.boundary import Edge
+from tui.metrics.conditions import Conditions
+from tui.metrics.limits import Limit, Verdict
+from tui.metrics.occupancy import Occupancy
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     FailureReport,
@@ -223,6 +227,50 @@ def full_grid(*, simulated: bool = False) -> Snapshot:
         grid=grid,
         sweep=SweepStatus(cells_done=56, cells_total=56, finished=True),
     )
+
+
+def well_known_cell() -> Snapshot:
+    """Return a finished sweep in which all is known of 16 users at 296 tokens that can be known of a cell."""
+    base = full_grid(simulated=True)
+    known = msgspec.structs.replace(
+        cell(16, 296, simulated=True),
+        distributions=distributions(),
+        ttft_p90_s=0.52,
+        ttft_p99_s=0.71,
+        ttft_mean_s=0.5,
+        server_ttft_mean_s=0.47,
+        itl_p50_s=0.041,
+        itl_p90_s=0.048,
+        server_itl_mean_s=0.04,
+        e2e_p90_s=6.2,
+        energy_per_token_j=0.83,
+        vram_used_max_bytes=38_200_000_000,
+        verdict=Verdict(
+            limit=Limit.KV_CACHE,
+            sentence="The KV cache was full while requests waited for a place in it",
+            evidence=["waited 2.00 s on average", "KV cache 99% at most (full)"],
+        ),
+        delivered_concurrency_max=16,
+        occupancy=Occupancy(running_mean=5.0, running_max=6.0, waiting_mean=11.0),
+        conditions=Conditions(
+            launch=2,
+            version="0.32.0",
+            driver="580.159",
+            kv_pool_tokens=9_600,
+            kv_pool_blocks=600,
+            block_size=16,
+            differences=["gpu-memory-utilization: the profile says 0.95, the server runs 0.90"],
+        ),
+    )
+    filled = [known if (one.users, one.prompt_tokens) == (16, 296) else one for one in base.grid.cells]
+    edges = [
+        Edge(prompt_tokens=296, predicted=24, measured=8, beyond=16),
+        Edge(prompt_tokens=480, predicted=16, measured=32, beyond=64),
+        Edge(prompt_tokens=2193, predicted=4, measured=16, beyond=32),
+    ]
+    rows = [msgspec.structs.replace(row, users=16) for row in base.requests]
+    grid = msgspec.structs.replace(base.grid, cells=filled, edges=edges)
+    return msgspec.structs.replace(base, grid=grid, requests=rows)
 
 
 def no_gpu() -> Snapshot:

@@ -338,6 +338,38 @@ async def test_enter_opens_the_picked_cell_over_the_run_and_escape_goes_back_to_
         assert app.live.active.picked == (32, 2193)
 
 
+async def test_the_arrows_walk_from_cell_to_cell_in_the_page_of_one_and_say_where_to() -> None:
+    app = LiveApp(snapshots.oom_grid())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4", "down", *["right"] * 3, "enter")
+        await pilot.pause()
+        page = app.screen
+        assert isinstance(page, CellScreen) and page.place == (32, 2193)
+        assert app.picture().splitlines()[1].split("   ")[:3] == [" ← 822 tok", "↑ 16 users", "↓ 64 users"]
+        await pilot.press("left", "up", "up", "right", "right")  # the last one is over the edge
+        await pilot.pause()
+        assert page.place == (8, 2193)
+        assert "8 users × 2,193 prompt tokens" in app.picture() and "9.30 s, mean E2E" in app.picture()
+
+
+async def test_the_page_of_a_cell_scrolls_and_begins_at_its_top_in_the_next_one() -> None:
+    app = LiveApp(snapshots.well_known_cell())
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.push_screen(CellScreen((16, 296), snapshots.well_known_cell()))
+        await pilot.pause()
+        assert "outcome" in app.picture() and "launch 2" not in app.picture()
+        for _ in range(12):
+            await pilot.press("pagedown")
+            await pilot.pause()
+            if "launch 2" in app.picture():
+                break
+        else:
+            raise AssertionError(app.picture())
+        await pilot.press("right")
+        await pilot.pause()
+        assert "outcome" in app.picture()
+
+
 async def test_sweep_of_a_full_grid_is_asked_about() -> None:
     app = LiveApp(snapshots.full_grid())
     async with app.run_test(size=SIZE) as pilot:

@@ -60,6 +60,20 @@ def test_presentation(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(LiveApp(snapshots.oom_grid(), LiveScreen(presentation=True)), terminal_size=size)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_page_of_a_cell(snap_compare: Compare, size: tuple[int, int]) -> None:
+    to_16_by_296 = ["4", *["down"] * 5, "enter"]
+    assert snap_compare(LiveApp(snapshots.well_known_cell()), terminal_size=size, press=to_16_by_296)
+
+
+def test_the_grid_alone_with_the_edge_of_the_kv_cache(snap_compare: Compare) -> None:
+    assert snap_compare(LiveApp(snapshots.well_known_cell()), terminal_size=(120, 40), press=["4", "m"])
+
+
+def test_eight_cards_alone(snap_compare: Compare) -> None:
+    assert snap_compare(LiveApp(snapshots.eight_gpus()), terminal_size=(80, 24), press=["3"])
+
+
 def test_typed_number(snap_compare: Compare) -> None:
     assert snap_compare(LiveApp(snapshots.mid_ramp()), terminal_size=(80, 24), press=["u", "4", "8"])
 

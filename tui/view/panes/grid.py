@@ -13,9 +13,11 @@ from tui.metrics.snapshot import Snapshot
 from tui.view.panes.grid_beside import Place, beside_in_short
 from tui.view.panes.grid_map import MEASURED, PREDICTED, GridMap
 from tui.view.panes.pane import Pane
-from tui.view.widgets.lines import Ink, Line, Over, plain
+from tui.view.widgets.lines import Ink, Line, Over, plain, text_of
 
 _BOLD = Style(bold=True)
+_TIGHT = 3
+"""With no more rows than the map and so many, what its marks mean has no room in the pane."""
 
 
 class GridPane(Pane):
@@ -52,7 +54,19 @@ class GridPane(Pane):
 
     def subtitle(self, snapshot: Snapshot) -> str:
         """Return which way is good, and the key for the next figure; the colours are explained in the pane."""
-        return f"{'more' if self.figure.more_is_good else 'less'} is good · c next figure"
+        said = f"{'more' if self.figure.more_is_good else 'less'} is good · c next figure"
+        width, height = self.content_size
+        grid = snapshot.grid
+        if not height or not grid.users or not grid.prompt_tokens or height > len(grid.users) + _TIGHT:
+            return said
+        told: list[str] = []
+        for mark in GridMap(snapshot, self.figure, self.picked, width, height).marks():
+            told.append(text_of([mark]).strip())
+        fitting: list[str] = []
+        for text in (*told, said):
+            if len("  ".join([*fitting, text])) <= width - 4:
+                fitting.append(text)
+        return "  ".join(fitting)
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the map, as much of it as fits around the current cell, and the story of one cell."""

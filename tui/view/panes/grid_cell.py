@@ -36,7 +36,7 @@ def heavy(ink: Ink) -> Over:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Draws cells as blocks of `width` x `rows`, `edge` cells of which stay free at each side."""
+    """Draws cells as blocks of `width` x `rows`."""
 
     figure: CellFigure
     scale: HeatScale
@@ -49,7 +49,8 @@ class Blocks:
     queueing: frozenset[Place]
     width: int
     rows: int
-    edge: int
+    pads: tuple[int, int]
+    """How many cells stay free left and right."""
 
     def ground(self, cell: CellResult | None) -> Ink:
         """Return the colour on which a cell is written."""
@@ -66,15 +67,15 @@ class Blocks:
         ground = self.ground(cell)
         if cell is not None and cell.outcome is Outcome.TOO_LONG:
             return [[(TOO_LONG * self.width, ground)]] * self.rows
-        inner = self.width - 2 * self.edge
+        inner = self.width - sum(self.pads)
         if cell is not None and cell.outcome is Outcome.OK:
             rows = self._figures(cell, ground, inner)
         else:
             rows = self._words(place, cell, ground, inner)
         blank: Line = [(" " * inner, ground)]
         rows = [*rows[: self.rows], *[blank] * (self.rows - len(rows))]
-        sides = (" " * self.edge, ground)
-        return [[sides, *row, sides] for row in rows]
+        left, right = ((" " * pad, ground) for pad in self.pads)
+        return [[left, *row, right] for row in rows]
 
     def _words(self, place: Place, cell: CellResult | None, ground: Ink, inner: int) -> list[Line]:
         if cell is None or cell.outcome is Outcome.PENDING:
@@ -111,13 +112,15 @@ class Blocks:
             left = max(len(main.strip()), min(_TIME_CELLS, inner - len(second) - 1), (inner - 1) // 2 - 1)
             return [[(main.strip().rjust(left), heavy(ground)), (second.rjust(inner - left), ground)]]
         main = with_unit if len(with_unit) <= inner else main
-        lines: list[Line] = [[(main.rjust(inner), heavy(ground))]]
+        against = self.beside.against(cell) if self.with_beside else ""
+        beside_it = bool(against) and inner >= len(main) + len(against) + 2
+        leading = against if beside_it else ""
+        lines: list[Line] = [[(leading, ground), (main.rjust(inner - len(leading)), heavy(ground))]]
         further: list[Iterable[str]] = [self._rate(cell), self._first_token(cell)]
-        if self.with_beside:
-            against = self.beside.against(cell)
+        if against and not beside_it:
             further.insert(0, (against, against.removeprefix("had ")))
         if self.figure is not RESOLVE:
-            further.insert(self.with_beside, (f"{resolve(cell.time_to_resolve_s, 0)} s",))
+            further.insert(len(further) - 2, (f"{resolve(cell.time_to_resolve_s, 0)} s",))
         lines += [[(text, ground)] for ways in further if (text := _fitting(ways, inner)).strip()]
         bar = self._bar(cell, ground, inner)
         return [*lines[: self.rows - 1], bar] if self.rows > 2 and bar else lines
@@ -125,14 +128,14 @@ class Blocks:
     @property
     def has_second(self) -> bool:
         """Say whether another figure stands right of the chosen one, in one line."""
-        return self.rows == 1 and self.width - 2 * self.edge >= _TWO_FIGURES
+        return self.rows == 1 and self.width - sum(self.pads) >= _TWO_FIGURES
 
     @property
     def unnamed(self) -> str:
         """Return where a second figure stands that has no room for its unit: right, below; empty = nowhere."""
         if self.rows == 1:
             return "right" if self.has_second else ""
-        return "below" if self.width - 2 * self.edge < _WITH_UNIT else ""
+        return "below" if self.width - sum(self.pads) < _WITH_UNIT else ""
 
     def _second(self, cell: CellResult) -> str:
         """Return what stands right of the chosen figure where there is one line."""

@@ -26,6 +26,8 @@ _LABEL = 6
 _NARROWEST, _WIDEST = 6, 24
 _WITH_GAP = 8
 """From so many cells for a column on its blocks stand apart, and frames stand between them."""
+_PADDED = 12
+"""From more cells for a column on what is written does not touch the block's end."""
 _MOST_STORY_ROWS = 6
 _EDGE_WORDS = {
     frozenset({MEASURED}): f"{MEASURED} KV cache gave out below",
@@ -106,7 +108,7 @@ class GridMap:
             queueing=frozenset(self.grid.queueing),
             width=self.size - self.gap,
             rows=self.deep,
-            edge=1 - self.gap,
+            pads=(0, int(self.size > _PADDED)) if self.gap else (1, 1),
         )
 
     def lines(self) -> list[Line]:
@@ -117,7 +119,7 @@ class GridMap:
             if users in self.edges:
                 lines.append(self._edge_line(self.edges[users]))
         if self.has_legend:
-            told = legend(self.figure, self.blocks.scale, self.unit, self._marks(), self.width - _LABEL)
+            told = legend(self.figure, self.blocks.scale, self.unit, self.marks(), self.width - _LABEL)
             told = [
                 [(("scale" if number == 0 else "").ljust(_LABEL), Ink.DIM), *one] for number, one in enumerate(told)
             ]
@@ -215,14 +217,14 @@ class GridMap:
             line.append(((mark or " ") * (self.size - self.gap) + " " * self.gap, ink))
         return cut(line, self.width)
 
-    def _marks(self) -> list[Line]:
+    def marks(self) -> list[Line]:
         """Return what the marks mean that can be seen."""
         shown = {(users, prompt) for users in self.users for prompt in self.prompts}
         seen = {cell.outcome for place, cell in self.cells.items() if place in shown}
         marks: list[Line] = []
         if (where := self.blocks.unnamed) and not self.with_beside:
             marks.append([(f"{where}: {'tok/s' if self.figure is RESOLVE else 's to resolve'}", Ink.DIM)])
-        if self.with_beside:
+        if self.with_beside and (self.deep > 1 or self.blocks.has_second):
             marks.append([(f"± against {self.beside.name}", Ink.DIM)])
         if Outcome.RUNNING in seen or (self.grid.current_users, self.grid.current_prompt_tokens) in shown:
             marks.append([("[ ]", Ink.STEER), (" now", Ink.DIM)])
@@ -231,7 +233,7 @@ class GridMap:
         if any(self.beside.parts(cell) for place, cell in self.cells.items() if place in shown):
             marks.append([("!", Ink.WARNING), (" other outcome there", Ink.DIM)])
         if Outcome.IMPLIED in seen:
-            marks.append([(IMPLIED * 3, Ink.HEAT_IMPLIED), (" not tried: a smaller one failed", Ink.DIM)])
+            marks.append([(IMPLIED * 3, Ink.HEAT_IMPLIED), (" not tried", Ink.DIM)])
         if Outcome.TOO_LONG in seen:
             marks.append([(TOO_LONG * 2, Ink.HEAT_OPEN), (" too long", Ink.DIM)])
         return marks

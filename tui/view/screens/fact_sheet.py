@@ -75,18 +75,24 @@ def indent_of(facts: Sequence[Fact]) -> int:
 
 def sheet_content(facts: Sequence[Fact], width: int) -> Content:
     """Return `facts` as text of `width` columns."""
+    return Content("\n").join(sheet_lines(facts, width))
+
+
+def sheet_lines(facts: Sequence[Fact], width: int) -> list[Content]:
+    """Return `facts` as lines of at most `width` columns."""
     indent = indent_of(facts)
     room = max(width - indent, _NARROWEST)
     rows: list[Content] = []
     for fact in facts:
-        wrapped = [line for value in fact.lines for line in _wrapped(value, room)] or [Content("")]
+        wrapped = [line for value in fact.lines for line in wrapped_content(value, room)] or [Content("")]
         for number, line in enumerate(wrapped):
             label = fact.label if number == 0 else ""
             rows.append(Content.assemble((f"{label:<{indent}}", fact.label_style), line))
-    return Content("\n").join(rows)
+    return rows
 
 
-def _wrapped(value: Content, width: int) -> list[Content]:
+def wrapped_content(value: Content, width: int) -> list[Content]:
+    """Return a text as lines of at most `width` columns."""
     # What fits stays as it is: `wrap` strips the blanks at the start of a line.
     lines = value.split("\n")
     return [part for line in lines for part in ([line] if line.cell_length <= width else line.wrap(width))]

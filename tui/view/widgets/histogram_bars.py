@@ -16,7 +16,7 @@ _WIDEST = 3
 _LABEL_CELLS = 9
 
 
-def histogram_lines(distribution: Distribution, width: int) -> list[Content]:
+def histogram_lines(distribution: Distribution, width: int, style: str = "$accent") -> list[Content]:
     """Return the picture in at most `width` cells, its axis in ms; more bins than there is room for are joined.
 
     A bin that is not empty has at least the lowest block, however many the fullest has.
@@ -35,7 +35,7 @@ def histogram_lines(distribution: Distribution, width: int) -> list[Content]:
                 f"{fixed(most, _SCALE_CELLS - 2) if row == 0 else ' ' * (_SCALE_CELLS - 2)} {'┤' if row == 0 else '│'}",
                 "$text-muted",
             ),
-            ("".join(_block(count, most, row) * wide for count in counts), "$accent"),
+            ("".join(_block(count, most, row) * wide for count in counts), style),
         )
         for row in range(HEIGHT)
     ]
