@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from tui.core.errors import UsageError
 from tui.core.printing import ProgressLine, narrate, tell
 from tui.core.safe_text import safe_line
 
@@ -13,18 +17,28 @@ from tui.core.safe_text import safe_line
 @click.group(invoke_without_command=True)
 @click.pass_context
 def sessions(context: click.Context) -> None:
-    """What is kept: list, show, rm."""
+    """What is kept: list, show, note, rename, pack, rm."""
     if context.invoked_subcommand is None:
         context.invoke(list_sessions)
 
 
 @sessions.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_sessions(as_json: bool = False) -> None:
-    """List the sessions, latest first."""
-    from tui.session import shelf
+@click.option("--profile", default="", help="Those of this profile.")
+@click.option("--since", default="", metavar="DATE|AGE", help="Those begun since: 2026-11-20, or 12h, 30d, 2w ago.")
+@click.option("--outcome", default="", help="ended, killed, failed, or how a cell ended: oom-kv, timeout, ...")
+@click.option("--text", default="", help="Those that say this in their name, note, profile or end.")
+def list_sessions(as_json: bool = False, profile: str = "", since: str = "", outcome: str = "", text: str = "") -> None:
+    """List the sessions, latest first; of several conditions all must hold."""
+    from tui.session import history, shelf
 
-    tell(shelf.as_json() if as_json else shelf.as_table())
+    begun = history.moment_of(since, datetime.now(UTC)) if since else None
+    known = shelf.list_sessions()
+    found = history.matching(known, history.Wanted(profile, begun, outcome, text))
+    if as_json:
+        tell(shelf.as_json(found))
+    else:
+        tell(shelf.as_table(found) if found or not known else f"none of the {len(known)} sessions is as asked")
 
 
 @sessions.command(name="show")
@@ -42,13 +56,80 @@ def show_session(session: str) -> None:
 
 
 @sessions.command(name="rm")
-@click.argument("session_ids", metavar="SESSION...", nargs=-1, required=True)
-def remove_sessions(session_ids: tuple[str, ...]) -> None:
+@click.argument("session_ids", metavar="[SESSION]...", nargs=-1)
+@click.option("--older-than", metavar="AGE", help="All that were written last before so long: 30d, 2w, 12h.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_sessions(session_ids: tuple[str, ...], older_than: str | None, yes: bool) -> None:
     """Remove sessions with their logs; a running one is refused."""
+    from tui.session import history, shelf
+
+    if bool(session_ids) == (older_than is not None):
+        raise UsageError("name either sessions or --older-than")
+    if older_than is None:
+        for session in session_ids:
+            narrate(f"removed {shelf.remove(shelf.find(session))}")
+        return
+    old = history.older_than(history.age_of(older_than), datetime.now(UTC))
+    if not old:
+        narrate(f"no session is older than {older_than}")
+        return
+    if not yes:
+        _ask_to_remove(old)
+    for path in old:
+        narrate(f"removed {shelf.remove(path)}")
+
+
+def _ask_to_remove(old: Sequence[Path]) -> None:
+    """Go on only where somebody at a terminal says so."""
+    for path in old:
+        narrate(path.stem)
+    if not sys.stdin.isatty():
+        raise UsageError(f"{len(old)} sessions would be removed; --yes does it without being asked")
+    click.confirm(f"remove these {len(old)}, with their logs", default=False, err=True, abort=True)
+
+
+@sessions.command(name="note")
+@click.argument("session")
+@click.argument("text", nargs=-1)
+def note_session(session: str, text: tuple[str, ...]) -> None:
+    """Write TEXT into a SESSION as its note, which lists and reports show; without TEXT, take it away."""
+    from tui.session import history, shelf
+
+    path = shelf.find(session)
+    kept = history.note(path, " ".join(text))
+    narrate(f"{path.stem}: {kept or 'no note'}")
+
+
+@sessions.command(name="rename")
+@click.argument("session")
+@click.argument("name")
+def rename_session(session: str, name: str) -> None:
+    """Give a SESSION, with its logs, another NAME."""
+    from tui.session import history, shelf
+
+    tell(history.rename(shelf.find(session), name))
+
+
+@sessions.command(name="pack")
+@click.argument("session")
+@click.option(
+    "--out", "-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="Default: the session's name, .zip."
+)
+@click.option("--without-requests", is_flag=True, help="Leave out the file that lists each request.")
+def pack_session(session: str, out: Path | None, without_requests: bool) -> None:
+    """Make one archive of a SESSION to send to somebody: export, report and logs, secrets made unreadable."""
+    from tui.report.pack import default_name, pack
     from tui.session import shelf
 
-    for session in session_ids:
-        narrate(f"removed {shelf.remove(shelf.find(session))}")
+    path = shelf.find(session)
+    bar = ProgressLine()
+    try:
+        packed = pack(path, out or default_name(path), bar.draw, requests=not without_requests)
+    finally:
+        bar.draw("")
+    if packed.hidden:
+        narrate(f"made unreadable in {packed.hidden} lines: what looks like a secret")
+    tell(packed.path)
 
 
 @click.command()

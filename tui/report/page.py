@@ -70,6 +70,8 @@ def _session(facts: SessionFacts, place: str) -> Iterator[Element]:
         told = "SIMULATED: every figure here comes from a model of a server, not from a server."
         yield element("p", told, class_="simulated")
     yield element("p", _when(facts), class_="soft")
+    if meta.note:
+        yield element("p", f"Note: {meta.note}")
     yield from _summary(facts)
     yield from _grids(facts, place)
     if drawn := list(figures.by_size(facts)):

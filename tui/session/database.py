@@ -84,6 +84,10 @@ class SessionDatabase:
         except OSError as error:
             raise SessionError(f"{self.path}: {error.strerror}") from None
 
+    def is_sealed(self) -> bool:
+        """Say whether the file bears a checksum: it was closed, and not altered by anybody who took it away."""
+        return CHECKSUM_KEY in self._facts()
+
     def last_ns(self) -> int:
         """Return the moment of the last value kept, on the session's axis; 0 for an empty one."""
         sources = [(table.name, table.time_column) for table in TABLES] + [("server", "at_ns")]

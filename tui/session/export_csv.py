@@ -29,7 +29,8 @@ from tui.session.reader import SessionReader
 
 BATCH_ROWS = 10_000
 OnProgress = Callable[[float], None]
-FILES = ("cells.csv", "requests.csv", "series.csv", "gpus.csv", "edges.csv")
+REQUESTS_FILE = "requests.csv"
+FILES = ("cells.csv", REQUESTS_FILE, "series.csv", "gpus.csv", "edges.csv")
 # Also the full-width forms, which some spreadsheets take for the same.
 _FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")
 

@@ -40,6 +40,7 @@ def exported(reader: SessionReader) -> ExportedSession:
             gpu_summary=meta.gpu_summary,
             gpu_note=meta.gpu_note,
             stamps=meta.stamps,
+            note=meta.note,
         ),
         environment=meta.environment,
         profile=profile_table(meta.profile_json),

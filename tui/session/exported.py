@@ -55,6 +55,8 @@ class ExportedRun(msgspec.Struct, frozen=True, kw_only=True):
     gpu_summary: str = ""
     gpu_note: str = ""
     stamps: str = ""
+    note: str = ""
+    """What its owner wrote about it."""
 
 
 class ExportedServer(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,11 +40,17 @@ class SessionMeta(msgspec.Struct, frozen=True, kw_only=True):
     """Where token times come from: kernel or client."""
     environment: dict[str, str] = {}
     """Machine and versions, by name."""
+    note: str = ""
+    """What its owner wrote about it."""
 
     def on_first_start(self, first: SessionMeta) -> SessionMeta:
-        """Return this with the id and start of `first`: a session that is resumed goes on under its first start."""
+        """Return this with id, start and note of `first`: a session that is resumed goes on under its first start."""
         return msgspec.structs.replace(
-            self, session_id=first.session_id, started_at=first.started_at, started_at_ns=first.started_at_ns
+            self,
+            session_id=first.session_id,
+            started_at=first.started_at,
+            started_at_ns=first.started_at_ns,
+            note=self.note or first.note,
         )
 
 

@@ -15,7 +15,9 @@ from typing import Self
 
 import msgspec
 
+from tui.core.clock import NS_PER_US
 from tui.core.errors import SessionError
+from tui.core.safe_text import safe_line
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.record import RequestRecord
@@ -129,6 +131,53 @@ class SessionFile:
                 self.path.unlink(missing_ok=True)
             raise
         return connection
+
+
+def change_facts(path: Path, **facts: str) -> None:
+    """Change what a session that is not being written says of itself; its figures, its seal and its age stay.
+
+    Raises SessionError for one that a bench is writing, that is damaged or no session, or that cannot be written.
+    """
+    try:
+        _change_facts(path, facts)
+    except (OSError, sqlite3.Error) as error:
+        reason = safe_line(getattr(error, "strerror", None) or str(error), limit=200)
+        raise SessionError(f"{path}: cannot be written: {reason}") from None
+
+
+def _change_facts(path: Path, facts: dict[str, str]) -> None:
+    lock = SessionLock(path)
+    try:
+        with SessionDatabase(path) as before:  # which refuses a file with code of its own
+            if not before.is_unaltered():
+                raise SessionError(f"{path}: the file was altered or damaged since the session was closed")
+            sealed = before.is_sealed()
+        written_ns = max(_written_ns(path), _written_ns(path.with_name(path.name + "-wal")))
+        mark = new_mark() if sealed else ""
+        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+        try:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                rows = [(key, msgspec.json.encode(value).decode()) for key, value in facts.items()]
+                connection.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", rows)
+                if sealed:
+                    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (CHECKSUM_KEY, mark))
+        finally:
+            connection.close()
+        if sealed:
+            seal(path, mark)
+        # A little later than before: the latest session stays the latest, and who remembers this one reads it again.
+        os.utime(path, ns=(written_ns + NS_PER_US, written_ns + NS_PER_US))
+    finally:
+        lock.release()
+
+
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class MemorySession:

@@ -27,6 +27,10 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Of the best cell: the most tokens per second of all that met their SLO, if there was one."""
     best_prompt_tokens: int | None = None
     best_tokens_per_s_total: float | None = None
+    outcomes: list[str] = []
+    """How its cells ended, each once."""
+    note: str = ""
+    """What its owner wrote about it."""
     problem: str = ""
     """Why the file cannot be read."""
 

@@ -22,6 +22,7 @@ from tui.session.session_summary import SessionSummary
 from tui.session.shelf_index import Identity, ShelfIndex
 
 LATEST = "latest"
+NOTE_LIMIT = 500
 _SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 _LOG_SUFFIXES = (".server.log", ".bench.log", ".log")
 
@@ -29,7 +30,7 @@ _LOG_SUFFIXES = (".server.log", ".bench.log", ".log")
 def session_files() -> list[Path]:
     """Return the session files that are kept, the one written last first."""
     files = [path for path in sessions_dir().glob(f"*{SUFFIX}") if path.is_file()]
-    return sorted(files, key=lambda path: (_written_s(path), path.name), reverse=True)
+    return sorted(files, key=lambda path: (written_s(path), path.name), reverse=True)
 
 
 def list_sessions() -> list[SessionSummary]:
@@ -86,6 +87,8 @@ def summary(path: Path) -> SessionSummary:
                 cells_measured=len(cells),
                 cells_ok=cells_ok,
                 failure="" if cells_ok else _failure_of(reader.server),
+                outcomes=sorted({str(cell.outcome) for cell in cells}),
+                note=safe_line(reader.meta.note, limit=NOTE_LIMIT),
                 best_users=best.users if best else None,
                 best_prompt_tokens=best.prompt_tokens if best else None,
                 best_tokens_per_s_total=best.tokens_per_s_total if best else None,
@@ -101,14 +104,13 @@ def _failure_of(server: ServerStatus | None) -> str:
     return safe_line(server.failure.failure, limit=40)
 
 
-def as_json() -> str:
-    """Return all summaries as a JSON list."""
-    return msgspec.json.encode(list_sessions()).decode()
+def as_json(summaries: Sequence[SessionSummary]) -> str:
+    """Return summaries as a JSON list."""
+    return msgspec.json.encode(summaries).decode()
 
 
-def as_table() -> str:
-    """Return all summaries as a table for a terminal."""
-    summaries = list_sessions()
+def as_table(summaries: Sequence[SessionSummary]) -> str:
+    """Return summaries as a table for a terminal."""
     if not summaries:
         return f"no sessions are kept in {sessions_dir()}"
     rows = [
@@ -119,7 +121,7 @@ def as_table() -> str:
             one.problem or one.state_in_words,
             f"{one.cells_ok} ok of {one.cells_measured}",
             one.best or "–",
-            "SIMULATED" if one.simulated else "",
+            " ".join(filter(None, ("SIMULATED" if one.simulated else "", one.note))),
         ]
         for one in summaries
     ]
@@ -172,10 +174,16 @@ def remove(path: Path) -> Path:
 
 def _beside(path: Path) -> list[Path]:
     databases = [path.with_name(path.name + suffix) for suffix in _SQLITE_SUFFIXES]
-    return databases + [path.with_suffix(suffix) for suffix in _LOG_SUFFIXES]
+    return databases + log_files(path)
 
 
-def _written_s(path: Path) -> float:
+def log_files(path: Path) -> list[Path]:
+    """Return where the logs of a session are, if there are any."""
+    return [path.with_suffix(suffix) for suffix in _LOG_SUFFIXES]
+
+
+def written_s(path: Path) -> float:
+    """Return when a session was written last, in seconds of the epoch; 0 for one that is not there."""
     # While it is being written, the newest lies in -wal.
     times = [0.0]
     for candidate in (path, path.with_name(path.name + "-wal")):

@@ -18,6 +18,8 @@ from tui.core.files import atomic_file
 from tui.core.paths import cache_dir
 from tui.session.session_summary import SessionSummary
 
+# What a summary holds goes with the version of vramp, and with this number where it changes in between.
+_VERSION = f"{__version__}/2"
 _MAX_BYTES = 64 * 1024 * 1024
 
 Identity = tuple[int, ...]
@@ -49,7 +51,7 @@ class ShelfIndex:
             self._file = cache_dir() / f"sessions-{name}.json"
             with self._file.open("rb") as file:
                 index = msgspec.json.decode(file.read(_MAX_BYTES), type=_Index)
-            if index.version == __version__:
+            if index.version == _VERSION:
                 self._entries = index.entries
         except (OSError, VrampError, msgspec.DecodeError):
             pass
@@ -72,6 +74,6 @@ class ShelfIndex:
             return
         try:
             with atomic_file(self._file) as file:
-                file.write(msgspec.json.encode(_Index(__version__, entries)).decode())
+                file.write(msgspec.json.encode(_Index(_VERSION, entries)).decode())
         except (VrampError, UnicodeEncodeError):
             pass

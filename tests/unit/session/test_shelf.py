@@ -32,8 +32,8 @@ def _kept(name: str, age_s: int = 0, **more: object) -> Path:
 
 
 def test_an_empty_shelf_says_so() -> None:
-    assert "no sessions are kept" in shelf.as_table()
-    assert json.loads(shelf.as_json()) == []
+    assert "no sessions are kept" in shelf.as_table(shelf.list_sessions())
+    assert json.loads(shelf.as_json(shelf.list_sessions())) == []
     with pytest.raises(SessionError, match="no sessions are kept"):
         shelf.find("latest")
 
@@ -53,10 +53,10 @@ def test_a_session_is_told_in_a_line() -> None:
     assert (one.profile, one.state, one.ended_how, one.simulated) == ("demo", "ended", "finished", True)
     assert (one.cells_ok, one.cells_measured) == (3, 4)
     assert one.best == "8 users x 31 tok: 80.0 tok/s"
-    table = shelf.as_table()
+    table = shelf.as_table(shelf.list_sessions())
     for word in ("2026-11-20-180400-demo-ab12", "ended: finished", "3 ok of 4", one.best, "SIMULATED"):
         assert word in table
-    assert json.loads(shelf.as_json())[0]["best_users"] == 8
+    assert json.loads(shelf.as_json(shelf.list_sessions()))[0]["best_users"] == 8
 
 
 def test_running_killed_and_unreadable_ones_are_told_apart() -> None:
@@ -67,7 +67,7 @@ def test_running_killed_and_unreadable_ones_are_told_apart() -> None:
     finally:
         writer.close("finished")
     assert states == {"a-running": "running", "c-broken": "unreadable"}
-    assert "expected a session file" in shelf.as_table()
+    assert "expected a session file" in shelf.as_table(shelf.list_sessions())
 
 
 def test_a_session_is_found_by_id_by_its_beginning_by_path_and_as_the_latest(tmp_path: Path) -> None:
@@ -211,5 +211,5 @@ def test_two_thousand_sessions_are_listed_in_a_moment() -> None:
         shutil.copy2(first, first.with_name(f"s{n}.vramp"))
     shelf.list_sessions()
     before = time.process_time()
-    assert shelf.as_table().count("demo") == 2000
+    assert shelf.as_table(shelf.list_sessions()).count("demo") == 2000
     assert time.process_time() - before < 0.3
