@@ -59,7 +59,7 @@ def test_a_terminal_that_plays_it_shows_the_session(session: Path, tmp_path: Pat
             stream.feed(data)
             seen.append("\n".join(screen.display))
     assert all("SIMULATED" in picture and "REPLAY" in picture for picture in seen)
-    assert seen[0] != seen[-1] and "users" in seen[-1]
+    assert seen[0] != seen[-1] and "users" in seen[-1] and "plays" in seen[-1]
 
 
 def test_the_presentation_screen_can_be_recorded(session: Path, tmp_path: Path) -> None:

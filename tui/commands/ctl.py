@@ -126,6 +126,19 @@ def measure(cells: tuple[str, ...], as_json: bool) -> int:
 
 
 @ctl.command()
+@click.argument("words", metavar="QUESTION...", nargs=-1)
+@click.option("--end", is_flag=True, help="Show the question and its answer no more.")
+@_json
+def ask(words: tuple[str, ...], end: bool, as_json: bool) -> int:
+    """Ask the model a QUESTION beside the load, in no figure; those who look on see its answer come."""
+    from tui.link.protocol import AskByHand, EndByHand
+
+    if bool(words) is end:
+        raise UsageError("ask: expected a question, or --end alone")
+    return _send(EndByHand() if end else AskByHand(" ".join(words)), as_json)
+
+
+@ctl.command()
 @_json
 def relaunch(as_json: bool) -> int:
     """Launch a server again that has failed."""

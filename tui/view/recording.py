@@ -31,6 +31,7 @@ from tui.view.benches import LocalBenches
 from tui.view.bridge import SnapshotArrived, SnapshotSource
 from tui.view.replaying import ReplaySource
 from tui.view.screens.live import LiveScreen
+from tui.view.screens.replay import ReplayScreen
 from tui.view.start import Replay
 
 USUAL_SECONDS = 60.0
@@ -144,10 +145,17 @@ class _TapedApp(VrampApp):
         self.driver_class = _Tape
         self.output: list[str] = []
         self.arrived: asyncio.Queue[Snapshot] = asyncio.Queue()
+        self.speed = 1.0
+        self._source = source
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         """Take note, then show it as the app does."""
         self.arrived.put_nowait(message.snapshot)
+
+    def _show_moment(self, screen: ReplayScreen, snapshot: Snapshot) -> None:
+        """Say that it plays: to who looks at the cast, it does."""
+        source, speed = self._source, float(f"{self.speed:.2g}")
+        screen.show_moment(snapshot.at_ns, source.started_ns, source.ended_ns, playing=True, speed=speed)
 
     async def drawn(self) -> Snapshot:
         """Wait for the next snapshot, and until all that is due for it has been drawn."""
@@ -171,6 +179,7 @@ class Tape:
         self._app, self._source, self._running, self._wish = app, source, running, wish
         length_s = (source.ended_ns - source.started_ns) / NS_PER_S
         speed = wish.speed or max(1.0, length_s / USUAL_SECONDS)
+        self._app.speed = speed
         self.seconds = length_s / speed
         """How long the cast lasts."""
         self._step_ns = round(speed / wish.frames_per_s * NS_PER_S)

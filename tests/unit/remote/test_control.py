@@ -17,8 +17,10 @@ from tui.cli import main
 from tui.core.paths import socket_of
 from tui.link.protocol import (
     FAREWELL,
+    AskByHand,
     ChangeUsers,
     Command,
+    EndByHand,
     Export,
     FindEdge,
     MeasureAgain,
@@ -117,6 +119,8 @@ Ctl = Callable[..., int]
         ("ramp stop", StopRamp()),
         ("measure", MeasureAgain()),
         ("measure 64x822 1x31", MeasureAgain([(64, 822), (1, 31)])),
+        ("ask What is VRAM?", AskByHand("What is VRAM?")),
+        ("ask --end", EndByHand()),
         ("relaunch", Relaunch()),
         ("export", Export()),
         ("export /tmp/out", Export("/tmp/out")),
@@ -130,7 +134,10 @@ def test_each_command_is_what_its_key_sends(words: str, command: Command, sessio
     assert sessions.commands == [command, command]
 
 
-@pytest.mark.parametrize("words", ["users many", "users 1e9", "users +", "prompt long", "measure 64", "measure 64xx"])
+@pytest.mark.parametrize(
+    "words",
+    ["users many", "users 1e9", "users +", "prompt long", "measure 64", "measure 64xx", "ask", "ask what --end"],
+)
 def test_what_is_no_number_is_a_mistake_of_usage(words: str, sessions: Sessions, ctl: Ctl) -> None:
     sessions.open("2026-a")
     assert ctl(*words.split()) == 2
