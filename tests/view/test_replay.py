@@ -125,3 +125,12 @@ async def test_keys_go_through_the_time_and_q_leaves_without_a_question(
         await until(pilot, lambda: app.return_value is not None)
     assert app.return_value == 0
     assert reader.closed
+
+
+async def test_where_the_first_cell_was_measured_is_told(source: ReplaySource, reader: _Reader) -> None:
+    started_ns = _last().started_at_ns
+    cells = [msgspec.structs.replace(cell, started_at_ns=0) for cell in _last().grid.cells[:3]]
+    reader.cells = lambda: cells  # type: ignore[attr-defined]
+    assert await source.first_measured_ns() == started_ns
+    cells[1] = msgspec.structs.replace(cells[1], started_at_ns=started_ns + 7)
+    assert await source.first_measured_ns() == started_ns + 7

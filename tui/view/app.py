@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from textual import work
@@ -15,6 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
+from tui.core.paths import socket_of
 from tui.core.printing import complain, narrate
 from tui.core.safe_text import safe_line
 from tui.link.protocol import Command, Export, Linger, SetUsers
@@ -37,6 +39,7 @@ from tui.view.screens.profile_list import ProfileList
 from tui.view.screens.replay import ReplayScreen
 from tui.view.screens.trade_offs import TradeOffsScreen
 from tui.view.script import Script
+from tui.view.stand_in import StandsFor, last_good, playing
 from tui.view.start import Attach, Launch, Picker, Replay, StartWish
 
 _OWNERS_OF_KEYS = (
@@ -68,6 +71,8 @@ class Run:
     presentation: bool = False
     screen: LaunchScreen | LiveScreen | GoneScreen | None = None
     script: Script | None = None
+    stands_for: StandsFor | None = None
+    """In whose place this session is played."""
     panes_wanted: bool = False
     """The operator looks at the panes of a server that failed."""
     asked_of_unkept: bool = False
@@ -79,6 +84,14 @@ class VrampApp(Chrome):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "detach", "detach", show=False, id="detach", tooltip="leave; the bench goes on"),
+        Binding(
+            "P",
+            "stand_in",
+            "replay",
+            show=False,
+            id="stand-in",
+            tooltip="play the last good session in place of this one, marked REPLAY; again: come back",
+        ),
         Binding("q", "leave", "leave", id="leave", tooltip="leave; asks when a run is live"),
         Binding("ctrl+c", "interrupt", show=False, priority=True, id="interrupt", tooltip="as leave does"),
     ]
@@ -286,6 +299,43 @@ class VrampApp(Chrome):
         run = Run(wish.path.stem, read_only=True, replay=True, presentation=wish.presentation)
         self._begin(run, lambda: self._benches.replay(wish.path, wish.reference))
 
+    # ---- another session in place of this one
+
+    @work(group="stand-in", exclusive=True)
+    async def action_stand_in(self) -> None:
+        """Play the last good session in place of the one that is on the screen, or come back to that."""
+        run, latest = self._run, self._bridge.latest if self._bridge else None
+        if run is None or self.screen is not run.screen:
+            return
+        if run.stands_for is not None:
+            socket_path = socket_of(run.stands_for.session_id)
+            back = Run(run.stands_for.title, read_only=run.stands_for.read_only, presentation=self._on_stage(run))
+            opening = partial(self._benches.attach, socket_path, read_only=back.read_only)
+            await self._show_instead(back, opening)
+            return
+        if latest is None:
+            self.notify("no session to play in place of", severity="warning", markup=False)
+            return
+        path = await asyncio.to_thread(last_good, latest.profile_name, besides=latest.session_id)
+        if path is None:
+            self.notify("no earlier session has a measured cell: nothing to play", severity="warning", markup=False)
+            return
+        played = Run(path.stem, read_only=True, replay=True, presentation=self._on_stage(run))
+        played.stands_for = StandsFor(latest.session_id, run.title, run.read_only)
+        await self._show_instead(played, playing(self._benches, path))
+
+    def _on_stage(self, run: Run) -> bool:
+        return run.screen.presenting if isinstance(run.screen, LiveScreen) else run.presentation
+
+    async def _show_instead(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
+        """Hang up, and show another run in the same place; the bench goes on by itself."""
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None:
+            await bridge.close()
+        self._run = run
+        self._switch(run, self._launch_screen(run))
+        self.run_worker(self._open(run, opening), group="session", exclusive=True)
+
     # ---- the launch screen's wishes
 
     def on_launch_screen_wanted(self, message: LaunchScreen.Wanted) -> None:
@@ -439,7 +489,10 @@ class VrampApp(Chrome):
         if snapshot is None or run is None:
             return
         session, file = safe_line(snapshot.session_id), safe_line(snapshot.session_file)
-        if run.replay:
+        if run.stands_for is not None:
+            left = safe_line(run.stands_for.session_id)
+            self.farewell = f"session {left} was left as it is; come back by: vramp attach {left}"
+        elif run.replay:
             self.farewell = ""
         elif goes_on:
             self.farewell = f"session {session} goes on; come back by: vramp attach {session}"
@@ -458,6 +511,8 @@ class VrampApp(Chrome):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Detach only from what goes on."""
+        if action == "stand_in":
+            return self._run is not None and (not self._run.replay or self._run.stands_for is not None)
         if action == "detach":
             return self._bridge is not None and self._run is not None and not self._run.replay
         return super().check_action(action, parameters)

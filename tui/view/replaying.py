@@ -53,6 +53,11 @@ class ReplaySource:
             thread.shutdown(wait=False)
             raise
 
+    async def first_measured_ns(self) -> int:
+        """Return when the first measured cell began; the session's begin where there is none. Raises SessionError."""
+        cells = await asyncio.get_running_loop().run_in_executor(self._thread, self._reader.cells)
+        return min((cell.started_at_ns for cell in cells if cell.started_at_ns), default=self.started_ns)
+
     def step(self, steps: int) -> None:
         """Go so many steps on, or back."""
         step_ns = max(NS_PER_S, (self.ended_ns - self.started_ns) // STEPS)
