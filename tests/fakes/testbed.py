@@ -37,6 +37,9 @@ class FakePool:
         self.dies_unsettled = False
         self.fails = False
         """Every request is refused."""
+        self.dead_status = 500
+        self.dead_words = Outcome.ENGINE_DEAD
+        """What requests to a dead server end with: a front that lives may answer with an HTTP error."""
         self._answering: asyncio.Task[None] | None = None
 
     async def set_users(self, users: int, *, cut: bool = False) -> None:
@@ -87,7 +90,8 @@ class FakePool:
                 self._testbed.silently_dead = report
             else:
                 self._testbed.failure.set_result(report)
-        outcome = Outcome.ENGINE_DEAD if report is not None else Outcome.OVERLOADED if self.fails else Outcome.OK
+        dead = report is not None or self._testbed.silently_dead is not None
+        outcome = self.dead_words if dead else Outcome.OVERLOADED if self.fails else Outcome.OK
         self._testbed.deliver([self._record(user, outcome) for user in range(users)])
 
     def _record(self, user: int, outcome: Outcome) -> RequestRecord:
@@ -112,6 +116,7 @@ class FakePool:
             counted_by=self._testbed.counted_by,
             **msgspec.structs.asdict(gaps_between(stamps)),
             outcome=outcome,
+            http_status=self.dead_status if outcome is Outcome.HTTP_ERROR else None,
             error="" if outcome is Outcome.OK else "EngineCore encountered an issue",
         )
 

@@ -16,7 +16,7 @@ from tui.server.client import NoAnswer
 from tui.server.supervisor import Supervisor
 
 SILENCE_PERIOD_S = 0.5
-SHARE_OF_TIMEOUT = 0.47
+SHARE_OF_TIMEOUT = 0.45
 """A silence is judged when it has lasted twice its limit, and before all requests are given up, which would end it."""
 NO_ANSWER = "no answer"
 

@@ -54,7 +54,7 @@ async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnPro
             if (mean_s := summary.mean_e2e_s(answered)) is not None:
                 bursts_s.append(mean_s)
             on_progress((repeat + 1) / load.repeats, None)
-            if summary.outcomes_seen & _FATAL:
+            if _may_be_dead(testbed, summary, cell[0]):
                 await _wait_for_death(testbed)
             if _no_more_bursts(load, cell[0], summary, bursts_s):
                 break
@@ -131,7 +131,7 @@ async def measure_standing(
         assert testbed.pool is not None
         for record in await testbed.pool.peek():
             summary.add(testbed.clock.record(record))
-        if summary.outcomes_seen & _FATAL:
+        if _may_be_dead(testbed, summary, cell[0]):
             await _wait_for_death(testbed)
     except ServerDied as error:
         died = error.report
@@ -176,6 +176,19 @@ def why_too_long(testbed: SystemUnderTest, prompt_tokens: int) -> str:
 
 
 _FATAL = frozenset({Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
+
+
+def _may_be_dead(testbed: SystemUnderTest, summary: CellSummary, users: int) -> bool:
+    """Say whether what came back is reason to ask whether the server still lives.
+
+    A dead engine behind a front that lives answers whatever it likes; with an error of its own for every user, a
+    server of ours is asked. One that is attached to is not: it may be a gateway that has lost its way, and nobody
+    launches it again.
+    """
+    if summary.outcomes_seen & _FATAL:
+        return True
+    all_fail = summary.failures_in_a_row >= users
+    return all_fail and summary.server_errors_seen and testbed.profile.attach is None
 
 
 async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: Readings | None) -> None:

@@ -56,6 +56,9 @@ class _Measured:
     """Requests that had not ended when the measuring did."""
 
 
+_REFUSED = range(400, 500)
+
+
 class CellSummary:
     """Sums a cell up while its requests end, so that none of their records is kept.
 
@@ -85,6 +88,8 @@ class CellSummary:
         self._slo = slo
         self.outcomes_seen: set[Outcome] = set()
         """Of all records ever added."""
+        self.server_errors_seen = False
+        """Whether any of them was answered by an error of the server's own that says no more: 5xx, or within a 200."""
         self.begin(start_ns)
 
     def begin(self, start_ns: int) -> None:
@@ -114,6 +119,8 @@ class CellSummary:
         With a `tag`, one of another tag counts for the delivered concurrency alone.
         """
         self.outcomes_seen.add(record.outcome)
+        if record.outcome is Outcome.HTTP_ERROR and record.http_status not in _REFUSED:
+            self.server_errors_seen = True
         if record.outcome is Outcome.RUNNING or record.end_ns > self._end_ns:
             self._late.append(record)
         elif record.end_ns >= self.start_ns:

@@ -18,7 +18,7 @@ from tui.metrics.conditions import Conditions
 from tui.metrics.limits import Limit
 from tui.metrics.record import CountedBy
 from tui.metrics.snapshot import FailureReport
-from tui.profile.schema import Mode
+from tui.profile.schema import AttachTable, Mode
 
 GRID: dict[str, Any] = {"users": [1, 2, 4], "prompt_tokens": [30, 300]}
 
@@ -158,15 +158,38 @@ async def test_a_crash_is_given_a_second_chance() -> None:
 
 
 @pytest.mark.parametrize("mode", ["burst", "steady"])
+@pytest.mark.parametrize(
+    ("words", "status"), [(Outcome.ENGINE_DEAD, 500), (Outcome.HTTP_ERROR, 500), (Outcome.HTTP_ERROR, 200)]
+)
 async def test_an_engine_that_is_dead_behind_a_healthy_front_is_launched_again(
-    monkeypatch: pytest.MonkeyPatch, mode: str
+    monkeypatch: pytest.MonkeyPatch, mode: str, words: Outcome, status: int
 ) -> None:
     monkeypatch.setattr(measure, "DEATH_NOTICE_S", 0.01)
     testbed = FakeTestbed(from_cell((2, 30), crash, times=1), mode=mode, **GRID)
-    testbed.dies_silently = True
+    testbed.dies_silently, testbed.pool.dead_words, testbed.pool.dead_status = True, words, status
     scheduler = await swept(testbed)
     assert set(outcomes(scheduler, Mode(mode)).values()) == {Outcome.OK}
     assert testbed.launches == 2
+
+
+async def test_requests_that_are_refused_are_no_sign_of_death() -> None:
+    testbed = FakeTestbed(from_cell((2, 30), crash, times=1), **GRID)
+    testbed.dies_silently, testbed.pool.dead_words, testbed.pool.dead_status = True, Outcome.HTTP_ERROR, 400
+    scheduler = await swept(testbed)
+    assert testbed.launches == 1 and outcomes(scheduler)[2, 30] is Outcome.HTTP_ERROR
+
+
+async def test_an_attached_server_that_answers_with_errors_is_taken_at_its_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measure, "DEATH_NOTICE_S", 0.01)
+    testbed = FakeTestbed(from_cell((2, 30), crash, times=1), **GRID)
+    attach = AttachTable(base_url="http://127.0.0.1:8000")
+    testbed.profile = testbed.profile.model_copy(update={"server": None, "attach": attach})
+    testbed.dies_silently, testbed.pool.dead_words = True, Outcome.HTTP_ERROR
+    scheduler = await swept(testbed)
+    assert testbed.launches == 1
+    assert outcomes(scheduler)[4, 300] is Outcome.HTTP_ERROR
 
 
 async def test_a_cell_that_kills_the_server_twice_is_final() -> None:
