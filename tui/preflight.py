@@ -38,6 +38,8 @@ class Machine:
     """Why there are no GPUs to be seen; empty when there are."""
     gpu_vram_bytes: tuple[int | None, ...] = ()
     """Of each GPU; None = not told, or cut into slices."""
+    gpu_used_bytes: tuple[int | None, ...] = ()
+    """Of each GPU, by all processes now; None as above."""
     path: str | None = None
     """Where executables are looked for; None = the PATH."""
 
@@ -69,6 +71,32 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class VramPlan:
+    """What a launch would take of the smallest of its GPUs, by estimate. Bytes."""
+
+    weights_bytes: float
+    allowed_bytes: float
+    """What the server may take of it, weights and KV cache together."""
+    total_bytes: int
+    used_bytes: int | None
+    """By others, now."""
+    gpus: int
+
+    @property
+    def kv_bytes(self) -> float:
+        """What is left for the KV cache and for work space."""
+        return max(0.0, self.allowed_bytes - self.weights_bytes)
+
+    @property
+    def over_bytes(self) -> float:
+        """How much more it would take than is free; 0 = it fits beside the others."""
+        lacking = self.weights_bytes - self.allowed_bytes
+        if self.used_bytes is not None:
+            lacking = max(lacking, self.allowed_bytes + self.used_bytes - self.total_bytes)
+        return max(0.0, lacking)
+
+
+@dataclass(frozen=True, slots=True)
 class Preflight:
     """The answer for one profile on one machine."""
 
@@ -80,6 +108,8 @@ class Preflight:
     """The command as it will be run; empty for a server that runs already."""
     env: tuple[str, ...] = ()
     """`NAME=value` that the profile adds to the environment."""
+    vram: VramPlan | None = None
+    """None = not known, or no GPU."""
     estimate_s: float | None = None
     """How long the whole grid takes, without the launch."""
     estimate_by: str = ""
@@ -110,6 +140,7 @@ def look_at_machine() -> Machine:
         gpu_names=tuple(gpu.in_words for gpu in usable),
         gpu_note=inventory.problem or ("" if usable else "no GPU"),
         gpu_vram_bytes=tuple(None if gpu.slices else gpu.vram_total_bytes for gpu in usable),
+        gpu_used_bytes=tuple(None if gpu.slices else gpu.vram_used_bytes for gpu in usable),
     )
 
 
@@ -130,10 +161,12 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
     if wrong := mistakes_in(profile):
         needs = tuple(Need("a profile that can be launched", False, mistake) for mistake in wrong)
         return Preflight("mistakes", needs, estimate_s=estimate_s, estimate_by=estimate_by)
+    vram = None
     if profile.simulated:
         state, needs = SIMULATED, (Need("a simulated server", True, "part of this program"),)
     else:
-        state, needs = _of_launched(launch, profile, profile.server, machine)
+        vram = _vram_plan(launch, profile, profile.server, machine, launch.gpus_needed(profile.server))
+        state, needs = _of_launched(launch, profile, profile.server, machine, vram)
     if (port := _port_need(profile.server)) is not None:
         needs = (*needs, port)
         state = f"port {profile.server.port} taken" if port.met is False else state
@@ -143,6 +176,7 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
         needs=needs,
         argv=_shown_argv(tuple(hide_in_words(plan.argv)), profile.server.port),
         env=tuple(f"{name}={value}" for name, value in env.items()),
+        vram=vram,
         estimate_s=estimate_s,
         estimate_by=estimate_by,
     )
@@ -159,7 +193,7 @@ def _of_attached(attach: AttachTable, estimate_s: float | None, estimate_by: str
 
 
 def _of_launched(
-    launch: Launch, profile: Profile, server: ServerTable, machine: Machine
+    launch: Launch, profile: Profile, server: ServerTable, machine: Machine, plan: VramPlan | None
 ) -> tuple[str, tuple[Need, ...]]:
     executable, wanted = launch.command(server)[0], launch.gpus_needed(server)
     found = shutil.which(executable, path=machine.path)
@@ -170,7 +204,7 @@ def _of_launched(
     if contained is not None:
         helps = "install it, or use a runtime that is here: server.container.runtime"
     program = Need(executable, found is not None, found or "not on the PATH", helps)
-    vram = _vram_need(launch, profile, server, machine, wanted) if gpus.met else None
+    vram = _vram_need(plan) if gpus.met and plan is not None else None
     state = "ready"
     if vram is not None and not vram.met:
         state = "too little VRAM"
@@ -207,20 +241,31 @@ def _container_needs(table: ContainerTable) -> tuple[Need, ...]:
     return tuple(needs)
 
 
-def _vram_need(launch: Launch, profile: Profile, server: ServerTable, machine: Machine, wanted: int) -> Need | None:
-    """Return what the weights take by estimate, against the smallest of the GPUs; None where either is not told."""
+def _vram_plan(launch: Launch, profile: Profile, server: ServerTable, machine: Machine, wanted: int) -> VramPlan | None:
+    """Return what it takes of the smallest of its GPUs; None where weights or cards are not told."""
     weights = weights_bytes((server.model, profile.name, profile.title), server.args)
-    chosen = [machine.gpu_vram_bytes[place] for place in server.gpus if place < len(machine.gpu_vram_bytes)]
-    sizes = (chosen or list(machine.gpu_vram_bytes))[: max(1, wanted)]
-    known = [size for size in sizes if size is not None]
-    if weights is None or not wanted or not known or len(known) < len(sizes):
+    places = [place for place in server.gpus if place < len(machine.gpu_vram_bytes)]
+    places = (places or list(range(len(machine.gpu_vram_bytes))))[: max(1, wanted)]
+    known = [(size, place) for place in places if (size := machine.gpu_vram_bytes[place]) is not None]
+    if weights is None or not wanted or not known or len(known) < len(places):
         return None
-    share = weights * launch.weight_copies(server) / wanted
-    room = min(known) * launch.vram_share(server)
+    total, _ = min(known)
+    used = [machine.gpu_used_bytes[place] for place in places if place < len(machine.gpu_used_bytes)]
+    return VramPlan(
+        weights_bytes=weights * launch.weight_copies(server) / wanted,
+        allowed_bytes=total * launch.vram_share(server),
+        total_bytes=total,
+        used_bytes=max((each for each in used if each is not None), default=None),
+        gpus=wanted,
+    )
+
+
+def _vram_need(plan: VramPlan) -> Need:
+    """Return what the weights take by estimate, against the smallest of the GPUs."""
     return Need(
-        f"some {share / 1e9:.0f} GB for weights",
-        share < room,
-        f"by estimate, on each GPU; {room / 1e9:.0f} GB of {min(known) / 1e9:.0f} may be used",
+        f"some {plan.weights_bytes / 1e9:.0f} GB for weights",
+        plan.weights_bytes < plan.allowed_bytes,
+        f"by estimate, on each GPU; {plan.allowed_bytes / 1e9:.0f} GB of {plan.total_bytes / 1e9:.0f} may be used",
         "more GPUs to share them, or a quantised model (awq, gptq, fp8)",
     )
 

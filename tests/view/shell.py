@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from tests.fakes.benches import FakeBenches, FakeSource
+from tui.core.outcome import Outcome
 from tui.metrics.snapshot import Snapshot
 from tui.preflight import Machine
 from tui.profile.catalogue import ProfileEntry
@@ -17,6 +18,7 @@ from tui.profile.loader import parse_profile
 from tui.profile.settings import Settings
 from tui.server import finding
 from tui.server.finding import FoundServer
+from tui.session.session_summary import GridCell, SessionSummary
 from tui.view.app import VrampApp
 from tui.view.catalogue_reading import Reading, candidate_of
 from tui.view.screens.picker import PickerScreen
@@ -44,6 +46,26 @@ price_per_hour = 4.94
 """
 DEMO = 'name = "demo"\ntitle = "Demo: a simulated server"\nengine = "simulated"\n[server]\nmodel = "demo"\n'
 ATTACHED = 'name = "office"\nengine = "vllm"\n[attach]\nbase_url = "http://10.0.0.4:8000"\n'
+LAST = SessionSummary(
+    session_id="2026-11-19-180411-mixtral-8x7b-awq-0a1b",
+    file="/sessions/x.vramp",
+    profile="mixtral-8x7b-awq",
+    started_at="2026-11-19T18:04:11+00:00",
+    state="ended",
+    simulated=False,
+    best_users=32,
+    best_prompt_tokens=296,
+    best_tokens_per_s_total=512.0,
+    best_tokens_per_s_per_user=16.1,
+    best_ttft_p50_s=0.42,
+    cells_measured=20,
+    cells_ok=18,
+    grid=[
+        GridCell(users, size, Outcome.OOM_KV if users * size > 20_000 else Outcome.OK, 3.0 + users * size / 4000)
+        for users in (1, 8, 32, 64)
+        for size in (31, 119, 296, 480, 822)
+    ],
+)
 MACHINE = Machine(gpu_names=("NVIDIA L4",), path="/nowhere")
 
 
@@ -70,6 +92,7 @@ def reading(*entries: ProfileEntry, benches: FakeBenches | None = None) -> Readi
         machine=MACHINE,
         candidates=[candidate_of(each, MACHINE) for each in chosen],
         benches=benches.running() if benches else [],
+        grids={"mixtral-8x7b-awq": LAST},
         sessions={"mixtral-8x7b-awq": ["2026-11-19-1804  56 cells  best 32 users × 296 tokens, 512 tokens/s"]},
     )
 

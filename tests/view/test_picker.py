@@ -21,6 +21,8 @@ from tui.view.screens.fact_sheet import FactSheet
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.picker import PickerScreen
 from tui.view.screens.profile_list import ProfileList
+from tui.view.widgets.canvas import Canvas
+from tui.view.widgets.lines import text_of
 
 SESSION = "2026-11-20-180412-demo-3f2a"
 
@@ -28,7 +30,7 @@ SESSION = "2026-11-20-180412-demo-3f2a"
 def names(app: VrampApp) -> list[str]:
     """Return the first lines of the list."""
     options = app.screen.query_one(OptionList).options
-    return [str(option.prompt).split()[0] for option in options]
+    return [str(option.prompt).split()[0] for option in options if not option.disabled]
 
 
 def facts(app: VrampApp) -> str:
@@ -40,12 +42,16 @@ async def test_the_facts_follow_the_choice(shell: Shell) -> None:
     app = shell.picker()
     async with app.run_test(size=(120, 40)) as pilot:
         await listed(pilot)
-        assert names(app) == ["broken", "office", "demo", "mixtral-8x7b-awq"]
+        assert names(app) == ["broken", "office", "mixtral-8x7b-awq", "demo"]
+        groups = [str(each.prompt).split()[0] for each in app.screen.query_one(OptionList).options if each.disabled]
+        assert groups == ["yours", "shipped", "simulated"]
         await pilot.press("home")
         await pilot.pause()
         assert "did you mean engine?" in facts(app)
-        await pilot.press("end")
+        await pilot.press("end", "up")
         await pilot.pause()
+        drawn = text_of(app.screen.query_one("#picture", Canvas)._lines)
+        assert "last grid" in drawn and "★ 32 users × 296 tok" in drawn
         assert "vllm serve casperhansen/mixtral-instruct-awq" in facts(app)
         assert "✕ 2 GPUs  1 × NVIDIA L4" in facts(app)
         assert "8 × 7 = 56 cells" in facts(app)
@@ -67,7 +73,7 @@ async def test_enter_launches_the_chosen_profile(shell: Shell) -> None:
     app = shell.picker()
     async with app.run_test(size=(120, 40)) as pilot:
         await listed(pilot)
-        await pilot.press("home", "down", "down", "enter")
+        await pilot.press("end", "enter")
         await until(pilot, lambda: bool(shell.benches.launched))
         assert shell.benches.launched[0][0].name == "demo"
         assert shell.benches.launched[0][1] == "idle"
@@ -256,7 +262,7 @@ async def test_hostile_names_and_texts_are_drawn_as_they_are(shell: Shell, text:
         await listed(pilot)
         await pilot.press("down")
         await pilot.pause()
-        assert app.screen.query_one(OptionList).option_count == 2
+        assert app.screen.query_one(OptionList).option_count == 4  # the names of two groups among them
         drawn = facts(app) + "".join(names(app))
         assert "\x1b" not in drawn and "\x07" not in drawn
 

@@ -66,7 +66,7 @@ def test_picker_with_a_running_bench_and_missing_programs(
     snap_compare: Any, shell: Shell, size: tuple[int, int]
 ) -> None:
     app = shell.picker(running=[SESSION])
-    assert snap_compare(app, terminal_size=size, run_before=picker_then("end"))
+    assert snap_compare(app, terminal_size=size, run_before=picker_then("end", "up"))
 
 
 def test_picker_on_a_profile_with_mistakes(snap_compare: Any, shell: Shell) -> None:
@@ -80,7 +80,7 @@ def test_picker_searching(snap_compare: Any, shell: Shell) -> None:
 @pytest.mark.parametrize("theme", ["vramp-light", "ansi-dark"])
 def test_picker_in_other_themes(snap_compare: Any, shell: Shell, theme: str) -> None:
     app = shell.picker(settings=Settings(theme=theme))
-    assert snap_compare(app, terminal_size=(120, 40), run_before=picker_then("end"))
+    assert snap_compare(app, terminal_size=(120, 40), run_before=picker_then("end", "up"))
 
 
 @pytest.mark.parametrize("size", SIZES)

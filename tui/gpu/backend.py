@@ -20,6 +20,8 @@ class GpuDescription(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     name: str
     vram_total_bytes: int | None = None
+    vram_used_bytes: int | None = None
+    """By all processes, when it was asked."""
     mig_mode: bool = False
     slices: list[str] = []
     """The names of its MIG slices; without one, a card in MIG mode is of no use."""

@@ -128,6 +128,7 @@ class NvmlBackend:
                 index=card.index,
                 name=card.name,
                 vram_total_bytes=card.vram_total_bytes,
+                vram_used_bytes=card.vram_used_bytes,
                 mig_mode=card.mig_mode,
                 slices=[each.name for each in readings if each.index == card.index and each.mig_index is not None],
             )

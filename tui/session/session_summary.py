@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from tui.core.outcome import Outcome
 from tui.metrics.cell import users_in_words
+
+
+class GridCell(msgspec.Struct, frozen=True, array_like=True):
+    """One measured cell, for a small picture of the grid."""
+
+    users: int
+    prompt_tokens: int
+    outcome: Outcome
+    time_to_resolve_s: float | None = None
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +41,10 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """How its cells ended, each once."""
     note: str = ""
     """What its owner wrote about it."""
+    grid: list[GridCell] = []
+    """The measured cells of the mode with most of them, at most so many as a picture has room for."""
+    best_ttft_p50_s: float | None = None
+    best_tokens_per_s_per_user: float | None = None
     problem: str = ""
     """Why the file cannot be read."""
 

@@ -14,15 +14,17 @@ from tui.core.outcome import Outcome
 from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
 from tui.metrics.best import best_cell
+from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import Phase, ServerStatus
 from tui.session.database import SUFFIX
 from tui.session.lock import SessionLock, is_live
 from tui.session.reader import SessionReader, SessionState, latest_cells
-from tui.session.session_summary import SessionSummary
+from tui.session.session_summary import GridCell, SessionSummary
 from tui.session.shelf_index import Identity, ShelfIndex
 
 LATEST = "latest"
 NOTE_LIMIT = 500
+_MOST_PICTURED = 400
 _SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 _LOG_SUFFIXES = (".server.log", ".bench.log", ".log")
 
@@ -92,9 +94,19 @@ def summary(path: Path) -> SessionSummary:
                 best_users=best.users if best else None,
                 best_prompt_tokens=best.prompt_tokens if best else None,
                 best_tokens_per_s_total=best.tokens_per_s_total if best else None,
+                best_tokens_per_s_per_user=best.tokens_per_s_per_user if best else None,
+                best_ttft_p50_s=best.ttft_p50_s if best else None,
+                grid=_grid_of(cells),
             )
     except SessionError as error:
         return SessionSummary(session_id=safe_line(path.stem), file=str(path), problem=safe_line(str(error)))
+
+
+def _grid_of(cells: list[CellResult]) -> list[GridCell]:
+    modes = [cell.mode for cell in cells]
+    mode = max(modes, key=modes.count, default="")
+    shown = [cell for cell in cells if cell.mode == mode][:_MOST_PICTURED]
+    return [GridCell(cell.users, cell.prompt_tokens, cell.outcome, cell.time_to_resolve_s) for cell in shown]
 
 
 def _failure_of(server: ServerStatus | None) -> str:

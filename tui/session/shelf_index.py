@@ -19,7 +19,7 @@ from tui.core.paths import cache_dir
 from tui.session.session_summary import SessionSummary
 
 # What a summary holds goes with the version of vramp, and with this number where it changes in between.
-_VERSION = f"{__version__}/2"
+_VERSION = f"{__version__}/3"
 _MAX_BYTES = 64 * 1024 * 1024
 
 Identity = tuple[int, ...]

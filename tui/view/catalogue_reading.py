@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tui.link.launcher import RunningBench
@@ -45,23 +45,32 @@ class Reading:
     benches: list[RunningBench] = field(default_factory=list)
     sessions: dict[str, list[str]] = field(default_factory=dict)
     """Profile name -> its last sessions, latest first, one line each."""
+    grids: dict[str, SessionSummary] = field(default_factory=dict)
+    """Profile name -> its last session that has measured something."""
 
 
 def read_catalogue(running: Callable[[], list[RunningBench]]) -> Reading:
     """Return what there is to pick from."""
     machine = look_at_machine()
+    kept = summaries(_SESSION_FILES)
     return Reading(
         machine=machine,
         candidates=[candidate_of(entry, machine) for entry in entries()],
         benches=running(),
-        sessions=last_sessions(),
+        sessions=last_sessions(kept),
+        grids=last_grids(kept),
     )
 
 
-def last_sessions() -> dict[str, list[str]]:
-    """Return the latest sessions of each profile, one line each, latest first; only the newest files are read."""
+def last_grids(kept: Sequence[SessionSummary]) -> dict[str, SessionSummary]:
+    """Return the latest session of each profile that has measured something."""
+    return {one.profile: one for one in reversed(kept) if one.grid and one.profile}
+
+
+def last_sessions(kept: Sequence[SessionSummary]) -> dict[str, list[str]]:
+    """Return the latest sessions of each profile, one line each, latest first."""
     lines: dict[str, list[str]] = {}
-    for session in summaries(_SESSION_FILES):
+    for session in kept:
         of_profile = lines.setdefault(session.profile, [])
         if session.profile and len(of_profile) < _SESSIONS_EACH:
             of_profile.append(_in_a_line(session))

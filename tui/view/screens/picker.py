@@ -20,8 +20,11 @@ from tui.view.catalogue_reading import Candidate, Reading
 from tui.view.screens.dialogs import Choice, Question
 from tui.view.screens.fact_sheet import Fact, FactSheet
 from tui.view.screens.profile_list import ProfileList
+from tui.view.screens.profile_picture import profile_picture
 from tui.view.screens.profile_sheet import profile_facts
 from tui.view.screens.roomy import RoomyScreen
+from tui.view.widgets.canvas import Canvas
+from tui.view.widgets.lines import Line
 
 
 class PickerScreen(RoomyScreen):
@@ -42,6 +45,8 @@ class PickerScreen(RoomyScreen):
     PickerScreen #search { display: none; border: none; height: 1; padding: 0 1; background: $panel; }
     PickerScreen.-searching #search { display: block; }
     PickerScreen #body { padding-top: 1; }
+    PickerScreen #picture { height: 0; margin-bottom: 0; background: $background; }
+    PickerScreen #picture.-shown { margin-bottom: 1; }
     PickerScreen FactSheet { background: $background; padding-right: 1; }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - as Textual declares it
@@ -110,7 +115,9 @@ class PickerScreen(RoomyScreen):
             with Vertical(id="list"):
                 yield Input(placeholder="search", id="search", compact=True)
                 yield ProfileList(id="profiles")
-            yield FactSheet(id="facts")
+            with Vertical(id="right"):
+                yield Canvas(id="picture")
+                yield FactSheet(id="facts")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -161,7 +168,20 @@ class PickerScreen(RoomyScreen):
         """Wrap the command again."""
         self.call_after_refresh(self._show_facts)
 
+    def _show_picture(self) -> None:
+        """Draw memory and last grid of the chosen profile, where there is room beside the facts."""
+        picture, chosen = self.query_one("#picture", Canvas), self._options.chosen
+        lines: list[Line] = []
+        if isinstance(chosen, Candidate) and self._reading is not None:
+            vram = chosen.check.vram if chosen.check is not None else None
+            last = self._reading.grids.get(chosen.entry.name)
+            lines = profile_picture(vram, last, max(1, picture.size.width), self.size.height // 3)
+        picture.styles.height = len(lines)
+        picture.set_class(bool(lines), "-shown")
+        self.call_after_refresh(picture.paint, lines)
+
     def _show_facts(self) -> None:
+        self._show_picture()
         sheet = self.query_one("#facts", FactSheet)
         chosen = self._options.chosen
         if self._reading is None:

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from tui.core.safe_text import safe_line
 from tui.link.launcher import RunningBench
+from tui.preflight import SIMULATED
 from tui.view.catalogue_reading import Candidate, Reading
 
 DEMO = "demo"
@@ -43,7 +44,8 @@ class ProfileList(OptionList):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._choices: list[Choice] = []
+        self._choices: list[Choice | None] = []
+        """What stands in each row; None = the name of a group."""
         self._reading: Reading | None = None
         self._words: list[str] = []
         self._drawn_width = 0
@@ -56,19 +58,14 @@ class ProfileList(OptionList):
     def fill(self, reading: Reading, words: Sequence[str], *, highlight: str = "") -> None:
         """Show what matches all `words`; highlight the profile of that name, else the likeliest choice."""
         self._reading, self._words = reading, list(words)
-        groups: list[list[Choice]] = [
-            [] if words else list(reading.benches),
-            [each for each in reading.candidates if not each.entry.shipped and _matches(each, words)],
-            [each for each in reading.candidates if each.entry.shipped and _matches(each, words)],
-        ]
-        self._choices = [choice for group in groups for choice in group]
+        groups = _groups(reading, words)
+        self._choices = [choice for _, group in groups for choice in (None, *group)]
         self._drawn_width = self.size.width
         room = self.scrollable_content_region.width
         self.clear_options()
         options: list[Option | None] = []
-        for group in groups:
-            if group and options:
-                options.append(None)
+        for name, group in groups:
+            options.append(Option(Content.styled(f"{name} ".ljust(max(room, 1), "─"), "$text-muted"), disabled=True))
             options += [Option(_row(choice, room)) for choice in group]
         self.add_options(options)
         self.highlighted = self._place_of(highlight)
@@ -90,9 +87,21 @@ class ProfileList(OptionList):
         )
         for wish in wishes:
             for place, choice in enumerate(self._choices):
-                if wish(choice):
+                if choice is not None and wish(choice):
                     return place
-        return 0 if self._choices else None
+        return 1 if self._choices else None
+
+
+def _groups(reading: Reading, words: Sequence[str]) -> list[tuple[str, Sequence[Choice]]]:
+    """Return what matches all `words`, in groups with their names; an empty group is left out."""
+    found = [each for each in reading.candidates if _matches(each, words)]
+    groups: list[tuple[str, Sequence[Choice]]] = [
+        ("running", [] if words else reading.benches),
+        ("yours", [each for each in found if not each.entry.shipped]),
+        ("shipped", [each for each in found if each.entry.shipped and each.state != SIMULATED]),
+        ("simulated", [each for each in found if each.entry.shipped and each.state == SIMULATED]),
+    ]
+    return [(name, group) for name, group in groups if group]
 
 
 def _matches(candidate: Candidate, words: Sequence[str]) -> bool:
