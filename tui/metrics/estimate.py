@@ -104,7 +104,7 @@ def _by_requests(cell: CellResult, figure: CellFigure, value: float) -> Estimate
     error = _error_of_mean(getattr(known, _MEANS_OF[figure.field])) if figure.field in _MEANS_OF else None
     if figure.field in _THROUGHPUT:
         error = _error_of_mean(known.e2e)
-    return Estimate(value=value) if error is None else _within(value, error, "requests")
+    return Estimate(value=value) if error is None else _within(value, max(error, _apart(cell)), "requests")
 
 
 def _apart(cell: CellResult) -> float:

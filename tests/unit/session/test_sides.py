@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.unit.session import made
+from tui import comparing
 from tui.cli import cli
 from tui.core.errors import SessionError, UsageError
 from tui.core.outcome import Outcome
@@ -141,6 +142,18 @@ def test_text_from_files_is_no_markup(base: Path, tmp_path: Path) -> None:
     assert "<script" not in document(comparison) and "\x1b" not in document(comparison)
     assert "\\<script\\>" in markdown(comparison)
     assert "\x1b" not in said(base, nasty)
+
+
+def test_a_run_of_several_profiles_ends_in_a_comparison(
+    base: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = kept(tmp_path / "empty.vramp", [])
+    comparing.conclude([base, empty, tmp_path / "absent.vramp", new])
+    out, err = capsys.readouterr()
+    assert "Comparison of B with A\nA = base (SIMULATED)\nB = new (SIMULATED)" in out
+    assert "absent.vramp" in err
+    comparing.conclude([base, empty])
+    assert capsys.readouterr().out == "", "one grid is no comparison"
 
 
 def test_the_command_and_its_gates(base: Path, new: Path, tmp_path: Path) -> None:
