@@ -58,8 +58,10 @@ def record(
     from tui.session.shelf import find
     from tui.view import recording
 
-    if gif is not None and cast.absolute() == gif.absolute():
-        raise UsageError("--cast and --gif name the same file")
+    if gif is not None:
+        recording.agg()  # before the minute that a recording may take
+        if cast.absolute() == gif.absolute():
+            raise UsageError("--cast and --gif name the same file")
     wish = recording.Wish(*size, speed, frames_per_s, stage, (context.obj or {}).get("theme"))
     bar = ProgressLine()
     try:

@@ -139,9 +139,9 @@ def figures_in_words(snapshot: Snapshot) -> str:
         _part("s to the first token (median)", figures.ttft_p50_s, 2),
         _part("s to the last token (median)", figures.e2e_p50_s, 2),
         f"{figures.requests_failed:,} requests failed" if figures.requests_failed else "",
-        "SIMULATED" if snapshot.simulated else "",
     ]
-    return ", ".join(part for part in parts if part) or "no figures yet"
+    known = [part for part in parts if part] or ["no figures yet"]
+    return ", ".join([*known, "SIMULATED"] if snapshot.simulated else known)
 
 
 def grid_in_words(snapshot: Snapshot) -> str:
@@ -149,7 +149,7 @@ def grid_in_words(snapshot: Snapshot) -> str:
     cells = [cell for cell in snapshot.grid.cells if not cell.outcome.is_open]
     counts = ", ".join(f"{count} {outcome}" for outcome, count in Counter(str(cell.outcome) for cell in cells).items())
     sweep = snapshot.sweep
-    parts = [f"{len(cells)} cells known" + (f" ({counts})" if counts else "")]
+    parts = [f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} known" + (f" ({counts})" if counts else "")]
     if sweep.cells_total:
         of_what = "prompt sizes have their edge" if sweep.looks_for_edge else "cells of the sweep are done"
         parts.append(f"{sweep.cells_done} of {sweep.cells_total} {of_what}")

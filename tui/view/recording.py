@@ -258,12 +258,16 @@ def _mark(cells: list[str]) -> str:
     return ", ".join(cells[:_MARKED_AT_ONCE]) + more
 
 
+def agg() -> str:
+    """Return the path of the program that makes GIFs. Raises UsageError where it is not installed."""
+    if (path := shutil.which("agg")) is None:
+        raise UsageError("a GIF is made by agg, which is not on PATH; see https://docs.asciinema.org/manual/agg/")
+    return path
+
+
 def make_gif(cast: Path, gif: Path) -> None:
     """Have `agg` make a GIF of a cast. Raises UsageError where it is not installed, or fails."""
-    tool = shutil.which("agg")
-    if tool is None:
-        raise UsageError("a GIF is made by agg, which is not on PATH; see https://docs.asciinema.org/manual/agg/")
-    done = subprocess.run([tool, "--", str(cast), str(gif)], capture_output=True, text=True, errors="replace")
+    done = subprocess.run([agg(), "--", str(cast), str(gif)], capture_output=True, text=True, errors="replace")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise UsageError(f"agg: {safe_line(last, limit=300)}")

@@ -90,3 +90,4 @@ def test_the_figures_say_that_they_are_simulated() -> None:
     line = Teller().figures(mid_ramp())
     assert line.startswith("24 users x 296 tokens: 512 tokens/s") and "SIMULATED; at 13 min" in line
     assert "SIMULATED" not in Teller().figures(mid_ramp(simulated=False))
+    assert "no figures yet, SIMULATED" in Teller().figures(fresh())
