@@ -38,7 +38,11 @@ class SessionFacts:
     """The latest of each, of the profile's mode."""
     said: list[str]
     """The best cell, costs, and what lies beside it, in words."""
+    answered: int
+    """Requests, all of them."""
+    requests_failed: int
     ends: list[RequestEnds]
+    """The most frequent ends."""
     trend: list[TrendPoint]
     vram: list[VramPoint]
     events: list[Event]
@@ -64,6 +68,7 @@ def facts_of(path: Path, on_step: OnStep = lambda said: None, *, damaged: bool =
         whole, cells = exported(reader), cells_of_sweep(reader)
         on_step("counting the requests")
         ends = reader.request_ends(MOST_ENDS)
+        answered, requests_failed = reader.request_counts()
         on_step("reading the seconds of the run")
         trend, vram = reader.trend, reader.vram(VRAM_POINTS)
         told = [
@@ -76,6 +81,8 @@ def facts_of(path: Path, on_step: OnStep = lambda said: None, *, damaged: bool =
             whole=whole,
             cells=cells,
             said=verdict_lines(reader.meta, cells, session_beside(reader.meta)),
+            answered=answered,
+            requests_failed=requests_failed,
             ends=ends,
             trend=trend,
             vram=vram,

@@ -25,6 +25,7 @@ from tui.session.export_toml import profile_toml
 MOST_PAGES = 400
 _MOST_PICTURES = 120
 _OPEN_GRIDS = 2
+_MOST_LISTED = 200
 
 
 def page(sessions: Sequence[SessionFacts], on_step: OnStep = lambda said: None) -> str:
@@ -112,14 +113,13 @@ def _summary(facts: SessionFacts) -> Iterator[Element]:
         tile(f"{best.users:,} × {best.prompt_tokens:,}", "users × prompt tokens of the best cell")
         if best.cost_per_1m_tokens is not None:
             tile(f"{number(best.cost_per_1m_tokens)} {best.currency}", "per million tokens in the best cell")
-    answered = sum(end.count for end in facts.ends if end.outcome == "ok")
-    failed = sum(end.count for end in facts.ends if end.outcome not in ("ok", "cancelled"))
-    tile(f"{answered:,}", "requests answered" + (f", {failed:,} failed" if failed else ""))
+    failed = f", {facts.requests_failed:,} failed" if facts.requests_failed else ""
+    tile(f"{facts.answered:,}", "requests answered" + failed)
     yield tiles
     sentences = [edge.sentence for edge in facts.whole.edges if edge.sentence]
     if sentences:
         yield element("h3", "How many users it carries")
-        yield element("ul", *(element("li", sentence) for sentence in sentences))
+        yield element("ul", *(element("li", sentence) for sentence in sentences[:_MOST_LISTED]))
     if best is not None and best.verdict is not None:
         where = f"{users_in_words(best.users)} × {best.prompt_tokens:,} prompt tokens"
         yield element("p", f"The best cell, {where}, was limited by: {best.verdict.limit}. {best.verdict.sentence}")
@@ -132,7 +132,7 @@ def _summary(facts: SessionFacts) -> Iterator[Element]:
 def _grids(facts: SessionFacts, place: str) -> Iterator[Element]:
     drawn = [(figure, grid) for figure in FIGURES if (grid := tables.grid(facts, figure, place)) is not None]
     if not drawn:
-        return
+        return  # nothing was answered, or its cells lie too far apart for a grid: they are in the table below
     yield element("h2", "The grid")
     yield element(
         "p", "Shades go from the best (green) to the worst (red) of each figure. A cell leads to its own part."
@@ -179,7 +179,9 @@ def _failures(facts: SessionFacts) -> Iterator[Element]:
             ]
             for e in ends
         ]
-        yield tables.rows_of("Requests", ("how many", "outcome", "HTTP", "first at, s", "what was said"), told)
+        others = facts.requests_failed - sum(end.count for end in ends)
+        caption = "Requests" + (f"; {others:,} more failed in other words" if others else "")
+        yield tables.rows_of(caption, ("how many", "outcome", "HTTP", "first at, s", "what was said"), told)
 
 
 def _environment(facts: SessionFacts) -> Iterator[Element]:
@@ -191,7 +193,7 @@ def _environment(facts: SessionFacts) -> Iterator[Element]:
         named |= {f"--{name}": value for name, value in server.settings.arguments.items()}
     named |= facts.whole.environment
     listed = element("dl")
-    for name, value in named.items():
+    for name, value in list(named.items())[:_MOST_LISTED]:
         if value:
             listed.append(element("dt", name))
             listed.append(element("dd", value))

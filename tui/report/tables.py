@@ -15,6 +15,8 @@ from tui.report.facts import SessionFacts
 SHADES = 6
 MARK = "SIMULATED"
 MOST_ROWS = 2000
+MOST_PLACES = 20_000
+"""Of a grid, measured or not: cells that lie apart would make an endless one."""
 
 
 def anchor_of(place: str, cell: CellResult) -> str:
@@ -40,17 +42,20 @@ def wide(table: Element) -> Element:
 
 
 def grid(facts: SessionFacts, figure: CellFigure, place: str) -> Element | None:
-    """Return the grid of one figure, shaded from good to bad by its logarithm; None where no cell has it."""
+    """Return the grid of one figure, shaded from good to bad by its logarithm.
+
+    None where no cell has it, or where it had more than `MOST_PLACES`.
+    """
     known = {(cell.users, cell.prompt_tokens): cell for cell in facts.cells}
     values = [value for cell in facts.cells if cell.outcome is Outcome.OK and (value := figure.of(cell)) is not None]
-    if not values:
+    all_users, sizes = sorted({users for users, _ in known}), sorted({prompt for _, prompt in known})
+    if not values or len(all_users) * len(sizes) > MOST_PLACES:
         return None
     unit = figure.unit or next((cell.currency for cell in facts.cells if cell.currency), "")
-    sizes = sorted({prompt for _, prompt in known})
     first = element("th", "users", scope="col", class_="text")
     head = element("tr", first, *(element("th", f"{size:,} tok", scope="col") for size in sizes))
     body = element("tbody")
-    for users in sorted({users for users, _ in known}):
+    for users in all_users:
         row = element("tr", element("th", f"{users:,}", scope="row"))
         row.extend(_grid_cell(known.get((users, size)), figure, values, place) for size in sizes)
         body.append(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,12 +21,13 @@ from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.limits import Limit, Verdict
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.profile.catalogue import find
-from tui.report import charts
-from tui.report.facts import facts_of
+from tui.report import charts, tables
+from tui.report.facts import MOST_ENDS, facts_of
 from tui.report.report import write_report
 from tui.report.tables import SHADES, shade
 from tui.session.export_toml import profile_table, profile_toml
 from tui.session.store import SessionWriter
+from tui.session.tables import REQUESTS
 
 HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\x1b[31m"
 _SPREAD = Distributions(
@@ -172,6 +174,15 @@ def test_simulated_figures_say_so_wherever_they_stand(tmp_path: Path) -> None:
     assert "SIMULATED" not in real
 
 
+def test_cells_that_lie_apart_make_no_endless_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = made.session(tmp_path / "s.vramp", cells=[made.cell(number, number) for number in range(1, 7)])
+    assert "The grid" in _report(path, tmp_path / "r.html")[1].words
+    monkeypatch.setattr(tables, "MOST_PLACES", 35)
+    _, page = _report(path, tmp_path / "r.html")
+    assert "The grid" not in page.words
+    assert page.words.count("6 prompt tokens: ok") == 1
+
+
 def test_several_sessions_are_parts_of_one_page(tmp_path: Path) -> None:
     paths = [_session(tmp_path / "a.vramp", "first"), _session(tmp_path / "b.vramp", "second")]
     page = _Page(write_report(paths, tmp_path / "r.html").read_text(encoding="utf-8"))
@@ -208,6 +219,29 @@ def test_alike_ends_of_requests_are_counted_together(tmp_path: Path) -> None:
         ("http-error", 500, "no room", 2),
     ]
     assert facts.ends[0].first_ns == made.request(1).end_ns
+
+
+def test_many_requests_are_counted_by_the_database_in_a_moment(tmp_path: Path) -> None:
+    """A tenth of a million, and half the time of a machine that has nothing else to do."""
+    count = 100_000
+    path = made.session(tmp_path / "s.vramp", requests=[made.request(1)])
+    with made.altered(path) as connection:
+        names = ", ".join(f'"{name}"' for name in REQUESTS.declarations() if name != "end_ns")
+        connection.execute(
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count - 1})"
+            f"INSERT INTO requests ({names}, end_ns) SELECT {names}, end_ns + i * 1000 FROM requests, n"
+        )
+        connection.execute(
+            "UPDATE requests SET outcome = 'timeout', error = 'none after ' || (rowid % 5000) WHERE rowid % 10 = 0"
+        )
+    steps: list[str] = []
+    before = time.process_time()
+    page = _Page(write_report([path], tmp_path / "r.html", steps.append).read_text(encoding="utf-8"))
+    assert time.process_time() - before < 1.0
+    assert len(steps) >= 4
+    assert "90,000requests answered, 10,000 failed" in page.words
+    # Those that are listed, each twenty times, and the rest: all that failed.
+    assert f"{10_000 - (MOST_ENDS - 1) * 20:,} more failed in other words" in page.words
 
 
 def test_vram_is_the_most_of_each_stretch(tmp_path: Path) -> None:
