@@ -101,6 +101,20 @@ def test_heat_goes_from_the_least_to_the_greatest() -> None:
     assert heat_map.HeatScale([]).ink(3.0) is Ink.HEAT_0
 
 
+def test_values_that_are_nearly_alike_are_all_near_the_good_end() -> None:
+    times, rates = heat_map.HeatScale([2.1, 2.2]), heat_map.HeatScale([100.0, 110.0], more_is_good=True)
+    assert times.ink(2.1) is Ink.HEAT_0 and times.ink(2.2) in (Ink.HEAT_0, Ink.HEAT_1)
+    assert rates.ink(110.0) is Ink.HEAT_0 and rates.ink(100.0) in (Ink.HEAT_0, Ink.HEAT_1)
+
+
+def test_the_steps_of_a_scale_go_from_the_best_to_the_worst_value() -> None:
+    steps = heat_map.HeatScale([1.0, 128.0]).steps
+    assert [round(step.begin) for step in steps] == [1, 2, 4, 8, 16, 32, 64] and round(steps[-1].end) == 128
+    steps = heat_map.HeatScale([1.0, 128.0], more_is_good=True).steps
+    assert (round(steps[0].begin), steps[0].ink, round(steps[-1].end)) == (128, Ink.HEAT_0, 1)
+    assert heat_map.HeatScale([]).steps == [] and len(heat_map.HeatScale([3.0, 3.0]).steps) == 1
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.21, "  0.21"), (6.0, "   6.0"), (18.52, "  18.5"), (1200.0, "  1200")])
 def test_time_to_resolve_is_written_as_in_the_tables(value: float, text: str) -> None:
     assert heat_map.resolve(value, 6) == text

@@ -6,13 +6,13 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.limits import Verdict
 from tui.view import formatting
-from tui.view.widgets.lines import Ink, Line, plain
+from tui.view.widgets.lines import Ink, Line, pack, plain, width_of
 
 _PREFIX_SHARE = 0.01
 
 
 def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width: int) -> Line:
-    """Return the one line of a cell at `place` (users, prompt tokens), to be cut to `width`."""
+    """Return the one line of a cell at `place` (users, prompt tokens): as many figures as fit whole in `width`."""
     line: Line = [(f"{place[0]} × {place[1]}  ", Ink.STRONG)]
     if cell is None or cell.outcome.is_open:
         state = "measuring" if cell is not None and cell.outcome is Outcome.RUNNING else "open"
@@ -30,13 +30,15 @@ def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width
         ("", cell.tokens_per_s_total, "tok/s"),
         ("delivered", cell.delivered_concurrency, ""),
     ]
+    parts: list[Line] = []
     for name, value, unit in told:
         if value is not None:
-            line += [(f"{name} " if name else "", Ink.DIM), (formatting.significant(value, 0), Ink.PLAIN)]
-            if unit == "tok/s" and (error := error_of(cell)):
-                line.append((f" {error}", Ink.DIM))
-            line.append((f" {unit}  " if unit else "  ", Ink.DIM))
-    return line
+            error = f" {error_of(cell)}" if unit == "tok/s" and error_of(cell) else ""
+            figure = formatting.significant(value, 0)
+            parts.append(
+                [(f"{name} " if name else "", Ink.DIM), (figure, Ink.PLAIN), (f"{error} {unit}".rstrip(), Ink.DIM)]
+            )
+    return [*line, *pack(parts, max(0, width - width_of(line)), gap=2)]
 
 
 def verdict_line(verdict: Verdict) -> Line:

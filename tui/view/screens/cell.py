@@ -63,6 +63,7 @@ class CellScreen(RoomyScreen):
         self.place = place
         self._snapshot = snapshot
         self._composed = False
+        self._shown = ""
 
     def compose(self) -> ComposeResult:
         """One page that scrolls."""
@@ -88,7 +89,10 @@ class CellScreen(RoomyScreen):
             return
         self.query_one("#title", Static).update(Content("\n").join([self._title(), self._neighbours()]))
         width = max(self._page.scrollable_content_region.width, 1)
-        self._page.query_one(Static).update(cell_page(self.place, snapshot, width, self._style_of))
+        page = cell_page(self.place, snapshot, width, self._style_of)
+        if page.markup != self._shown:  # what is shown again is painted again
+            self._shown = page.markup
+            self._page.query_one(Static).update(page)
 
     def _title(self) -> Content:
         users, prompt_tokens = self.place

@@ -231,7 +231,7 @@ def _latency_facts(cell: CellResult, widths: Widths, hue: Hue) -> tuple[list[Fac
 def _rung(label: str, value_s: float | None, top_s: float, room: int, style: str) -> Content:
     share = value_s / top_s if value_s is not None and top_s > 0 else None
     if value_s is None:
-        return Content.assemble((f"{label}  – the sample is too small", "$text-muted"))
+        return Content.assemble((f"{label}  – too few requests", "$text-muted"))
     return Content.assemble(
         (f"{label} ", "$text-muted"), f"{formatting.milliseconds(value_s, 7)} ms ", ("█" * filled(share, room), style)
     )

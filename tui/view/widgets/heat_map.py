@@ -45,6 +45,9 @@ def resolve(value_s: float | None, width: int) -> str:
     return formatting.fixed(value_s, width, 2 if value_s < 0.995 else 1 if value_s < 999.5 else 0)
 
 
+_LEAST_SPAN = math.log(1.5)
+
+
 @dataclass(frozen=True)
 class HeatStep:
     """One colour of a scale, and between which values it stands, the better one first."""
@@ -62,6 +65,9 @@ class HeatScale:
         self._known = bool(known)
         self._low = min(known, default=1.0)
         self._span = math.log(max(known, default=1.0) / self._low)
+        if 0 < self._span < _LEAST_SPAN:  # values that are nearly alike are not set apart as good and bad
+            self._low = self._low * math.exp(self._span - _LEAST_SPAN) if more_is_good else self._low
+            self._span = _LEAST_SPAN
         self._steps = HEAT[::-1] if more_is_good else HEAT
         self._even = HEAT[0]
         """Where all values are alike."""
