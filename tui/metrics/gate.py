@@ -78,7 +78,10 @@ def _failure(gate: Gate, comparison: Comparison, pair: Pair) -> str:
     if beyond:
         said.append(f"holds in {len(beyond)} of {len(judged)} cells: {_places(beyond)}")
     if fails:
-        said.append(f"{len(fails)} cells that the base answered fail now: {_places(fails)}")
+        cells = (
+            "a cell that the base answered fails" if len(fails) == 1 else f"{len(fails)} cells that it answered fail"
+        )
+        said.append(f"{cells} now: {_places(fails)}")
     if not judged and not fails:
         said.append("cannot be judged: no cell has that figure both in the base and here")
     return f"{gate} fails for {name}: {'; '.join(said)}" if said else ""

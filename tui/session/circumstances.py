@@ -53,12 +53,17 @@ def of_session(
     settings: ServerSettings | None,
     cells: Sequence[CellResult],
     cards: Iterable[GpuReading] = (),
+    *,
+    model: str = "",
 ) -> Circumstances:
-    """Return what a session says of how its cells were measured: the profile first, then what was found."""
+    """Return what a session says of how its cells were measured: the profile first, then what was found.
+
+    `model` is what the server calls its own, for a profile that names none.
+    """
     gpus = cards_in_words(cards) or meta.gpu_summary
     known = Circumstances(told={"engine": meta.engine}) if profile is None else of_profile(profile, gpus)
     told = {"measured by": f"vramp {meta.vramp_version}", "figures": "simulated" if meta.simulated else "measured"}
-    told |= known.told
+    told |= ({"model": model} if model else {}) | known.told
     if gpus:
         told["GPUs"] = gpus
     if meta.time_scale != 1.0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ OPEN = "·"
 MARKS = {Change.BETTER: "+", Change.WORSE: "-", Change.SAME: "=", Change.UNSURE: "?"}
 LEGEND = "+ better, - worse, = no difference that the spread can carry, ? spread not known"
 MOST_PLACES = 12
+COLUMNS = 80
 _LONGEST_VALUE = 60
 _STRONGEST = math.log(2.0)
 """A ratio of 2 or of 1/2 has the strongest colour."""
@@ -63,18 +65,18 @@ def lines(comparison: Comparison, wanted: Sequence[str] = ()) -> Iterator[list[S
         yield from _plain(["Conditions that differ:", *tabulate(rows, headers, disable_numparse=True).splitlines()])
     else:
         yield from _plain(["Conditions: none is told otherwise."])
-    yield from _plain(_said_of_sides(comparison))
+    yield from _sentences(_said_of_sides(comparison))
     for pair in comparison.pairs:
         for figure in figures_of(comparison, wanted):
             for heat_map in heat_maps(pair, figure):
                 yield from _plain(["", heat_map.heading])
                 yield from _drawn(heat_map)
-        yield from _plain(["", *pair_sentences(pair)])
+        yield from _sentences(["", *pair_sentences(pair)])
         if pair.summary:
             headers, table = summary_table(pair)
             yield from _plain(["", *tabulate(table, headers, disable_numparse=True).splitlines()])
     if any(pair.summary for pair in comparison.pairs):
-        yield from _plain(["", LEGEND, *spread_sentences(comparison)])
+        yield from _sentences(["", LEGEND, *spread_sentences(comparison)])
 
 
 def markdown(comparison: Comparison, wanted: Sequence[str] = ()) -> str:
@@ -166,7 +168,8 @@ def pair_sentences(pair: Pair) -> list[str]:
     other = letter(pair.other)
     if not pair.cells:
         return [f"No cell is known both in A and in {other}."]
-    said = [f"{len(pair.cells)} cells are known in A and {other}{_known_once(pair)}."]
+    known = "1 cell is" if len(pair.cells) == 1 else f"{len(pair.cells)} cells are"
+    said = [f"{known} known in A and {other}{_known_once(pair)}."]
     fails = [_place(cell, cell.other_outcome) for cell in pair.cells if cell.fails_now]
     answered = [_place(cell, cell.base_outcome) for cell in pair.cells if cell.answered_now]
     for places, words in ((fails, "Answered in A, failed in"), (answered, "Failed in A, answered in")):
@@ -243,6 +246,12 @@ def _drawn(heat_map: HeatMap) -> Iterator[list[Span]]:
     widths = [max(len(row[place][0]) for row in rows) for place in range(len(head))]
     for row in rows:
         yield [(f" {text:>{width}} ", goodness) for (text, goodness), width in zip(row, widths, strict=True)]
+
+
+def _sentences(texts: Sequence[str]) -> Iterator[list[Span]]:
+    """Yield sentences as lines that the narrowest terminal shows whole."""
+    for text in texts:
+        yield from _plain(textwrap.wrap(text, COLUMNS, break_on_hyphens=False) or [""])
 
 
 def _plain(texts: Sequence[str]) -> Iterator[list[Span]]:

@@ -84,6 +84,7 @@ def of_reader(reader: SessionReader) -> Measured:
             None if server is None else server.settings,
             reader.cells(),
             () if meta.simulated and meta.gpu_summary else reader.gpus(last=_CARDS_LOOKED_AT),
+            model="" if server is None else server.model,
         ),
     )
 
@@ -106,8 +107,11 @@ def of_export(session: ExportedSession) -> Measured:
         environment=session.environment,
     )
     profile = profile_of(meta)
-    settings = ServerSettings() if session.server is None else session.server.settings
-    return _side(meta, profile, "export", session.cells, of_session(meta, profile, settings, session.cells))
+    settings, model = (
+        (ServerSettings(), "") if session.server is None else (session.server.settings, session.server.model)
+    )
+    told = of_session(meta, profile, settings, session.cells, model=model)
+    return _side(meta, profile, "export", session.cells, told)
 
 
 def _side(

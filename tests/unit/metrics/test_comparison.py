@@ -190,7 +190,7 @@ def test_a_gate_fails_by_what_the_spread_carries() -> None:
 def test_a_gate_fails_where_cells_fail_and_where_it_guards_nothing() -> None:
     dead = side(made.cell(1, 64, outcome=Outcome.OOM_KV), name="b")
     (said,) = failures(parse_gate("ttft_p90_s > 1.1"), compare([side(standing(1.0, users=1)), dead]))
-    assert said == "ttft_p90_s > 1.1 fails for b: 1 cells that the base answered fail now: 1 × 64 ended as oom-kv"
+    assert said == "ttft_p90_s > 1.1 fails for b: a cell that the base answered fails now: 1 × 64 ended as oom-kv"
     (said,) = failures(parse_gate("ttft_p90_s > 1.1"), compared(1.0))
     assert "cannot be judged" in said
     unsure = compare([side(made.cell()), side(made.cell(tokens_per_s_total=1.0), name="b")])

@@ -22,6 +22,8 @@ from tui.metrics.cell import CellResult
 from tui.metrics.comparison import compare
 from tui.metrics.conditions import Conditions
 from tui.metrics.precision import Precision
+from tui.metrics.snapshot import Phase, ServerStatus
+from tui.profile.schema import AttachTable
 from tui.session.comparison_data import COLUMNS, as_csv, as_json, as_toml
 from tui.session.comparison_text import document, lines, markdown
 from tui.session.export import export_session
@@ -92,6 +94,21 @@ def test_an_export_says_the_same_as_its_session(base: Path, new: Path, tmp_path:
     exported, session = read_side(str(tmp_path / "exported" / "session.toml")), read_side(str(new))
     assert exported.source == "export"
     assert msgspec.structs.replace(exported, source="session") == session
+
+
+def test_the_model_of_a_server_that_was_attached_to_is_its_own_word(tmp_path: Path) -> None:
+    attached = made.PROFILE.model_copy(
+        update={"engine": "vllm", "server": None, "attach": AttachTable(base_url="http://127.0.0.1:8000")}
+    )
+    path = tmp_path / "attached.vramp"
+    writer = SessionWriter(path, made.meta(engine="vllm", profile_json=attached.model_dump_json()))
+    writer.set_server(ServerStatus(phase=Phase.READY, attached=True, model="org/model"))
+    writer.add_cell(made.cell(), made.START_NS + 1)
+    writer.close("finished")
+    side = read_side(str(path))
+    assert side.circumstances.told["model"] == "org/model" and side.circumstances.arguments is None
+    export_session(path, tmp_path / "out", formats=("toml",))
+    assert read_side(str(tmp_path / "out")).circumstances == side.circumstances
 
 
 def test_a_published_table_is_a_side(base: Path) -> None:
