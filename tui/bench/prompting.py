@@ -14,6 +14,10 @@ from tui.server.supervisor import Supervisor
 
 # Enough words that no two prompts are alike, few enough that asking for each costs a second at most.
 WORDS_TRIED = 64
+# If it falls silent with fewer known, prompts of these would be too much alike.
+WORDS_NEEDED = 16
+# A server that hangs or dies while it is asked would hold the launch up for half a minute by each word.
+MISSES_IN_A_ROW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,16 @@ async def _words(supervisor: Supervisor, endpoint: Endpoint) -> Prompts:
         return await supervisor.count(asked)
 
     if await count("the") is not None:
+        misses = 0
         for word in tried:
             once, many = await asyncio.gather(*map(count, prompts.probe_texts(word)))
             if once is not None and many is not None:
                 counts[word] = once, many
+                misses = 0
+            elif (misses := misses + 1) == MISSES_IN_A_ROW:
+                if len(counts) < WORDS_NEEDED:
+                    counts.clear()
+                break
     words, overhead = prompts.one_token_words(counts)
     if words:
         return Prompts(PromptSource(kind=prompts.TEXT, words=words), overhead)
