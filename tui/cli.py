@@ -17,8 +17,10 @@ from tui.commands.ctl import ctl, metrics
 from tui.commands.profiles import known_profile, profiles
 from tui.commands.record import record
 from tui.commands.report import report
+from tui.commands.serve_view import serve_view
 from tui.commands.sessions import export, sessions
 from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
+from tui.core.for_a_page import is_for_a_page
 from tui.core.known_secrets import learn_environment
 from tui.core.printing import complain, narrate, tell
 from tui.core.safe_text import safe_line
@@ -109,9 +111,10 @@ def cli(context: click.Context, theme: str | None, ascii_only: bool | None) -> i
 def _open_app(context: click.Context, start: StartWish) -> int:
     from tui.view.start import Launch
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_a_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if not (in_a_terminal or is_for_a_page()):
         raise UsageError("the app needs a terminal; without one use: vramp run PROFILE")
-    if os.environ.get("TERM", "") in ("", "dumb"):
+    if in_a_terminal and os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError(
             "the app needs a terminal that can place its text, and TERM is "
             f"{os.environ.get('TERM') or 'not set'}; use `vramp run PROFILE`, or set TERM, as in TERM=xterm-256color"
@@ -452,7 +455,7 @@ def completion(shell: str) -> None:
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
-for _group in (sessions, export, report, profiles, ctl, metrics, record, compare):
+for _group in (sessions, export, report, profiles, ctl, metrics, record, compare, serve_view):
     cli.add_command(_group)
 
 

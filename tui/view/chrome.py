@@ -15,6 +15,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tui.core.errors import UsageError
+from tui.core.for_a_page import is_for_a_page
 from tui.core.nearest import did_you_mean
 from tui.core.safe_text import safe_line
 from tui.profile.settings import Settings, settings_file
@@ -59,7 +60,7 @@ class Chrome(TypedAhead[int]):
 
     def __init__(self, settings: Settings, owners: Sequence[type[DOMNode]]) -> None:
         """`owners`: the classes whose bindings the settings may give other keys to."""
-        super().__init__(driver_class=TerminalDriver)
+        super().__init__(driver_class=None if is_for_a_page() else TerminalDriver)
         self.settings = settings
         self.ascii_only = not speaks_utf8(os.environ) if settings.ascii is None else settings.ascii
         self.animation_level = "none"
