@@ -223,7 +223,7 @@ def run(
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
     code = headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
-    if len(specs) > 1 and not as_json and code is not ExitCode.INTERRUPTED:
+    if len(profiles) > 1 and not as_json and code is not ExitCode.INTERRUPTED:
         from tui import comparing
 
         comparing.conclude([Path(spec.session_file) for spec in specs])

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.session import made
 from tui.cli import main
+from tui.core.errors import ExitCode
 from tui.core.paths import sessions_dir, socket_of
 from tui.link.launcher import spec_to_resume
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
@@ -125,3 +126,23 @@ def test_a_resumed_session_is_launched_with_the_overrides_of_before() -> None:
     writer.set_server(ServerStatus(phase=Phase.READY, overrides={"max-model-len": "2048"}))
     writer.close("finished")
     assert spec_to_resume(path).overrides == {"max-model-len": "2048"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "compared"),
+    [
+        (["demo", "sim-mistral-7b"], ["demo", "sim-mistral-7b"]),
+        (["demo"], []),
+        (["demo", "sim-mistral-7b", "--json"], []),
+        (["demo", "--like", "georgian", "--rate", "2"], []),
+    ],
+)
+def test_a_run_of_several_profiles_is_compared_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], compared: list[str]
+) -> None:
+    files: list[Path] = []
+    monkeypatch.setattr("tui.headless.run", lambda specs, output: ExitCode.OK)
+    monkeypatch.setattr("tui.comparing.conclude", files.extend)
+    assert vramp(monkeypatch, "run", *arguments) == 0
+    assert len(files) == len(compared)
+    assert all(name in path.name for name, path in zip(compared, files, strict=True))

@@ -9,6 +9,7 @@ difference; one where a side has no interval is never said to differ.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from statistics import median
@@ -169,12 +170,14 @@ def _matched(here: Sequence[Place], there: Sequence[Place], *, inexact: bool) ->
     by_users: dict[int, list[Place]] = {}
     for place in free.values():
         by_users.setdefault(place[0], []).append(place)
+    for places in by_users.values():
+        places.sort()
     # The nearest sizes first.
     near = sorted(
         (apart, mine, theirs)
         for mine in here
         if mine not in found
-        for theirs in by_users.get(mine[0], ())
+        for theirs in _near(by_users.get(mine[0], []), mine)
         if (apart := _apart(mine, theirs, outputs=outputs)) <= SIZES_APART
     )
     taken: set[Place] = set()
@@ -183,6 +186,13 @@ def _matched(here: Sequence[Place], there: Sequence[Place], *, inexact: bool) ->
             found[mine] = theirs
             taken.add(theirs)
     return found
+
+
+def _near(places: Sequence[Place], place: Place) -> Sequence[Place]:
+    """Return those of places in order, of the same users, whose prompts are about as long."""
+    users, prompt, _ = place
+    begin = bisect_left(places, (users, math.floor(prompt * (1 - SIZES_APART)), 0))
+    return places[begin : bisect_left(places, (users, math.ceil(prompt / (1 - SIZES_APART)) + 1, 0))]
 
 
 def _key(place: Place, *, outputs: bool) -> tuple[int, ...]:
