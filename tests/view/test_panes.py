@@ -427,4 +427,6 @@ def test_an_opened_cell_shows_its_histograms_or_says_why_there_are_none() -> Non
         return "\n".join(line.plain for fact in cell_facts((users, 296), snapshot) for line in fact.lines)
 
     assert "     9 ┤" in told(8) and "   100 ┤" in told(8) and told(8).count("0 ┼┴") == 2
+    labels = [fact.label for fact in cell_facts((8, 296), snapshot)]
+    assert max(map(len, labels)) <= 10, "a longer one would push what is drawn beside it out of its column"
     assert "an earlier version of vramp" in told(4) and "┼" not in told(4)

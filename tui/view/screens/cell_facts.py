@@ -221,7 +221,7 @@ def _latency_facts(cell: CellResult, widths: Widths, hue: Hue) -> tuple[list[Fac
         facts.append(Fact(name, tuple(_rung(label, value, top, room, hue(ink)) for label, value in labelled)))
         if distribution is not None:
             lines = histogram_lines(distribution, widths.histogram, hue(ink))
-            histograms.append(Fact(f"{name}, how often", tuple(lines)))
+            histograms.append(Fact(name, tuple(lines)))
     if facts and cell.distributions is None:
         why = "not in this session, which an earlier version of vramp has written"
         histograms.append(Fact("histograms", (Content.styled(why, "$text-muted"),)))

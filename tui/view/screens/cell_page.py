@@ -60,7 +60,7 @@ def _rows(facts: CellFacts, columns: int) -> list[list[_Block]]:
     server = _Block("server and KV cache", facts.server)
     conditions = _Block("conditions", facts.conditions, labelled=False)
     drawn = [fact for fact in facts.histograms if len(fact.lines) > 1]
-    histograms = [_Block(fact.label, [fact], labelled=False) for fact in drawn]
+    histograms = [_Block(f"{fact.label}, how often", [fact], labelled=False) for fact in drawn]
     missing = _Block("", [fact for fact in facts.histograms if len(fact.lines) == 1])
     requests = _Block("requests at hand, failed ones first", facts.requests, labelled=False)
     pictures = [
