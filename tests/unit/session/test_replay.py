@@ -8,6 +8,7 @@ import pytest
 from tests.unit.session import made
 from tui.core.clock import NS_PER_MS, NS_PER_S
 from tui.core.outcome import Outcome
+from tui.metrics.gpu_trend import ROUNDS
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import LOG_LINES, REQUEST_ROWS, FailureReport, Phase, ServerStatus, Snapshot
 from tui.metrics.window import LiveWindow
@@ -157,6 +158,21 @@ def test_a_moment_shows_what_was_known_then_and_nothing_later(tmp_path: Path) ->
     assert before.server.model == ""
     nothing = _shown(path, -1)
     assert not (nothing.requests or nothing.series or nothing.gpus or nothing.log)
+
+
+def test_the_minute_before_a_moment_is_shown_of_each_card_without_its_slices(tmp_path: Path) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta())
+    for second in range(100):
+        card = msgspec.structs.replace(made.gpu(second), power_w=100.0 + second, active_share=0.5)
+        other = msgspec.structs.replace(made.gpu(second, 1), power_w=50.0)
+        writer.add_gpus([card, msgspec.structs.replace(card, mig_index=0), other])
+    writer.close("finished")
+    first, second_card = _shown(path, 90).gpu_trends
+    assert (first.index, first.power_w[-1], first.active_share[-1]) == (0, 190.0, 0.5)
+    assert len(first.power_w) == min(ROUNDS, 91) == len(second_card.power_w)
+    assert first.power_w[0] == 131.0 and set(second_card.power_w) == {50.0}
+    assert _shown(path, -1).gpu_trends == []
 
 
 def test_slices_stand_after_their_card(tmp_path: Path) -> None:
