@@ -175,8 +175,8 @@ def remove(path: Path) -> Path:
         lock = SessionLock(path)
         try:
             path.unlink()
-            for beside in _beside(path):
-                beside.unlink(missing_ok=True)
+            for one in beside(path):
+                one.unlink(missing_ok=True)
         finally:
             lock.release()
     except OSError as error:
@@ -184,7 +184,8 @@ def remove(path: Path) -> Path:
     return path
 
 
-def _beside(path: Path) -> list[Path]:
+def beside(path: Path) -> list[Path]:
+    """Return what may lie beside a session file under its name, exports left out."""
     databases = [path.with_name(path.name + suffix) for suffix in _SQLITE_SUFFIXES]
     return databases + log_files(path)
 

@@ -32,6 +32,7 @@ from tui.view.screens.cell import CellScreen
 from tui.view.screens.dialogs import Form, Question, leave_question, unkept_question
 from tui.view.screens.gone import GoneScreen, Stopping
 from tui.view.screens.help import HelpScreen
+from tui.view.screens.history import ComparisonScreen, HistoryScreen
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.live import LiveScreen
 from tui.view.screens.picker import PickerScreen
@@ -45,6 +46,8 @@ from tui.view.start import Attach, Launch, Picker, Replay, StartWish
 _OWNERS_OF_KEYS = (
     ProfileList,
     PickerScreen,
+    HistoryScreen,
+    ComparisonScreen,
     LaunchScreen,
     LiveScreen,
     ReplayScreen,
@@ -290,6 +293,10 @@ class VrampApp(Chrome):
         """Look at a running bench."""
         self._look_at(Attach(message.bench.socket_path))
 
+    def on_history_screen_open(self, message: HistoryScreen.Open) -> None:
+        """Go through a session that is kept."""
+        self._replay(Replay(message.path))
+
     def _look_at(self, wish: Attach) -> None:
         script = Script(wish.script) if wish.script is not None else None
         run = Run(wish.socket_path.stem, read_only=wish.read_only, presentation=wish.presentation, script=script)
@@ -387,6 +394,8 @@ class VrampApp(Chrome):
             self.exit(ExitCode.OK)
         elif bridge is None:
             self._end_run(self._leave)
+        elif run.replay and self._has_picker:
+            self._end_run(self._back)
         elif run.replay or run.read_only:
             self._say_where(goes_on=not run.replay)
             self.exit(ExitCode.OK)

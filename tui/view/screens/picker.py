@@ -19,6 +19,7 @@ from tui.profile.catalogue import ProfileEntry
 from tui.view.catalogue_reading import Candidate, Reading
 from tui.view.screens.dialogs import Choice, Question
 from tui.view.screens.fact_sheet import Fact, FactSheet
+from tui.view.screens.history import HistoryScreen
 from tui.view.screens.profile_list import ProfileList
 from tui.view.screens.profile_picture import profile_picture
 from tui.view.screens.profile_sheet import profile_facts
@@ -70,6 +71,9 @@ class PickerScreen(RoomyScreen):
             "e", "ask('edit')", "edit", id="picker.edit", tooltip="edit in $EDITOR; a shipped profile is copied first"
         ),
         Binding("c", "ask('copy')", "copy", id="picker.copy", tooltip="copy the chosen profile under a new name"),
+        Binding(
+            "h", "history", "history", id="picker.history", tooltip="the sessions that are kept: open, compare, delete"
+        ),
         Binding("n", "ask('new')", "new", id="picker.new", tooltip="make a profile from the template"),
         Binding("escape", "end_search", "all", show=False, id="picker.search-end", tooltip="show all again"),
     ]
@@ -250,6 +254,10 @@ class PickerScreen(RoomyScreen):
     def _search_done(self, event: Input.Submitted) -> None:
         event.stop()
         self._options.focus()
+
+    def action_history(self) -> None:
+        """Show the sessions that are kept."""
+        self.app.push_screen(HistoryScreen())
 
     def action_attach(self) -> None:
         """Ask for a server that runs."""
