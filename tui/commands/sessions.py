@@ -128,7 +128,7 @@ def pack_session(session: str, out: Path | None, without_requests: bool) -> None
     finally:
         bar.draw("")
     if packed.hidden:
-        narrate(f"made unreadable in {packed.hidden} lines: what looks like a secret")
+        narrate(f"made unreadable at {packed.hidden} places: what looks like a secret")
     tell(packed.path)
 
 

@@ -23,6 +23,8 @@ MOST_BYTES = 1_000_000_000
 """Of all files before they are compressed."""
 LOG_HEAD_BYTES, LOG_TAIL_BYTES = 1_000_000, 4_000_000
 """Of a long log its beginning and its end are sent: how it was started, and why it died."""
+_BLOCK, _MOST_BLOCK = 64 * 1024, 1024 * 1024
+_KEY_BEGIN, _KEY_END = "-----BEGIN ", "-----END "
 REPORT_FILE = "report.html"
 
 
@@ -33,7 +35,7 @@ class Packed:
     path: Path
     files: int = 0
     hidden: int = 0
-    """Lines in which something that looks like a secret was made unreadable."""
+    """Places at which something that looks like a secret was made unreadable."""
 
 
 def pack(session: Path, out: Path, on_step: OnStep = lambda said: None, *, requests: bool = True) -> Packed:
@@ -76,11 +78,25 @@ def _check_size(paths: Iterable[Path], *, requests: bool) -> None:
 
 def _add(archive: zipfile.ZipFile, name: str, lines: Iterable[str], packed: Packed) -> None:
     with archive.open(name, "w", force_zip64=True) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
-        for line in lines:
-            clean = hide_in_text(hide_known(line, NOT_KEPT), NOT_KEPT)
-            packed.hidden += clean != line
+        for block in _blocks(lines):
+            clean = hide_in_text(hide_known(block, NOT_KEPT), NOT_KEPT)
+            packed.hidden += clean.count(NOT_KEPT) - block.count(NOT_KEPT)
             file.write(clean)
     packed.files += 1
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines by many; what is written over several lines, as a private key is, is not parted."""
+    block: list[str] = []
+    size, within = 0, False
+    for line in lines:
+        block.append(line)
+        size += len(line)
+        within = _KEY_END not in line if _KEY_BEGIN in line else within and _KEY_END not in line
+        if size >= _MOST_BLOCK or (size >= _BLOCK and not within):
+            yield "".join(block)
+            block, size = [], 0
+    yield "".join(block)
 
 
 def _lines(path: Path) -> Iterator[str]:

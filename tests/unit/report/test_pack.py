@@ -70,6 +70,19 @@ def test_no_secret_is_in_an_archive(tmp_path: Path) -> None:
     assert packed.hidden >= 4
 
 
+def test_a_key_of_many_lines_is_hidden_wherever_it_stands(tmp_path: Path) -> None:
+    session = made.session(tmp_path / "s.vramp")
+    body = "".join(f"MIIEvQIBADANBgkq{number:04d}\n" for number in range(40))
+    key = f"-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\n"
+    # So that the end of a block would fall into it.
+    session.with_suffix(".server.log").write_text("x" * (64 * 1024 - 300) + "\n" + key + "y" * 70_000 + "\nlast\n")
+    packed = pack(session, tmp_path / "s.zip")
+    told = _texts(packed.path)["s/s.server.log"]
+    assert "MIIE" not in told
+    assert told.endswith("\nlast\n")
+    assert packed.hidden == 1
+
+
 def test_a_long_log_is_sent_with_its_beginning_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "LOG_HEAD_BYTES", 100)
     monkeypatch.setattr(packing, "LOG_TAIL_BYTES", 200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -119,6 +120,21 @@ def test_a_renamed_session_is_found_by_its_new_name_with_its_logs() -> None:
         assert reader.meta.session_id == "before-the-upgrade"
         assert reader.count_requests() == 3
     assert {file.name for file in sessions_dir().iterdir()} == {new.name, "before-the-upgrade.server.log"}
+
+
+def test_a_killed_session_keeps_all_that_lay_in_its_journal(tmp_path: Path) -> None:
+    writer = SessionWriter(tmp_path / "live.vramp", made.meta())
+    writer.add_requests([made.request(number) for number in range(1, 51)])
+    writer.flush()
+    killed = sessions_dir() / "killed.vramp"
+    for suffix in ("", "-wal"):  # as a bench leaves them that is killed now
+        shutil.copy(tmp_path / f"live.vramp{suffix}", killed.with_name(killed.name + suffix))
+    writer.close("finished")
+    new = history.rename(killed, "kept")
+    history.note(new, "it died")
+    assert [file.name for file in sessions_dir().iterdir()] == [new.name]
+    with SessionReader(new) as reader:
+        assert (reader.state, reader.count_requests(), reader.meta.note) == ("killed", 50, "it died")
 
 
 @pytest.mark.parametrize("name", ["", "latest", "../out", "a/b", ".hidden", "a b", "x" * 200, "a.vramp", "é"])
