@@ -151,3 +151,10 @@ def test_a_script_has_its_caption_and_leaves_the_figures_large(width: int, heigh
     lines = presentation_lines(mid_ramp(), width, height, users_wanted=32, script=script)
     assert "More than it can hold" in text_of(lines) and "step 1 of 1, runs" in text_of(lines)
     assert len(rows_in(lines, Ink.USERS)) >= 5 and "SIMULATED" in text_of(lines)
+
+
+def test_what_a_search_measured_beside_the_axis_has_no_block() -> None:
+    base = mid_ramp()
+    grid = msgspec.structs.replace(base.grid, users=[1, 2, 8, 57, 59, 61, 64], asked_users=[1, 8, 64])
+    numbers = text_of(carried(msgspec.structs.replace(base, grid=grid), 72, rows=1)[:1])
+    assert numbers.split() == ["1", "8", "64"]

@@ -16,7 +16,8 @@ def carried(snapshot: Snapshot, width: int, *, rows: int) -> list[Line]:
     """Return the numbers, `rows` rows of blocks, and in words how far it went; nothing where there is no grid."""
     grid = snapshot.grid
     found = {cell.users: cell for cell in grid.cells if cell.prompt_tokens == snapshot.load.prompt_tokens}
-    users = _shown(grid.users, snapshot.load.users_wanted, (width + 1) // (_LEAST_CELLS + 1))
+    # What was measured beside the profile's own numbers, as a search does by the dozen, would be too narrow to read.
+    users = _shown(grid.asked_users or grid.users, snapshot.load.users_wanted, (width + 1) // (_LEAST_CELLS + 1))
     if not users:
         return []
     size = min(20, (width + 1) // len(users) - 1)
