@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import socket
 import sys
@@ -146,3 +148,38 @@ def test_a_run_of_several_profiles_is_compared_at_its_end(
     assert vramp(monkeypatch, "run", *arguments) == 0
     assert len(files) == len(compared)
     assert all(name in path.name for name, path in zip(compared, files, strict=True))
+
+
+def test_old_sessions_go_only_when_somebody_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))  # no terminal, whatever stands in it
+    old, new = (made.session(sessions_dir() / f"{name}.vramp") for name in ("old", "new"))
+    os.utime(old, (0, 0))
+    assert vramp(monkeypatch, "sessions", "rm") == 2
+    assert vramp(monkeypatch, "sessions", "rm", "old", "--older-than", "1d") == 2
+    assert vramp(monkeypatch, "sessions", "rm", "--older-than", "1d") == 2
+    assert "1 session would be removed" in capsys.readouterr().err
+    assert old.exists()
+    assert vramp(monkeypatch, "sessions", "rm", "--older-than", "1d", "--yes") == 0
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_session_is_noted_found_reported_and_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    made.session(sessions_dir() / "mine.vramp")
+    assert vramp(monkeypatch, "sessions", "note", "mine", "as", "agreed") == 0
+    assert vramp(monkeypatch, "sessions", "rename", "mine", "ours") == 0
+    capsys.readouterr()
+    assert vramp(monkeypatch, "sessions", "list", "--text", "AGREED", "--since", "2026-01-01", "--json") == 0
+    assert '"session_id":"ours"' in capsys.readouterr().out
+    assert vramp(monkeypatch, "sessions", "list", "--outcome", "timeout") == 0
+    assert "none of the 1 sessions is as asked" in capsys.readouterr().out
+    assert vramp(monkeypatch, "report", "ours", "-o", "r.html") == 0
+    assert vramp(monkeypatch, "sessions", "pack", "ours") == 0
+    assert "Note: as agreed" in Path("r.html").read_text(encoding="utf-8")
+    assert Path("ours.zip").is_file()

@@ -83,9 +83,10 @@ def _ask_to_remove(old: Sequence[Path]) -> None:
     """Go on only where somebody at a terminal says so."""
     for path in old:
         narrate(path.stem)
+    many = "1 session" if len(old) == 1 else f"{len(old)} sessions"
     if not sys.stdin.isatty():
-        raise UsageError(f"{len(old)} sessions would be removed; --yes does it without being asked")
-    click.confirm(f"remove these {len(old)}, with their logs", default=False, err=True, abort=True)
+        raise UsageError(f"{many} would be removed; --yes does it without being asked")
+    click.confirm(f"remove {many} with all logs", default=False, err=True, abort=True)
 
 
 @sessions.command(name="note")
