@@ -60,7 +60,7 @@ async def test_a_launch_shows_its_stages_and_becomes_the_live_screen(shell: Shel
     async with app.run_test(size=(120, 40)) as pilot:
         await shown(pilot, "LAUNCHING")
         assert "weights" in text_of(app, "#stages")
-        assert "40%" in text_of(app, "#stages")
+        assert "40%  about 18 s left" in text_of(app, "#stages")  # 12 s for 40 %
         shell.benches.source.say(snapshots.mid_ramp())
         await until(pilot, on(pilot, LiveScreen))
 

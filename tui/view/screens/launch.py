@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from tui.core.durations import rough_duration
 from tui.core.safe_text import safe_line, safe_text
 from tui.link.protocol import Command, Relaunch
 from tui.metrics.reading import Event
@@ -27,6 +28,8 @@ _MARKS = {
 }
 _ASCII_MARKS = {"done": "+", "current": ">", "failed": "x", "pending": "."}
 _BAR_CELLS = 24
+_LEAST_PROGRESS = 0.05
+"""With less there is no pace to go by."""
 _LEVEL_STYLES = {"warning": "$warning", "error": "$error"}
 
 
@@ -232,11 +235,21 @@ def stages_content(stages: list[StageProgress], *, ascii_only: bool = False) -> 
             (f"{mark} ", style), (f"{safe_line(stage.name, limit=30):<24}", text_style), f"{took:<10}"
         )
         if stage.state == "current" and stage.progress is not None:
-            row = Content.assemble(row, " ", _bar(stage.progress, ascii_only=ascii_only))
+            row = Content.assemble(
+                row, " ", _bar(stage.progress, ascii_only=ascii_only), (_time_left(stage), "$text-muted")
+            )
         elif stage.state in ("failed", "current"):
             row = Content.assemble(row, (f" {'failed here' if stage.state == 'failed' else 'under way'}", style))
         rows.append(row)
     return Content("\n").join(rows)
+
+
+def _time_left(stage: StageProgress) -> str:
+    """Return how long a stage goes on at the pace it has had; "" before there is one."""
+    done = stage.progress
+    if done is None or stage.seconds is None or done < _LEAST_PROGRESS or done >= 1:
+        return ""
+    return f"  about {rough_duration(stage.seconds * (1 - done) / done)} left"
 
 
 def failure_content(failure: FailureReport | None, stages: list[StageProgress], remedy_key: str = "f") -> Content:

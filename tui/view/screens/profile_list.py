@@ -65,7 +65,9 @@ class ProfileList(OptionList):
         self.clear_options()
         options: list[Option | None] = []
         for name, group in groups:
-            options.append(Option(Content.styled(f"{name} ".ljust(max(room, 1), "─"), "$text-muted"), disabled=True))
+            options.append(
+                Option(Content.styled(f"{name} ".ljust(max(room - 2, 1), "─"), "$text-muted"), disabled=True)
+            )
             options += [Option(_row(choice, room)) for choice in group]
         self.add_options(options)
         self.highlighted = self._place_of(highlight)
