@@ -17,7 +17,7 @@ from tui.metrics.boundary import Edge
 from tui.metrics.edge import Carried
 from tui.metrics.gpu_trend import GpuTrends
 from tui.metrics.of_record import latency_point, request_row
-from tui.metrics.reading import Event, GpuReading, SeriesPoint
+from tui.metrics.reading import Event, GpuReading, SeriesPoint, vram_used_share
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import (
     LATENCY_POINTS,
@@ -139,6 +139,7 @@ class SnapshotBuilder:
             metrics=metrics,
             client_cpu_share=progress.cpu_share if progress else None,
             client_lag_p99_s=progress.lag_p99_s if progress else None,
+            vram_used_share=vram_used_share(self.gpus),
         )
         self.series.append(point)
         self.trend.add(point)

@@ -38,6 +38,8 @@ class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Of one core, the busiest load worker's, 0 to 1."""
     client_lag_p99_s: float | None = None
     """From a token's arrival at the kernel to its processing."""
+    vram_used_share: float | None = None
+    """Of all cards together, 0 to 1."""
 
 
 class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,14 @@ def devices(readings: Sequence[GpuReading]) -> list[GpuReading]:
     """Return what programs run on, so that no memory counts twice: a card's slices where it has some, else the card."""
     cut = {reading.index for reading in readings if reading.mig_index is not None}
     return [reading for reading in readings if reading.mig_index is not None or reading.index not in cut]
+
+
+def vram_used_share(readings: Sequence[GpuReading]) -> float | None:
+    """Return which share of all VRAM is used, 0 to 1; None where no card tells it."""
+    known = [one for one in devices(readings) if one.vram_used_bytes is not None and one.vram_total_bytes]
+    if not known:
+        return None
+    return sum(one.vram_used_bytes or 0 for one in known) / sum(one.vram_total_bytes or 0 for one in known)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ class TrendPoint(msgspec.Struct, frozen=True, array_like=True):
     itl_p50_s: float | None = None
     itl_p99_s: float | None = None
     kv_cache_usage: float | None = None
+    vram_used_share: float | None = None
 
 
 _GREATEST = ("ttft_p99_s", "e2e_p99_s", "itl_p99_s")
@@ -59,6 +60,7 @@ def trend_point(point: SeriesPoint, span_ns: int = NS_PER_S) -> TrendPoint:
         point.itl_p50_s,
         point.itl_p99_s,
         point.kv_cache_usage,
+        point.vram_used_share,
     )
 
 

@@ -146,6 +146,7 @@ class LiveWindow:
         metrics: ServerMetrics | None = None,
         client_cpu_share: float | None = None,
         client_lag_p99_s: float | None = None,
+        vram_used_share: float | None = None,
     ) -> SeriesPoint:
         """Close a second and return its point. Rates are of what came since the last point, so that each token and
         each request counts in exactly one; latencies are those of the last ten seconds."""
@@ -180,6 +181,7 @@ class LiveWindow:
             server_itl_mean_s=_server_mean_s(self._metrics, metrics, "itl"),
             client_cpu_share=client_cpu_share,
             client_lag_p99_s=client_lag_p99_s,
+            vram_used_share=vram_used_share,
         )
         self._before, self._before_ns = _Totals(now.tokens, now.ok, now.failed), at_ns
         self._metrics = metrics

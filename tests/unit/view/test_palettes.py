@@ -17,6 +17,8 @@ GROUNDS["light of 256"] = "#ffffff"
 COLOURED = (DARK, LIGHT, CONTRAST, DARK_256, LIGHT_256)
 ALL = (*COLOURED, DARK_16, LIGHT_16, NO_COLOURS)
 CURVES = (Ink.TOTAL, Ink.EACH, Ink.USERS, Ink.TTFT, Ink.E2E, Ink.ITL, Ink.FAILURE)
+TILES = (*CURVES, Ink.KV)
+"""Side by side."""
 MEMORY = (Ink.WEIGHTS, Ink.KV, Ink.KV_RESERVED, Ink.OTHER)
 LEAST_DISTANCE = 5.5
 """In OKLab x 100; two patches side by side are told apart from about 2 on."""
@@ -106,7 +108,7 @@ def test_every_palette_paints_everything(palette: Palette) -> None:
 
 @pytest.mark.parametrize("seen_by", SEEN_BY)
 @pytest.mark.parametrize("palette", COLOURED, ids=lambda palette: palette.name)
-@pytest.mark.parametrize("inks", [CURVES, MEMORY], ids=["curves", "memory"])
+@pytest.mark.parametrize("inks", [TILES, MEMORY], ids=["tiles", "memory"])
 def test_figures_are_told_apart_by_hue_whoever_looks(inks: tuple[Ink, ...], palette: Palette, seen_by: str) -> None:
     near = {
         (one, other): distance(_fore(palette, one), _fore(palette, other), SEEN_BY[seen_by])
@@ -118,12 +120,21 @@ def test_figures_are_told_apart_by_hue_whoever_looks(inks: tuple[Ink, ...], pale
 @pytest.mark.parametrize("palette", COLOURED, ids=lambda palette: palette.name)
 def test_text_can_be_read_on_its_ground(palette: Palette) -> None:
     ground = GROUNDS[palette.name]
-    graphic = {Ink.FAINT, Ink.RULE, Ink.KV_RESERVED, Ink.HEAT_OPEN, Ink.HEAT_IMPLIED, Ink.WEIGHTS}
+    graphic = {Ink.ON_EDGE, Ink.FAINT, Ink.RULE, Ink.KV_RESERVED, Ink.HEAT_OPEN, Ink.HEAT_IMPLIED, Ink.WEIGHTS}
     for ink in Ink:
         look = palette.looks[ink]
         if ink not in graphic:
             least = 4.5 if ink not in CURVES and ink not in HUES else 4.0 if "256" not in palette.name else 3.0
             assert contrast(_fore(palette, ink), look.back or ground) >= least, ink
+
+
+@pytest.mark.parametrize("palette", COLOURED, ids=lambda palette: palette.name)
+def test_points_are_seen_on_edges_and_on_areas(palette: Palette) -> None:
+    for hue in HUES:
+        assert contrast(_fore(palette, Ink.ON_EDGE), _fore(palette, hue)) >= 3.0, hue
+        assert contrast(_fore(palette, Ink.PLAIN), palette.fills[hue][0]) >= (2.5 if "256" in palette.name else 3.0), (
+            hue
+        )
 
 
 @pytest.mark.parametrize("palette", COLOURED, ids=lambda palette: palette.name)

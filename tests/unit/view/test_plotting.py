@@ -120,6 +120,21 @@ def test_every_point_outside_the_edge_is_seen() -> None:
     assert len(shown) == 20
 
 
+def test_a_point_on_the_edge_is_seen_on_it() -> None:
+    for height in (0.05, 0.33, 0.5, 0.61, 0.77, 1.0):
+        drawn = lane(curve([height] * 20, upper=[height] * 20, dots=((3.2, height), (9.7, height))), 35, 8)
+        seen = [paint for line in drawn for text, paint in line if any("⠀" < char <= "⣿" for char in text)]
+        assert len(seen) == 2 and len(set(seen)) == 1
+    full = lane(curve([0.94] * 20, dots=((3.2, 0.93),)), 35, 8)
+    assert Over(Ink.ON_EDGE, Ink.TOTAL) in [paint for line in full for _, paint in line]
+
+
+def test_a_failed_request_is_a_cross_over_whatever_stands_on_the_time_line() -> None:
+    everywhere = frozenset(range(20))
+    width = 20 + SCALE_CELLS + LABEL_CELLS + 1
+    assert text_of([time_rule(width, 60, everywhere)]).strip() == "✕" * 20
+
+
 def rules(snapshot: Snapshot, ink: Ink) -> int:
     width = 80
     seen = Seen(snapshot, plot_cells(width))

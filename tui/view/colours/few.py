@@ -32,9 +32,10 @@ DARK_256 = Palette(
         Ink.TTFT: Look("#ff8700", bold=True),
         Ink.E2E: Look("#d787d7", bold=True),
         Ink.ITL: Look("#bcbcbc", bold=True),
-        Ink.KV: Look("#00d7d7", bold=True),
+        Ink.KV: Look("#5fffff", bold=True),
         Ink.GPU: Look("#87afd7", bold=True),
         Ink.RULE: Look("#626262"),
+        Ink.ON_EDGE: Look("#121212", bold=True),
         Ink.SLO: Look("#ff8787"),
         Ink.WEIGHTS: Look("#5f87d7"),
         Ink.KV_RESERVED: Look("#005f5f"),
@@ -59,6 +60,7 @@ DARK_256 = Palette(
         Ink.ITL: ("#6c6c6c", "#585858", "#444444", "#303030"),
         Ink.KV: ("#008787", "#005f5f", "#262626"),
         Ink.GPU: ("#5f5f87", "#4e4e4e", "#3a3a3a", "#303030"),
+        Ink.WEIGHTS: ("#005f87", "#00005f"),
     },
 )
 
@@ -84,9 +86,10 @@ LIGHT_256 = Palette(
         Ink.TTFT: Look("#d75f00", bold=True),
         Ink.E2E: Look("#af5faf", bold=True),
         Ink.ITL: Look("#303030", bold=True),
-        Ink.KV: Look("#005f87", bold=True),
+        Ink.KV: Look("#005f5f", bold=True),
         Ink.GPU: Look("#5f5f87", bold=True),
         Ink.RULE: Look("#a8a8a8"),
+        Ink.ON_EDGE: Look("#ffffff", bold=True),
         Ink.SLO: Look("#af0000"),
         Ink.WEIGHTS: Look("#5f87d7"),
         Ink.KV_RESERVED: Look("#87d7d7"),
@@ -111,6 +114,7 @@ LIGHT_256 = Palette(
         Ink.ITL: ("#b2b2b2", "#c6c6c6", "#dadada", "#e4e4e4"),
         Ink.KV: ("#87d7d7", "#afd7d7", "#d7ffff"),
         Ink.GPU: ("#b2b2d7", "#c6c6c6", "#dadada", "#e4e4e4"),
+        Ink.WEIGHTS: ("#87afd7", "#afd7ff", "#d7d7ff"),
     },
 )
 
@@ -128,6 +132,7 @@ def _own_colours(name: str, figures: dict[Ink, str], heat: tuple[str, ...], fail
             Ink.DIM: quiet,
             Ink.FAINT: quiet,
             Ink.RULE: quiet,
+            Ink.ON_EDGE: Look(bold=True),
             Ink.BADGE: Look(bold=True, reverse=True),
             Ink.PILL_GOOD: Look("green", bold=True, reverse=True),
             Ink.PILL_WARNING: Look("yellow", bold=True, reverse=True),
@@ -187,7 +192,7 @@ LIGHT_16 = _own_colours(
     "red",
 )
 
-_BOLD = frozenset({Ink.STRONG, Ink.STEER, Ink.WARNING, Ink.FAILURE, Ink.SLO, Ink.GOOD})
+_BOLD = frozenset({Ink.STRONG, Ink.ON_EDGE, Ink.STEER, Ink.WARNING, Ink.FAILURE, Ink.SLO, Ink.GOOD})
 _QUIET = frozenset({Ink.DIM, Ink.FAINT, Ink.RULE, Ink.KV_RESERVED, Ink.HEAT_OPEN, Ink.HEAT_IMPLIED})
 _REVERSE = frozenset(ink for ink in Ink if ink is Ink.BADGE or ink is Ink.HEAT_FAILED or ink.value.startswith("pill-"))
 

@@ -31,6 +31,7 @@ class Ink(StrEnum):
     GPU = "gpu"
     RULE = "rule"
     SLO = "slo"
+    ON_EDGE = "on-edge"
     WEIGHTS = "weights"
     KV = "kv"
     KV_RESERVED = "kv-reserved"
@@ -69,7 +70,7 @@ class Over(NamedTuple):
 
 
 SHADE = "░"
-HUES = (Ink.TOTAL, Ink.EACH, Ink.USERS, Ink.TTFT, Ink.E2E, Ink.ITL, Ink.KV, Ink.GPU)
+HUES = (Ink.TOTAL, Ink.EACH, Ink.USERS, Ink.TTFT, Ink.E2E, Ink.ITL, Ink.KV, Ink.GPU, Ink.WEIGHTS)
 """The figures that have a curve, and so an area."""
 
 _FILLED = frozenset(ink for ink in Ink if ink is Ink.BADGE or ink.value.startswith(("heat-", "pill-")))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui.metrics.reading import devices
+from tui.metrics.reading import vram_used_share
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
 from tui.view.panes.header import ViewState, prompt_of, users_of
@@ -31,9 +31,10 @@ class _Tile:
     figure: str
     unit: str
     ink: Ink
-    value: Value | None = None
-    """What its trend is of; None = there is none, and a bar of `share` in its place."""
+    value: Value
+    """What its trend is of."""
     share: float | None = None
+    """As a bar in the place of a trend that was not kept."""
     top: float | None = None
     """Of the trend; None = as high as it gets."""
 
@@ -96,11 +97,11 @@ def _rate(value: float | None) -> str:
 
 
 def _memory(snapshot: Snapshot) -> _Tile | None:
-    known = [gpu for gpu in devices(snapshot.gpus) if gpu.vram_used_bytes is not None and gpu.vram_total_bytes]
-    if not known:
+    share = vram_used_share(snapshot.gpus)
+    if share is None:
         return None
-    share = sum(gpu.vram_used_bytes or 0 for gpu in known) / sum(gpu.vram_total_bytes or 0 for gpu in known)
-    return _Tile("VRAM", formatting.percent(share, 0), "%", Ink.WEIGHTS, share=share)
+    figure = formatting.percent(share, 0)
+    return _Tile("VRAM", figure, "%", Ink.WEIGHTS, lambda point: point.vram_used_share, share=share, top=1.0)
 
 
 def _drawn(tile: _Tile, snapshot: Snapshot, width: int, rows: int) -> list[Line]:
@@ -136,10 +137,10 @@ def _tall(tile: _Tile, snapshot: Snapshot, width: int, rows: int) -> list[Line]:
 def _trend(tile: _Tile, snapshot: Snapshot, width: int, rows: int) -> list[Line]:
     if width < 1:
         return [[]] * rows
-    if tile.value is None:
+    values = Seen(snapshot, width).means(tile.value)
+    if tile.share is not None and not any(value is not None for value in values):
         blank: list[Line] = [[]] * (rows - 1)
         return [*blank, bar(tile.share, width, tile.ink)]
-    values = Seen(snapshot, width).means(tile.value)
     top = tile.top or round_top(max((value for value in values if value is not None), default=None))
     picture: Picture = area(values, top, rows, tile.ink)
     return [list(row) for row in picture]

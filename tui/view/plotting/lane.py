@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from tui.view import formatting
 from tui.view.colours.paint import SHADE, Ink, Over, Paint, Tone
-from tui.view.plotting.area import Picture, Values, area, level
+from tui.view.plotting.area import EIGHTHS, Picture, Values, area, level
 from tui.view.plotting.scale import round_top, tick
 from tui.view.plotting.seen import Mark
 from tui.view.widgets.lines import Line, Span
@@ -19,6 +19,8 @@ SCALE_CELLS = 6
 LABEL_CELLS = 8
 _BRAILLE = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
 """Dots by column, from the ground up."""
+_THICK = 4
+"""An edge of so many eighths of a cell is one that a point can lie on."""
 _FAR = 2.5
 """A limit further above the data than that would press them to the ground: it is named, not drawn."""
 
@@ -106,7 +108,7 @@ def _labels(curve: Curve, top: float, rows: int) -> list[Line]:
 
 
 def _add_dots(picture: Picture, curve: Curve, top: float) -> None:
-    """Put single points into a picture; where the edge is, it stays."""
+    """Put single points into a picture: bright on an area, dark on an edge, which gives way where it is thin."""
     rows = len(picture)
     masks: dict[tuple[int, int], int] = {}
     for x, value in curve.dots:
@@ -117,11 +119,21 @@ def _add_dots(picture: Picture, curve: Curve, top: float) -> None:
         masks[cell] = masks.get(cell, 0) | _BRAILLE[int(x * 2) % 2][height % 4]
     for (row, column), mask in masks.items():
         text, paint = picture[row][column]
-        tone = _tone_below(paint)
-        if tone is not None:
-            picture[row][column] = chr(0x2800 + mask), Over(Ink.PLAIN, tone)
-        elif text == " ":
-            picture[row][column] = chr(0x2800 + mask), Ink.PLAIN
+        picture[row][column] = chr(0x2800 + mask), _paint_of_dot(text, paint, curve.ink)
+
+
+def _paint_of_dot(text: str, paint: Paint, edge: Ink) -> Paint:
+    """Return the paint of a point in the place of a cell: most of which is ground, area or edge."""
+    tone = _tone_below(paint)
+    if text == " " and tone is None:
+        return Ink.PLAIN
+    filled = EIGHTHS.find(text)
+    match paint:
+        case Over(Tone() as below, Ink()) if len(EIGHTHS) - 1 - filled < _THICK:
+            tone = below
+        case Over(Ink(), above) if filled < _THICK:
+            return Ink.PLAIN if above is None else Over(Ink.PLAIN, above)
+    return Over(Ink.ON_EDGE, edge) if tone is None else Over(Ink.PLAIN, tone)
 
 
 def _add_rule(picture: Picture, mark: Mark, *, named: bool) -> None:

@@ -102,8 +102,8 @@ by i is answered beside the load, and is in no figure; esc ends it."""
 KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("live.relaunch",), "relaunch"),
     (("live.users-back",), "users back"),
-    (("live.user-more", "live.user-less"), "user"),
-    (("live.ten-more", "live.ten-less"), "ten"),
+    (("live.user-more", "live.user-less"), "1 user"),
+    (("live.ten-more", "live.ten-less"), "10 users"),
     (("live.set-users",), "number"),
     (("live.prompt-longer", "live.prompt-shorter"), "prompt"),
     (("live.sweep",), "sweep"),
