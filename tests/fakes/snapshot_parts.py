@@ -147,6 +147,7 @@ def series(seconds: int, *, users: int, now_ns: int, prompt_tokens: int = 296) -
                 kv_cache_usage=min(1.0, active * 396 / 22_000),
                 client_cpu_share=0.11,
                 client_lag_p99_s=0.0004,
+                vram_used_share=0.955,
             )
         )
     return points
