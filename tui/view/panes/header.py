@@ -119,15 +119,16 @@ def _figures(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
 
 
 def users_line(snapshot: Snapshot, view_state: ViewState) -> Line:
-    """Return `64 users`, and `24 of 32 users` only while they differ; always of one width."""
+    """Return `64 users` or `1 user`, and `24 of 32 users` only while they differ; always of one width."""
     active, wanted = users_of(snapshot, view_state)
+    unit = " user " if wanted == 1 else " users"
     if active == wanted:
-        return [(str(active).rjust(10), Ink.USERS), (" users", Ink.DIM)]
+        return [(str(active).rjust(10), Ink.USERS), (unit, Ink.DIM)]
     return [
         (str(active).rjust(3), Ink.USERS),
         (" of ", Ink.DIM),
         (str(wanted).rjust(3), Ink.STEER),
-        (" users", Ink.DIM),
+        (unit, Ink.DIM),
     ]
 
 
