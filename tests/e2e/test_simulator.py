@@ -45,7 +45,9 @@ def metric(client: httpx.Client, name: str) -> float:
 def test_it_says_simulated_everywhere(server: SimulatedServer) -> None:
     with server.client() as client:
         assert client.get("/version").json() == {"version": "0.32.0+simulated"}
-        assert "simulated" in client.get("/v1/models").json()["data"][0]["owned_by"]
+        models = client.get("/v1/models")
+        assert models.headers["server"] == "vramp-simulated"
+        assert models.json()["data"][0]["owned_by"] == "vllm"  # by which vLLM is told from others that speak its API
         assert "SIMULATED" in client.get("/simulated/gpus").json()[0]["name"]
         assert 'simulated="True"' in client.get("/metrics").text
     assert "SIMULATED" in server.log
