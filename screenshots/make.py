@@ -5,6 +5,8 @@ of the one given, or of a sweep of the demo profile, which is recorded first (so
 failed launch are the app itself, at work. The animation is `vramp record` of the same session; `--animation` makes it
 alone.
 
+`--gallery` makes those of docs/gallery.md alone: all sizes and all kinds of colours, of the run on an H200.
+
 `--h200` makes those of docs/study-h200.md alone, from the session of that run: a real vLLM on one H200. It is kept
 here, h200-mistral-7b.vramp.xz, as sessions are now: with how often each gap between tokens came and not each of them,
 and with /srv in its paths.
@@ -27,10 +29,12 @@ from pathlib import Path
 
 import msgspec
 from animation import film_of, svg_of
+from textual import constants
 
 from tui.link.protocol import Command, Reply, StopBench
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.profile.catalogue import entry_of
+from tui.profile.settings import Settings
 from tui.report.report import write_report
 from tui.session.reader import SessionReader
 from tui.session.replay import snapshot
@@ -48,6 +52,17 @@ FILM_SIZE = (100, 30)
 FILM_FRAMES = range(24, 7, -2)
 """The most of these that fit are taken."""
 FILM_BYTES = 500_000
+GALLERY_SIZES = ((60, 16), (80, 24), (100, 30), (120, 40), (200, 50), (300, 80))
+GALLERY_COLOURS: dict[str, tuple[Settings, str | None]] = {
+    "light": (Settings(theme="vramp-light"), "truecolor"),
+    "contrast": (Settings(theme="vramp-contrast"), "truecolor"),
+    "256-colours": (Settings(), "256"),
+    "16-colours": (Settings(), "standard"),
+    "no-colours": (Settings(), None),
+    "ascii": (Settings(ascii=True), "truecolor"),
+}
+"""By name: the settings and the terminal's colours; None = NO_COLOR is set."""
+GALLERY_BYTES = 170_000
 TIMEOUT_S = 60.0
 
 FAILING = """\
@@ -74,10 +89,18 @@ def record() -> Path:
     return session
 
 
-async def picture(start: StartWish, benches: Benches, name: str, ready: Ready, *keys: str) -> None:
+async def picture(
+    start: StartWish,
+    benches: Benches,
+    name: str,
+    ready: Ready,
+    *keys: str,
+    size: tuple[int, int] = SIZE,
+    settings: Settings | None = None,
+) -> None:
     """Open the app on `start`, wait until it is `ready`, press `keys`, and keep what it shows."""
-    app = VrampApp(start, benches)
-    async with app.run_test(size=SIZE) as pilot:
+    app = VrampApp(start, benches, settings=settings)
+    async with app.run_test(size=size) as pilot:
         async with asyncio.timeout(TIMEOUT_S):
             while not ready(app):
                 await pilot.pause(0.1)
@@ -148,7 +171,43 @@ def neutral(svg: str) -> str:
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: Fira Code[^;]*;", f"font-family: {_FONTS};", svg)
     svg = svg.replace(" textLength=", ' lengthAdjust="spacingAndGlyphs" textLength=')
-    return re.sub(r">([^<>]*)</text>", shortened, svg)
+    return compact(re.sub(r">([^<>]*)</text>", shortened, svg))
+
+
+_RECT = re.compile(r'<rect fill="(#\w+)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"[^>]*/>')
+
+
+def compact(svg: str) -> str:
+    """Return a picture of a terminal that looks the same in a third of the bytes.
+
+    Grounds of one colour are one path; lines are not clipped; there is no blank text, and glyphs are stretched only
+    where they have to meet.
+    """
+    svg = re.sub(r"terminal-\d+-", "", svg)
+    svg = re.sub(r'<clipPath id="line-\d+">.*?</clipPath>\s*', "", svg, flags=re.DOTALL)
+    svg = re.sub(r' clip-path="url\(#line-\d+\)"', "", svg)
+    svg = svg.replace("&#160;", "\N{NO-BREAK SPACE}")
+    svg = re.sub("<text [^>]*>\\s*</text>", "", svg)
+    svg = re.sub(' lengthAdjust="spacingAndGlyphs"( textLength="[^"]*">[^<▀-▟⠀-⣿]*</text>)', r"\1", svg)
+    svg = re.sub(' textLength="[^"]*"(>[^<▀-▟⠀-⣿]</text>)', r"\1", svg)
+    runs: dict[str, list[list[float]]] = {}
+    for fill, *numbers in _RECT.findall(svg):
+        x, y, width, height = map(float, numbers)
+        known = runs.setdefault(fill, [])
+        if known and known[-1][1] == y and abs(known[-1][0] + known[-1][2] - x) < 0.1:
+            known[-1][2] += width
+        else:
+            known.append([x, y, width, height])
+    paths = "".join(
+        f'<path shape-rendering="crispEdges" fill="{fill}" d="'
+        + "".join(f"M{x:g} {y:g}h{width:g}v{height:g}h-{width:g}z" for x, y, width, height in known)
+        + '"/>'
+        for fill, known in runs.items()
+    )
+    first = _RECT.search(svg)
+    if first is None:
+        return svg
+    return svg[: first.start()] + paths + _RECT.sub("", svg[first.start() :])
 
 
 def failed(app: VrampApp) -> bool:
@@ -193,6 +252,25 @@ async def make_h200(folder: Path) -> None:
     await picture(attach, Recorded(session, 1.0), "h200-grid", is_live, "4", "escape", "m")
 
 
+async def make_gallery(folder: Path) -> None:
+    """Make the pictures of docs/gallery.md, from the run on an H200: each size in dark, each kind of colours at one."""
+    session = folder / "h200-mistral-7b.vramp"
+    session.write_bytes(lzma.decompress((FOLDER / "h200-mistral-7b.vramp.xz").read_bytes()))
+    (FOLDER / "gallery").mkdir(exist_ok=True)
+    start, benches = Attach(session), Recorded(session, 0.8)
+    for width, height in GALLERY_SIZES:
+        await picture(start, benches, f"gallery/{width}x{height}", is_live, size=(width, height))
+    for name, (settings, colours) in GALLERY_COLOURS.items():
+        constants.COLOR_SYSTEM = colours or "truecolor"
+        if colours is None:
+            os.environ["NO_COLOR"] = "1"
+        await picture(start, benches, f"gallery/{name}", is_live, settings=settings)
+        os.environ.pop("NO_COLOR", None)
+    constants.COLOR_SYSTEM = "truecolor"
+    for made in (FOLDER / "gallery").glob("*.svg"):
+        assert made.stat().st_size <= GALLERY_BYTES, f"{made.name} has {made.stat().st_size:,} bytes"
+
+
 def make_report(folder: Path) -> None:
     """Make the picture of a report, of the run on an H200, where Chromium is there to open it."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -223,6 +301,7 @@ def main() -> None:
     parser.add_argument("session", nargs="?", type=Path, help="a recorded session; default: record one")
     parser.add_argument("--h200", action="store_true", help="only those of the run on an H200")
     parser.add_argument("--report", action="store_true", help="only that of a report, which needs Chromium")
+    parser.add_argument("--gallery", action="store_true", help="only those of docs/gallery.md")
     parser.add_argument("--animation", action="store_true", help="only the animation of the run")
     wish = parser.parse_args()
     given: Path | None = wish.session
@@ -234,6 +313,9 @@ def main() -> None:
         if wish.animation:
             animate(given.resolve() if given else record(), folder)
             return
+        if wish.gallery:
+            asyncio.run(make_gallery(folder))
+            return
         make_report(folder)
         if wish.report:
             return
@@ -242,6 +324,7 @@ def main() -> None:
             session = given.resolve() if given else record()
             animate(session, folder)
             asyncio.run(make(session, folder))
+            asyncio.run(make_gallery(folder))
 
 
 if __name__ == "__main__":
