@@ -87,6 +87,7 @@ def test_the_edge_is_bright_and_the_area_below_darkens() -> None:
 def test_where_areas_are_shaded_edges_are_whole_and_blanks_stay_blank() -> None:
     tone = Tone(Ink.E2E, 3)
     line: Line = [("▅▂", Over(tone, Ink.E2E)), ("▂▁  ", Over(tone, None)), ("░", tone), ("x", Ink.DIM)]
+    assert shaded([("⠁⠂", Over(Ink.ON_EDGE, Ink.E2E))]) == [("██", Ink.E2E)]
     assert shaded(line) == [("██", Ink.E2E), ("░░  ", tone), ("░", tone), ("x", Ink.DIM)]
 
 

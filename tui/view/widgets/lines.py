@@ -23,6 +23,8 @@ def shaded(line: Line) -> Line:
 
 
 def _shaded(text: str, paint: Paint) -> Span:
+    if isinstance(paint, Over) and paint.fore is Ink.ON_EDGE and isinstance(paint.back, Ink):
+        return "█" * len(text), paint.back  # a point would be a hole in it
     if not isinstance(paint, Over) or not isinstance(paint.fore, Tone):
         return text, paint
     if paint.back is not None:
