@@ -14,7 +14,6 @@ from tui.engines.parts.auth import Auth
 from tui.engines.parts.diagnosis_rules import rule
 from tui.engines.vllm import ENGINE as VLLM
 from tui.engines.vllm.launch import ACCESS_LOG_FLAG
-from tui.profile.overrides import given_argument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +95,8 @@ class SimulatedLaunch(Launch):
         if self._seen_as is not VLLM:
             argv += ["--engine", self._seen_as.name]
         argv.append(f"--{ACCESS_LOG_FLAG}")
+        from tui.profile.overrides import given_argument  # noqa: PLC0415 - load workers import this module
+
         if (length := given_argument(server, MAX_MODEL_LEN)) is not None:
             argv += [f"--{MAX_MODEL_LEN}", length]
         if _is_scaled(time_scale := os.environ.get(TIME_SCALE_VARIABLE, "")):

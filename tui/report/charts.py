@@ -6,6 +6,7 @@ What pygal adds of its own (scripts, styles, addresses) is left out, so that a c
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -75,8 +76,7 @@ def histogram(title: str, distribution: Distribution | None) -> Element | None:
     """Return how often which latency was, a bar for each bin; None where nothing was counted."""
     if distribution is None:
         return None
-    import pygal
-
+    pygal = _pygal()
     bins = distribution.bins
     chart = pygal.Bar(**_config(title, "latency, s", "how often", SMALL), spacing=4)
     # A bar's label is where its bin begins; all of them do not fit.
@@ -95,12 +95,21 @@ def few_of(values: Sequence[int], most: int = MOST_LINES) -> list[int]:
     return sorted({values[round(step * (len(values) - 1) / (most - 1))] for step in range(most)})
 
 
-def _config(title: str, across: str, up: str, size: tuple[int, int] = SIZE) -> dict[str, Any]:
-    from pygal.style import Style
+def _pygal() -> Any:
+    """Import pygal without the hook for its plugins that it hangs into Python's import: it is of Python 2's kind."""
+    before = list(sys.meta_path)
+    import pygal
+    import pygal.style
 
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder in before or hasattr(finder, "find_spec")]
+    return pygal
+
+
+def _config(title: str, across: str, up: str, size: tuple[int, int] = SIZE) -> dict[str, Any]:
+    style = _pygal().style.Style
     return {
         # By which it leaves room for words; how they look is told by the page's style.
-        "style": Style(
+        "style": style(
             label_font_size=TEXT, major_label_font_size=TEXT, legend_font_size=TEXT, title_font_size=TITLE_TEXT
         ),
         "css": [],
@@ -120,9 +129,7 @@ def _config(title: str, across: str, up: str, size: tuple[int, int] = SIZE) -> d
 
 
 def _xy(title: str, across: str, up: str, **more: Any) -> Any:
-    import pygal
-
-    return pygal.XY(**_config(title, across, up), legend_at_bottom=True, dots_size=3, **more)
+    return _pygal().XY(**_config(title, across, up), legend_at_bottom=True, dots_size=3, **more)
 
 
 def _add(chart: Any, lines: Sequence[Line]) -> None:

@@ -316,7 +316,8 @@ def test_the_inventory_is_told(run: Run) -> None:
     assert inventory["driver_version"] == "580.159.04"
     assert inventory["problem"] == ""
     assert len(inventory["gpus"]) == 8
-    last = {"index": 7, "name": "NVIDIA A100-SXM4-40GB", "vram_total_bytes": 40 * GIB}
+    used_bytes = 33 * GIB - GIB // 2
+    last = {"index": 7, "name": "NVIDIA A100-SXM4-40GB", "vram_total_bytes": 40 * GIB, "vram_used_bytes": used_bytes}
     assert inventory["gpus"][7] == {**last, "mig_mode": False, "slices": []}
 
 

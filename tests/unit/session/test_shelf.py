@@ -209,7 +209,8 @@ def test_two_thousand_sessions_are_listed_in_a_moment() -> None:
     first = _kept("s0", cells=[made.cell(users) for users in range(1, 25)])
     for n in range(1, 2000):
         shutil.copy2(first, first.with_name(f"s{n}.vramp"))
+    began = time.process_time()
     shelf.list_sessions()
-    before = time.process_time()
+    indexed = time.process_time()
     assert shelf.as_table(shelf.list_sessions()).count("demo") == 2000
-    assert time.process_time() - before < 0.3
+    assert time.process_time() - indexed < (indexed - began) / 4  # no session is read again
