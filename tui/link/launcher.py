@@ -156,7 +156,8 @@ class StartingBench:
     async def listening(self) -> Path:
         """Return its socket once it listens. Raises VrampError when it does not get there."""
         try:
-            line = await asyncio.wait_for(asyncio.to_thread(self._first_word), START_TIMEOUT_S)
+            async with asyncio.timeout(START_TIMEOUT_S):
+                line = await asyncio.to_thread(self._first_word)
         except TimeoutError:
             line = ""
         if line != "ready":

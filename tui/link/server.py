@@ -104,7 +104,8 @@ class LinkServer:
                 front_end.send(self._frame())
             front_end.send(self._encoder.encode(msgspec.structs.replace(farewell, number=FAREWELL)))
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(front_end.writer.drain(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await front_end.writer.drain()
             front_end.writer.close()
         for task in list(self._tasks):
             task.cancel()

@@ -289,7 +289,8 @@ class LoadPool:
             if self._configured is not None:
                 handle.send(self._configured)
             try:
-                await asyncio.wait_for(handle.alive.wait(), START_TIMEOUT_S)
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await handle.alive.wait()
             except TimeoutError:
                 self._tell(f"load worker {handle.number} did not answer within {START_TIMEOUT_S:g} s", "error")
                 self._handles.remove(handle)

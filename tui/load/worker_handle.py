@@ -149,7 +149,8 @@ class WorkerHandle:
             self._writer.close()
         if self._process is not None:
             try:
-                await asyncio.wait_for(self._process.wait(), STOP_GRACE_S)
+                async with asyncio.timeout(STOP_GRACE_S):
+                    await self._process.wait()
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()

@@ -468,10 +468,13 @@ class VrampApp(Chrome):
         """End a bench that is only on its way, and go on when nothing is left of it."""
         stopping = Stopping()
         await self.push_screen(stopping)
-        for opening in self._opening:
-            opening.cancel()
-            with contextlib.suppress(WorkerCancelled, WorkerFailed):
-                await opening.wait()
+        if self._bridge is None:
+            for opening in self._opening:
+                opening.cancel()
+                with contextlib.suppress(WorkerCancelled, WorkerFailed):
+                    await opening.wait()
+        if self._bridge is not None:  # it came just then
+            await self._end_bench(self._bridge)
         if self.screen is stopping:
             await self.pop_screen()
         (self._leave if stopping.leave_wanted else then)()
@@ -484,13 +487,17 @@ class VrampApp(Chrome):
         bridge.expect_end()
         stopping = Stopping()
         await self.push_screen(stopping)
+        await self._end_bench(bridge)
+        if self.screen is stopping:
+            await self.pop_screen()
+        (self._leave if stopping.leave_wanted else then)()
+
+    async def _end_bench(self, bridge: Bridge) -> None:
+        bridge.expect_end()
         if not bridge.read_only:
             await bridge.stop_bench()
         await bridge.close()
         self._bridge = None
-        if self.screen is stopping:
-            await self.pop_screen()
-        (self._leave if stopping.leave_wanted else then)()
 
     def _say_where(self, *, goes_on: bool, snapshot: Snapshot | None = None) -> None:
         snapshot = snapshot or (self._bridge.latest if self._bridge else None)

@@ -92,7 +92,8 @@ class Bridge:
         """Have the bench end, and return when it has hung up: from then on no list has it."""
         if (await self.send(StopBench())).ok:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), _LAST_MOMENTS_S)
+                async with asyncio.timeout(_LAST_MOMENTS_S):
+                    await self._over.wait()
 
     def expect_end(self) -> None:
         """From now on the end of the snapshots is as wished, no news."""
@@ -102,6 +103,7 @@ class Bridge:
         """Hang up, within a second whatever the other side does."""
         self._closing = True
         try:
-            await asyncio.wait_for(self.source.close(), timeout=1.0)
+            async with asyncio.timeout(1.0):
+                await self.source.close()
         except (TimeoutError, BenchLost):
             pass

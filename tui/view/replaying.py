@@ -93,7 +93,8 @@ class ReplaySource:
 
     async def _next_moment(self) -> None:
         try:
-            await asyncio.wait_for(self._changed.wait(), PLAY_TICK_S if self.playing else None)
+            async with asyncio.timeout(PLAY_TICK_S if self.playing else None):
+                await self._changed.wait()
         except TimeoutError:
             self.seek(self.at_ns + round(PLAY_TICK_S * self.speed * NS_PER_S))
             self.playing = self.playing and self.at_ns < self.ended_ns
