@@ -207,7 +207,8 @@ def test_what_limits_a_cell_is_found_by_its_own_gauges(world: World) -> None:
         assert conditions["kv_pool_blocks"] == 15 and conditions["max_num_seqs"] == 4, conditions
         assert conditions["differences"] == [], conditions
         assert seen["readings"] >= 3 and seen["running_max"] <= 4, (place, seen)
-        assert cell["delivered_concurrency"] == pytest.approx(place[0], rel=0.2), cell
+        if cell["outcome"] == Outcome.OK:  # else the machine was too busy for the client, and the cell says so
+            assert cell["delivered_concurrency"] == pytest.approx(place[0], rel=0.2), cell
     limits = {place: cell["verdict"]["limit"] for place, cell in cells.items() if cell["outcome"] == Outcome.OK}
     planted = {(16, 20): "scheduler-limit", (16, 400): "kv-cache"}
     wrong = {place: limit for place, limit in planted.items() if limits.get(place, limit) != limit}
