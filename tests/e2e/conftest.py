@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 from tests.fakes.terminal import Terminal
 
 MARK = "VRAMP_TEST_ID"
+KEEP = "VRAMP_TEST_KEEP"
+"""Names a folder where the users' folders are kept, for a look at logs and sessions."""
 GONE_TIMEOUT_S = 30.0
 
 
@@ -105,7 +108,7 @@ def choose(terminal: Terminal, profile: str) -> None:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     # Short, since a unix socket's path may have 107 characters.
     root = Path(tempfile.mkdtemp(prefix="vr"))
     env = {name: value for name, value in os.environ.items() if not name.startswith(("VRAMP", "XDG", "COLUMNS"))}
@@ -128,4 +131,8 @@ def world() -> Iterator[World]:
     finally:
         for process in made.processes():
             process.kill()
+        if keep := os.environ.get(KEEP):
+            name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+            left_out = shutil.ignore_patterns("*.sock", "cache")
+            shutil.copytree(root, Path(keep) / name, ignore=left_out, dirs_exist_ok=True)
         shutil.rmtree(root, ignore_errors=True)

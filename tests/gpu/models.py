@@ -41,6 +41,36 @@ SHAPES: dict[str, dict[str, object]] = {
         "num_local_experts": 8,
         "num_experts_per_tok": 2,
     },
+    # 44.5 GB
+    "codestral-22b": {
+        "hidden_size": 6144,
+        "intermediate_size": 16384,
+        "num_hidden_layers": 56,
+        "num_attention_heads": 48,
+        "vocab_size": 32768,
+    },
+    # 39.8 GB
+    "llama-3-70b-awq": {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": 8192,
+        "intermediate_size": 28672,
+        "num_hidden_layers": 80,
+        "num_attention_heads": 64,
+        "vocab_size": 128256,
+        "rope_theta": 500000.0,
+        "max_position_embeddings": 8192,
+        "torch_dtype": "float16",
+        "quantization_config": {
+            "quant_method": "awq",
+            "bits": 4,
+            "group_size": 128,
+            "zero_point": True,
+            "version": "gemm",
+            # Not empty, else vLLM looks into the weights, which are not there, for what is quantized.
+            "modules_to_not_convert": ["lm_head"],
+        },
+    },
 }
 VOCABULARY = 32000
 
@@ -51,10 +81,10 @@ def make(folder: Path, shape: dict[str, object]) -> None:
     config = {**MISTRAL, "vocab_size": VOCABULARY, **shape}
     _write(folder / "config.json", config)
     _write(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2})
-    _write_tokenizer(folder, int(str(config["max_position_embeddings"])))
+    _write_tokenizer(folder, int(str(config["max_position_embeddings"])), int(str(config["vocab_size"])))
 
 
-def _write_tokenizer(folder: Path, longest: int) -> None:
+def _write_tokenizer(folder: Path, longest: int, size: int) -> None:
     """Every id decodes to a text of its own, and every letter has an id, so that any text can be encoded."""
     from tokenizers import (  # type: ignore[import-not-found]
         AddedToken,
@@ -69,7 +99,7 @@ def _write_tokenizer(folder: Path, longest: int) -> None:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pairs = [first + second for first in string.ascii_lowercase for second in string.ascii_lowercase]
     pieces = list(dict.fromkeys([*special, *letters, *("Ġ" + pair for pair in pairs), *pairs]))
-    pieces += [f"Ġw{number}" for number in range(len(pieces), VOCABULARY)]
+    pieces += [f"Ġw{number}" for number in range(len(pieces), size)]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
