@@ -38,6 +38,7 @@ from tui.engines.catalogue import engine_for
 from tui.engines.engine import Engine
 from tui.engines.parts.auth import Auth
 from tui.engines.parts.dialect import dialect_named
+from tui.load.local_host import LocalHost
 from tui.load.pool import LoadPool, LoadProgress
 from tui.load.prompts import COMMON_WORDS, TEXT, TOKEN_IDS, pack_token_ids
 from tui.load.response import Response
@@ -220,7 +221,7 @@ async def whole_us(spoken: Spoken, build: Path, options: argparse.Namespace) -> 
             on_records=records.extend,
             on_progress=take,
             on_event=print,
-            max_workers=1,
+            hosts=[LocalHost(1)],
         )
         await pool.start()
         try:

@@ -25,6 +25,7 @@ from ground import compiled, gap_errors_ms, paced_server, quantiles, sends, ttft
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.engines.parts import openai_stream
+from tui.load.local_host import LocalHost
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.metrics.record import RequestRecord
@@ -68,7 +69,7 @@ class Run:
             on_records=self.records.extend,
             on_progress=self._take,
             on_event=print,
-            max_workers=settings.workers,
+            hosts=[LocalHost(settings.workers)],
         )
 
     def _take(self, progress: LoadProgress) -> None:

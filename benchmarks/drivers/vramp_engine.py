@@ -17,6 +17,7 @@ import uvloop
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.engines.parts import openai_stream
+from tui.load.local_host import LocalHost
 from tui.load.pool import LoadPool, LoadTarget, PromptSource
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.metrics.record import RequestRecord
@@ -29,7 +30,7 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max
         on_records=records.extend,
         on_progress=lambda _: None,
         on_event=lambda event: print(event.text),
-        max_workers=max_workers,
+        hosts=[LocalHost(max_workers)],
     )
     await pool.start()
     shape = RequestShape(

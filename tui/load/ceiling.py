@@ -30,6 +30,7 @@ from tui.core.files import atomic_file
 from tui.core.paths import cache_dir
 from tui.core.safe_text import safe_line
 from tui.load.echo import EchoServer
+from tui.load.local_host import LocalHost
 from tui.load.pool import LoadPool
 from tui.load.wire import REPORT_PERIOD_S, LoadProgress, LoadTarget
 
@@ -162,7 +163,11 @@ async def _measure() -> Ceiling:
         return told[:count]
 
     pool = LoadPool(
-        LoadTarget(address_of(url)), on_records=lambda _: None, on_progress=take, on_event=lambda _: None, max_workers=1
+        LoadTarget(address_of(url)),
+        on_records=lambda _: None,
+        on_progress=take,
+        on_event=lambda _: None,
+        hosts=[LocalHost(1)],
     )
     try:
         await pool.start()

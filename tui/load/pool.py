@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import msgspec
@@ -23,8 +22,10 @@ from tui.engines.base import RequestShape
 from tui.engines.parts.dialect import dialect_named
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
+from tui.load.local_host import LocalHost
 from tui.load.prompts import PromptMaker
 from tui.load.request_head import RequestHead
+from tui.load.transport import Host
 from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
@@ -68,14 +69,14 @@ class LoadPool:
         on_progress: Callable[[LoadProgress], None],
         on_event: Callable[[Event], None],
         first_request_id: int = 1,
-        max_workers: int | None = None,
+        hosts: Sequence[Host] = (),
     ) -> None:
-        """Take the target. `max_workers`: None = one per core."""
+        """Take the target. `hosts`: where its workers run, which the pool closes when it stops; () = here."""
         self._target = target
         self._on_records = on_records
         self._on_progress = on_progress
         self._on_event = on_event
-        self._max_workers = max_workers or max(1, os.cpu_count() or 1)
+        self._hosts: list[Host] = list(hosts) or [LocalHost()]
         self.next_request_id = first_request_id
         """For a pool that follows this one in the same session."""
         self._numbers = count(1)
@@ -95,8 +96,8 @@ class LoadPool:
         self._stopping = False
 
     async def start(self) -> None:
-        """Start the first worker. Raises VrampError when it does not come up."""
-        await self._grow(1)
+        """Start the first worker of each host. Raises VrampError when none comes up."""
+        await self._grow(len(self._hosts))
         if not self._handles:
             raise VrampError("no load worker could be started")
 
@@ -107,6 +108,7 @@ class LoadPool:
             await end_task(self._growing)
         await asyncio.gather(*(handle.stop() for handle in self._handles))
         self._handles.clear()
+        await asyncio.gather(*(host.close() for host in self._hosts))
         if self._assignment is not None:
             self._assignment.abandon()
         self._pulse()
@@ -270,15 +272,25 @@ class LoadPool:
     # Workers.
 
     def _workers_for(self, users: int) -> int:
-        return min(self._max_workers, max(1, math.ceil(users / USERS_PER_WORKER)))
+        return min(self._most_workers, max(len(self._hosts), math.ceil(users / USERS_PER_WORKER)))
+
+    @property
+    def _most_workers(self) -> int:
+        return sum(host.cores for host in self._hosts)
+
+    def _host_of_next(self) -> Host | None:
+        """Return the host with the fewest workers that can have one more."""
+        workers = Counter(handle.host for handle in self._handles)
+        free = [host for host in self._hosts if workers[host] < host.cores]
+        return min(free, key=lambda host: workers[host], default=None)
 
     async def _grow(self, workers: int) -> None:
         async with self._spawning:
             await self._spawn_up_to(workers)
 
     async def _spawn_up_to(self, workers: int) -> None:
-        while len(self._handles) < workers and not self._stopping:
-            handle = WorkerHandle(next(self._numbers), self._on_report, self._on_gone)
+        while len(self._handles) < workers and not self._stopping and (host := self._host_of_next()) is not None:
+            handle = WorkerHandle(next(self._numbers), host, self._on_report, self._on_gone)
             try:
                 await handle.spawn()
             except OSError as error:
@@ -327,7 +339,7 @@ class LoadPool:
         """Have one more worker and move there a fair share of the users of `busy`, each when its request is over."""
         if self._growing is not None and not self._growing.done():
             return
-        if len(self._handles) >= self._max_workers or len(busy.listed) < 2:
+        if len(self._handles) >= self._most_workers or len(busy.listed) < 2:
             return
         self._tell(f"load worker {busy.number} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
         self._growing = background(self._move_half(busy), name="load-pool")

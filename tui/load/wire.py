@@ -149,6 +149,8 @@ class StartedRequest(msgspec.Struct, frozen=True, array_like=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What happened in a worker since its last report."""
 
+    seq: int
+    """1 for the first, and one more for each: none is taken twice, and a lost one is noticed."""
     at_ns: int
     tick: bool
     """Whether it is a regular one; the others tell of something that will not wait."""

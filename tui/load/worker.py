@@ -64,6 +64,7 @@ class Worker:
         self._plan: Plan | None = None
         self._memory = _Memory()
         self._ticks = 0
+        self._reports = 0
         self._next_deadline_ns = 0
         self._resolving: asyncio.Task[None] | None = None
         self._cpu_marks: deque[tuple[int, int]] = deque(maxlen=TICKS_PER_S + 1)
@@ -208,7 +209,9 @@ class Worker:
     ) -> None:
         context = self._context
         tokens, events = context.tally.take()
+        self._reports += 1
         report = Report(
+            seq=self._reports,
             at_ns=now_ns(),
             tick=tick,
             users_active=len(self._users) + (len(self._burst.requesters) if self._burst else 0),

@@ -1,37 +1,41 @@
-"""One load worker as its pool sees it: a process started by exec, the socket to it, and what it has under way."""
+"""One load worker as its pool sees it: where it runs, what it was told, and what it has under way."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import sys
-from collections import deque
 from collections.abc import Callable
+
+import msgspec
 
 from tui.core.clock import now_ns
 from tui.core.outcome import Outcome
-from tui.core.safe_text import safe_line
 from tui.core.tasks import background
-from tui.load.wire import Command, Report, StartedRequest, decode_report, pack, read_frame
+from tui.load.transport import Host, Transport
+from tui.load.wire import Command, Report, StartedRequest, decode_report
 from tui.metrics.record import RequestRecord
 
-STOP_GRACE_S = 2.0
-STDERR_LINES = 5
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class WorkerHandle:
-    """A worker process. `on_report` gets all it says; `on_gone` is called once, when it has ended for any reason."""
+    """A worker. `on_report` gets all it says, once; `on_gone` is called once, when it has ended for any reason."""
 
     def __init__(
-        self, number: int, on_report: Callable[[WorkerHandle, Report], None], on_gone: Callable[[WorkerHandle], None]
+        self,
+        number: int,
+        host: Host,
+        on_report: Callable[[WorkerHandle, Report], None],
+        on_gone: Callable[[WorkerHandle], None],
     ) -> None:
         self.number = number
+        self.host = host
         self._on_report = on_report
         self._on_gone = on_gone
-        self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._transport: Transport | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self.seq = 0
+        """The number of its last report."""
+        self._fault = ""
         self.latest: Report | None = None
         self.started: dict[int, StartedRequest] = {}
         """Requests under way, by the worker's own numbers."""
@@ -45,36 +49,14 @@ class WorkerHandle:
         self.peeked: list[RequestRecord] | None = None
 
     async def spawn(self) -> None:
-        """Start the process. Raises OSError."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            # -P: a folder that the operator happens to be in must not lend the worker its modules.
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "tui.load.worker", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            reader, self._writer = await asyncio.open_connection(sock=ours)
-        except BaseException:  # a pool that is stopped while it grows cancels this
-            ours.close()
-            if self._process is not None:
-                self._process.kill()
-                await self._process.wait()
-            raise
-        finally:
-            theirs.close()
-        self._tasks = [
-            background(self._read(reader), name=f"load-worker-{self.number}"),
-            background(self._read_stderr(), name=f"load-worker-{self.number}-stderr"),
-        ]
+        """Start the worker on its host. Raises OSError."""
+        self._transport = await self.host.open_worker(self.number)
+        self._reading = background(self._read(self._transport), name=f"load-worker-{self.number}")
 
     @property
     def pid(self) -> int | None:
-        """Return the process id."""
-        return None if self._process is None else self._process.pid
+        """Return the process id of one on this machine."""
+        return None if self._transport is None else self._transport.pid
 
     @property
     def in_flight(self) -> int:
@@ -83,15 +65,14 @@ class WorkerHandle:
 
     def send(self, command: Command) -> None:
         """Tell the worker; nothing happens when it has ended."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(pack(command))
+        if self._transport is not None and not self.gone:
+            self._transport.send(_encode(command))
 
     def why_gone(self) -> str:
-        """Return in words how the process ended."""
-        code = None if self._process is None else self._process.returncode
-        how = "was lost" if code is None else f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        said = safe_line(" / ".join(self._stderr), limit=500)
-        return f"load worker {self.number} {how}{': ' if said else ''}{said}"
+        """Return in words how the worker ended."""
+        how = self._fault or ("was lost" if self._transport is None else self._transport.why_gone())
+        where = f" on {self.host.name}" if self.host.name else ""
+        return f"load worker {self.number}{where} {how}"
 
     def lost_records(self) -> list[RequestRecord]:
         """Return a record, without a number of its own, for each request that was under way when the worker ended."""
@@ -123,44 +104,34 @@ class WorkerHandle:
         return lost
 
     async def stop(self) -> None:
-        """End the process and wait until it is gone: it ends by itself when its socket does."""
-        await self._end_process()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End the worker and wait until it is gone."""
+        self.gone = True
+        if self._transport is not None:
+            await self._transport.close()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, transport: Transport) -> None:
         try:
-            while (body := await read_frame(reader)) is not None:
+            async for body in transport.frames():
                 self._take(decode_report(body))
+                if self._fault:
+                    break
         finally:
             if not self.gone:
-                await self._end()
-
-    async def _end(self) -> None:
-        await self._end_process()
-        await asyncio.wait(self._tasks[1:], timeout=STOP_GRACE_S)  # its last words
-        self.alive.set()
-        self._on_gone(self)
-
-    async def _end_process(self) -> None:
-        self.gone = True
-        if self._writer is not None:
-            self._writer.close()
-        if self._process is not None:
-            try:
-                async with asyncio.timeout(STOP_GRACE_S):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-
-    async def _read_stderr(self) -> None:
-        assert self._process is not None and self._process.stderr is not None
-        while line := await self._process.stderr.readline():
-            self._stderr.append(line.decode("utf-8", "replace").strip())
+                self.gone = True
+                await transport.close()
+                self.alive.set()
+                self._on_gone(self)
 
     def _take(self, report: Report) -> None:
+        if report.seq <= self.seq:
+            return  # it came twice
+        if report.seq != self.seq + 1:
+            self._fault = f"is given up: its report {self.seq + 1} was lost on the way"
+            return
+        self.seq = report.seq
         self.latest = report
         for started in report.started:
             self.started[started.request_id] = started

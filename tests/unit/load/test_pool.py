@@ -23,6 +23,7 @@ from tui.core.errors import UsageError, VrampError
 from tui.core.outcome import Outcome
 from tui.load import pool as pool_module
 from tui.load.arrivals import planned_offsets_ns
+from tui.load.local_host import LocalHost
 from tui.load.pool import LoadPool, LoadProgress, LoadTarget, PromptSource
 from tui.load.wire import ChangeUsers, Command, Retag
 from tui.load.worker_handle import WorkerHandle
@@ -86,7 +87,7 @@ def most_at_once(records: list[RequestRecord]) -> int:
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_a_burst_is_all_at_once_and_every_record_is_there(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "USERS_PER_WORKER", 10)
-    async with paced_server(gap_s=0.1) as server, bench(server, max_workers=workers) as held:
+    async with paced_server(gap_s=0.1) as server, bench(server, hosts=[LocalHost(workers)]) as held:
         assert await held.pool.burst(30) == 30
         assert len(held.records) == 30
         assert {record.outcome for record in held.records} == {Outcome.OK}
@@ -320,7 +321,7 @@ async def test_a_worker_killed_in_a_burst_ends_it() -> None:
 
 async def test_a_busy_worker_is_relieved_without_more_users_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "BUSY_CPU_SHARE", -1.0)
-    async with paced_server(gap_s=0.01) as server, bench(server, max_workers=2) as held:
+    async with paced_server(gap_s=0.01) as server, bench(server, hosts=[LocalHost(2)]) as held:
         await held.pool.set_users(8)
         while len({record.worker for record in held.records}) < 2:
             await held.news()

@@ -1,0 +1,44 @@
+"""What a pool needs of the hosts on which its workers run, and of the way to each worker. No sockets, no processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+
+class Transport(Protocol):
+    """The way to one worker, and the worker's life: frames down, frames up, until either ends."""
+
+    @property
+    def pid(self) -> int | None:
+        """Return the worker's process id where it is a process of this machine."""
+
+    def send(self, body: bytes) -> None:
+        """Send a frame with this body down; nothing happens when the worker is gone."""
+
+    def frames(self) -> AsyncIterator[bytes]:
+        """Return the bodies of the frames that come up, in order, until the worker is gone. To be called once."""
+
+    async def close(self) -> None:
+        """End the worker, and wait until it is gone or out of reach; then it ends by itself. May be called again."""
+
+    def why_gone(self) -> str:
+        """Return what follows "load worker 3" in a sentence about its end, such as "was ended by signal 9"."""
+
+
+class Host(Protocol):
+    """Where workers run."""
+
+    @property
+    def name(self) -> str:
+        """Return what it is called on the screen and in the session; "" = the machine that the bench runs on."""
+
+    @property
+    def cores(self) -> int:
+        """Return how many workers it can have at most."""
+
+    async def open_worker(self, number: int) -> Transport:
+        """Start a worker there. Raises OSError in words that follow "no load worker could be started"."""
+
+    async def close(self) -> None:
+        """Leave nothing there."""
