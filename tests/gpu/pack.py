@@ -34,10 +34,20 @@ NOT_PACKED = (
     *("mistral_common/data/*", "pycountry/locales/*"),
     *("*/tests/*", "*/RECORD", "*.a", "*.h", "*.hpp", "*.jpg", "*.png"),
 )
-# Of the lock, what is for building and checking alone, and what these tests do not ask for.
+# Of the lock, what is for building and checking alone, what these tests do not ask for, and what images bring.
 TOOLS = (
     *("ruff-", "mypy-", "librt-", "grimp-", "import_linter-", "types_", "hatchling-", "hypothesis-", "openai-"),
-    *("pyarrow-", "pygal-", "ast_serialize-", "trove_classifiers-", "tomlkit-"),
+    *(
+        "pyarrow-",
+        "pandas-",
+        "numpy-",
+        "botocore-",
+        "pygal-",
+        "uvloop-",
+        "ast_serialize-",
+        "trove_classifiers-",
+        "tomlkit-",
+    ),
 )
 KERNELS = (
     "vllm/_C_stable_libtorch.abi3.so",
@@ -103,7 +113,8 @@ def main() -> None:
     (vllm,) = download(wheels / "vllm", VLLM)
     needed = download(wheels / "needed", "-r", str(HERE / "requirements-packed.txt"))
     own = download(wheels / "vramp", "-r", str(ROOT / "requirements.lock"))
-    own = [wheel for wheel in own if not wheel.name.startswith(TOOLS)]
+    there = {wheel.name for wheel in needed}
+    own = [wheel for wheel in own if wheel.name not in there and not wheel.name.startswith(TOOLS)]
     with ProcessPoolExecutor() as pool:
         jobs = [
             pool.submit(packed, blobs / "1-vramp.tar.xz", files_of(own, "site-vramp")),
