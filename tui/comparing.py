@@ -11,12 +11,13 @@ from pathlib import Path
 from tui.core.errors import ExitCode, SessionError, UsageError
 from tui.core.files import atomic_file
 from tui.core.nearest import did_you_mean
-from tui.core.printing import complain, narrate, tell, tell_painted
+from tui.core.printing import ProgressLine, complain, narrate, tell, tell_painted
 from tui.metrics.cell_figures import COMPARED
 from tui.metrics.comparison import Comparison, compare
 from tui.metrics.gate import Gate, failures, parse_gate
+from tui.report.comparison_page import comparison_page
 from tui.session.comparison_data import as_csv, as_json, as_toml
-from tui.session.comparison_text import document, lines, markdown
+from tui.session.comparison_text import lines, markdown
 from tui.session.sides import MOST_SIDES, read_file, read_sides
 
 FORMATS = ("toml", "csv", "md", "html", "json")
@@ -36,8 +37,16 @@ def run(
     """
     parsed = [_gate(text) for text in gates]
     drawn = [_figure(name) for name in figures]
-    comparison = compare(read_sides(wanted))
-    text = None if form is None and out_file is None else _rendered(comparison, form or _form_of(out_file), drawn)
+    bar = ProgressLine()
+    try:
+        comparison = compare(read_sides(wanted, lambda name: bar.draw(f"reading {name}")))
+        failed = [said for gate in parsed for said in failures(gate, comparison)]
+        bar.draw("comparing")
+        text = None
+        if form is not None or out_file is not None:
+            text = _rendered(comparison, form or _form_of(out_file), drawn, failed)
+    finally:
+        bar.draw("")
     if out_file is not None and text is not None:
         with atomic_file(out_file) as file:
             file.write(text)
@@ -46,12 +55,11 @@ def run(
         tell(text.removesuffix("\n"))
     else:
         tell_painted(lines(comparison, drawn))
-    return judge(comparison, parsed)
+    return _judged(parsed, failed)
 
 
-def judge(comparison: Comparison, gates: Sequence[Gate]) -> ExitCode:
+def _judged(gates: Sequence[Gate], failed: Sequence[str]) -> ExitCode:
     """Say which gates fail; return GATE where one does."""
-    failed = [said for gate in gates for said in failures(gate, comparison)]
     for said in failed:
         complain(said)
     if failed:
@@ -77,13 +85,13 @@ def conclude(session_files: Sequence[Path]) -> None:
         tell_painted(lines(compare(sides[:MOST_SIDES])))
 
 
-def _rendered(comparison: Comparison, form: str, figures: Sequence[str]) -> str:
+def _rendered(comparison: Comparison, form: str, figures: Sequence[str], failed: Sequence[str]) -> str:
     render: dict[str, Callable[[], str]] = {
         "toml": lambda: as_toml(comparison),
         "csv": lambda: as_csv(comparison),
         "json": lambda: as_json(comparison) + "\n",
         "md": lambda: markdown(comparison, figures),
-        "html": lambda: document(comparison, figures),
+        "html": lambda: comparison_page(comparison, figures, failed),
     }
     return render[form]()
 

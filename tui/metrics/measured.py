@@ -18,6 +18,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     circumstances: Circumstances = Circumstances()
     cells: list[CellResult] = []
     """Of one mode; all measures of a cell, oldest first."""
+    tokens_per_s: list[tuple[float, float] | None] = []
+    """In total over the seconds since its start, in few points; None is a gap, none at all = it is not known."""
     sizes_are_means: bool = False
     """Its prompt sizes are means over requests of different sizes."""
     notes: list[str] = []

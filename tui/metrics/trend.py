@@ -6,7 +6,8 @@ the time: a run of eight hours is kept in points of two minutes at most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -101,6 +102,20 @@ class Trend:
             self._span_ns *= 2
             halves = self._points
             self._points = [_merged(halves[place : place + 2]) for place in range(0, len(halves), 2)]
+
+
+def curve(points: Sequence[TrendPoint], figure: str, started_at_ns: int) -> list[tuple[float, float] | None]:
+    """Return a figure of a trend over seconds since the start; None where time or figures are missing in between."""
+    found: list[tuple[float, float] | None] = []
+    for before, point in pairwise([None, *points]):
+        assert point is not None
+        value: float | None = getattr(point, figure)
+        begins_ns = point.at_ns - point.span_ns
+        if value is None or (before is not None and begins_ns - before.at_ns > 2 * point.span_ns):
+            found.append(None)
+        if value is not None:
+            found.append((max(0.0, (point.at_ns - started_at_ns) / NS_PER_S), value))
+    return found
 
 
 def _merged(points: list[TrendPoint]) -> TrendPoint:

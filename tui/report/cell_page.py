@@ -50,13 +50,13 @@ def cell_page(facts: SessionFacts, cell: CellResult, place: str, *, pictures: bo
     charts = element("div", class_="charts")
     spread = cell.distributions if pictures else None
     for name, of in (("TTFT", "ttft"), ("ITL", "itl"), ("E2E", "e2e")):
-        if spread is not None and (drawn := histogram(marked(name, facts), getattr(spread, of))) is not None:
+        if spread is not None and (drawn := histogram(marked(name, facts.simulated), getattr(spread, of))) is not None:
             charts.append(element("figure", drawn))
     if len(charts):
         body.append(charts)
     if cell.conditions is not None and (told := cell.conditions.in_words):
         body.append(element("p", "Conditions: " + "; ".join(told), class_="soft"))
-    return element("details", element("summary", marked(head, facts)), body)
+    return element("details", element("summary", marked(head, facts.simulated)), body)
 
 
 def _sentences(cell: CellResult) -> Iterator[str]:

@@ -50,6 +50,11 @@ class SessionFacts:
     events_left_out: int
     last_ns: int
 
+    @property
+    def simulated(self) -> bool:
+        """Say whether its figures are of a model of a server."""
+        return self.meta.simulated
+
     def since_start_s(self, at_ns: int) -> float:
         """Return a moment in seconds since the session's start."""
         return (at_ns - self.meta.started_at_ns) / NS_PER_S

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
-from tui.metrics.trend import TrendPoint
+from tui.metrics.trend import curve
 from tui.report import charts
 from tui.report.charts import Line, Point
 from tui.report.elements import element
@@ -35,7 +33,7 @@ def by_size(facts: SessionFacts) -> Iterator[Element]:
                 if getattr(cell, of) == fixed and cell.time_to_resolve_s is not None
             ]
             lines.append((name.format(fixed), points))
-        if (drawn := charts.by_size(marked(words, facts), lines, across, "time to resolve, s")) is not None:
+        if (drawn := charts.by_size(marked(words, facts.simulated), lines, across, "time to resolve, s")) is not None:
             yield element("figure", drawn)
 
 
@@ -43,28 +41,14 @@ def over_time(facts: SessionFacts) -> Iterator[Element]:
     """Yield tokens/s and VRAM over the session, with the moments of its warnings and errors."""
     until_s = facts.since_start_s(facts.last_ns)
     marks = [(facts.since_start_s(event.at_ns), event.text) for event in facts.events[:_MOST_MARKS]]
-    tokens = _with_gaps(facts, facts.trend, "tokens_per_s_total")
-    users = _with_gaps(facts, facts.trend, "users")
+    tokens, users = (curve(facts.trend, name, facts.meta.started_at_ns) for name in ("tokens_per_s_total", "users"))
     for words, up, lines in (
         ("Tokens/s in total", "tokens/s", [("tokens/s", tokens)]),
         ("Users at work", "users", [("users", users)]),
         ("VRAM used", "GB", _vram(facts)),
     ):
-        if (drawn := charts.over_time(marked(words, facts), lines, up, until_s, marks)) is not None:
+        if (drawn := charts.over_time(marked(words, facts.simulated), lines, up, until_s, marks)) is not None:
             yield element("figure", drawn)
-
-
-def _with_gaps(facts: SessionFacts, trend: Sequence[TrendPoint], field: str) -> list[Point | None]:
-    points: list[Point | None] = []
-    for before, point in pairwise([None, *trend]):
-        assert point is not None
-        value = getattr(point, field)
-        begins_ns = point.at_ns - point.span_ns
-        if value is None or (before is not None and begins_ns - before.at_ns > 2 * point.span_ns):
-            points.append(None)
-        if value is not None:
-            points.append((max(0.0, (point.at_ns - facts.meta.started_at_ns) / NS_PER_S), value))
-    return points
 
 
 def _vram(facts: SessionFacts) -> list[Line]:

@@ -1,24 +1,19 @@
-"""The page of a report: one HTML document without network, frames or foreign scripts. Pure, but for our own style and
-script, which lie beside this module.
-"""
+"""The page of a report: one session after the other. Pure."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from importlib.resources import files
 from xml.etree.ElementTree import Element
 
-from tui import __version__
 from tui.metrics.best import best_cell
 from tui.metrics.cell import users_in_words
-from tui.metrics.cell_figures import FIGURES
+from tui.metrics.cell_figures import FIGURES, CellFigure
 from tui.report import figures, tables
 from tui.report.cell_page import cell_page
-from tui.report.elements import document, element
+from tui.report.elements import element
 from tui.report.facts import OnStep, SessionFacts
+from tui.report.frame import framed
 from tui.report.tables import number
 from tui.session.export_toml import profile_toml
 
@@ -30,34 +25,18 @@ _MOST_LISTED = 200
 
 def page(sessions: Sequence[SessionFacts], on_step: OnStep = lambda said: None) -> str:
     """Return the page of some sessions, one after the other."""
-    own = files("tui.report")
-    style = (own / "style.css").read_text(encoding="utf-8")
-    script = (own / "page.js").read_text(encoding="utf-8")
-    known = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Whatever should ever get past the escaping is not run: only our own script, by its digest.
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{known}'; base-uri 'none'"
-    mark = " – SIMULATED" if any(facts.meta.simulated for facts in sessions) else ""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", ", ".join(_name(facts) for facts in sessions[:3]) + mark),
-        element("style", style),
-    )
-    body = element("body")
+    mark = " – SIMULATED" if any(facts.simulated for facts in sessions) else ""
+    parts: list[Element] = []
     if len(sessions) > 1:
         links = (
             element("li", element("a", f"{_name(facts)}, {facts.meta.session_id}", href=f"#s{place}"))
             for place, facts in enumerate(sessions)
         )
-        body.append(element("nav", element("ol", *links)))
+        parts.append(element("nav", element("ol", *links)))
     for place, facts in enumerate(sessions):
         on_step(f"drawing {facts.meta.session_id}")
-        body.append(element("main", *_session(facts, f"s{place}"), id=f"s{place}"))
-    body.append(element("p", element("small", f"Made by vramp {__version__}. What each figure is: docs/figures.md.")))
-    body.append(element("script", script))
-    return document(element("html", head, body, lang="en"))
+        parts.append(element("main", *_session(facts, f"s{place}"), id=f"s{place}"))
+    return framed(", ".join(_name(facts) for facts in sessions[:3]) + mark, parts)
 
 
 def _name(facts: SessionFacts) -> str:
@@ -106,7 +85,7 @@ def _summary(facts: SessionFacts) -> Iterator[Element]:
     tiles = element("ul", class_="tiles")
 
     def tile(value: str, words: str) -> None:
-        tiles.append(element("li", element("b", value), element("small", tables.marked(words, facts))))
+        tiles.append(element("li", element("b", value), element("small", tables.marked(words, facts.simulated))))
 
     if best is not None:
         tile(number(best.tokens_per_s_total), "tokens/s in the best cell")
@@ -130,7 +109,11 @@ def _summary(facts: SessionFacts) -> Iterator[Element]:
 
 
 def _grids(facts: SessionFacts, place: str) -> Iterator[Element]:
-    drawn = [(figure, grid) for figure in FIGURES if (grid := tables.grid(facts, figure, place)) is not None]
+    drawn = [
+        (figure, grid)
+        for figure in FIGURES
+        if (grid := tables.grid(facts.cells, figure, _caption(facts, figure), place)) is not None
+    ]
     if not drawn:
         return  # nothing was answered, or its cells lie too far apart for a grid: they are in the table below
     yield element("h2", "The grid")
@@ -141,6 +124,11 @@ def _grids(facts: SessionFacts, place: str) -> Iterator[Element]:
     drawn.sort(key=lambda one: one[0].field not in ("time_to_resolve_s", "tokens_per_s_total"))
     for nth, (figure, grid) in enumerate(drawn):
         yield element("details", element("summary", figure.name), grid, open=nth < _OPEN_GRIDS)
+
+
+def _caption(facts: SessionFacts, figure: CellFigure) -> str:
+    unit = figure.unit or next((cell.currency for cell in facts.cells if cell.currency), "")
+    return tables.marked(f"{figure.name}, {unit}".removesuffix(", "), facts.simulated)
 
 
 def _run(facts: SessionFacts) -> Iterator[Element]:

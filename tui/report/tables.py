@@ -31,9 +31,9 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def marked(words: str, facts: SessionFacts) -> str:
+def marked(words: str, simulated: bool) -> str:
     """Return words over figures, which say so where the figures are simulated."""
-    return f"{words} – {MARK}" if facts.meta.simulated else words
+    return f"{words} – {MARK}" if simulated else words
 
 
 def wide(table: Element) -> Element:
@@ -41,40 +41,52 @@ def wide(table: Element) -> Element:
     return element("div", table, class_="wide")
 
 
-def grid(facts: SessionFacts, figure: CellFigure, place: str) -> Element | None:
+def grid(
+    cells: Sequence[CellResult], figure: CellFigure, caption: str, place: str | None, among: Sequence[float] = ()
+) -> Element | None:
     """Return the grid of one figure, shaded from good to bad by its logarithm.
 
-    None where no cell has it, or where it had more than `MOST_PLACES`.
+    Cells lead to their own parts of the session at `place`, where there is one; `among` are the values by which they
+    are shaded, else their own. None where no cell has the figure, or where the grid had more than `MOST_PLACES`.
     """
-    known = {(cell.users, cell.prompt_tokens): cell for cell in facts.cells}
-    values = [value for cell in facts.cells if cell.outcome is Outcome.OK and (value := figure.of(cell)) is not None]
+    known = {(cell.users, cell.prompt_tokens): cell for cell in cells}
+    values = values_of(cells, figure)
     all_users, sizes = sorted({users for users, _ in known}), sorted({prompt for _, prompt in known})
     if not values or len(all_users) * len(sizes) > MOST_PLACES:
         return None
-    unit = figure.unit or next((cell.currency for cell in facts.cells if cell.currency), "")
-    first = element("th", "users", scope="col", class_="text")
-    head = element("tr", first, *(element("th", f"{size:,} tok", scope="col") for size in sizes))
     body = element("tbody")
     for users in all_users:
         row = element("tr", element("th", f"{users:,}", scope="row"))
-        row.extend(_grid_cell(known.get((users, size)), figure, values, place) for size in sizes)
+        row.extend(_grid_cell(known.get((users, size)), figure, among or values, place) for size in sizes)
         body.append(row)
-    caption = element("caption", marked(f"{figure.name}, {unit}".removesuffix(", "), facts))
-    return wide(element("table", caption, element("thead", head), body, class_="grid"))
+    head = grid_head(sizes)
+    return wide(element("table", element("caption", caption), element("thead", head), body, class_="grid"))
 
 
-def _grid_cell(cell: CellResult | None, figure: CellFigure, values: Sequence[float], place: str) -> Element:
+def grid_head(sizes: Sequence[int]) -> Element:
+    """Return the heading of a grid: users down, these prompt sizes across."""
+    first = element("th", "users", scope="col", class_="text")
+    return element("tr", first, *(element("th", f"{size:,} tok", scope="col") for size in sizes))
+
+
+def values_of(cells: Sequence[CellResult], figure: CellFigure) -> list[float]:
+    """Return a figure of the cells that were answered and have it."""
+    return [value for cell in cells if cell.outcome is Outcome.OK and (value := figure.of(cell)) is not None]
+
+
+def _grid_cell(cell: CellResult | None, figure: CellFigure, values: Sequence[float], place: str | None) -> Element:
     if cell is None:
         return element("td", "·")
-    link = f"#{anchor_of(place, cell)}"
+
+    def told(words: str) -> Child:
+        return words if place is None else element("a", words, href=f"#{anchor_of(place, cell)}")
+
     value = figure.of(cell)
     if cell.outcome is not Outcome.OK or value is None:
         word = "–" if cell.outcome is Outcome.OK else str(cell.outcome)
         kind = "implied" if cell.outcome in (Outcome.IMPLIED, Outcome.OK) else "failed"
-        return element("td", element("a", word, href=link), class_=kind)
-    return element(
-        "td", element("a", number(value), href=link), class_=f"q{shade(value, values, more=figure.more_is_good)}"
-    )
+        return element("td", told(word), class_=kind)
+    return element("td", told(number(value)), class_=f"q{shade(value, values, more=figure.more_is_good)}")
 
 
 def shade(value: float, values: Sequence[float], *, more: bool) -> int:
@@ -103,7 +115,7 @@ def all_cells(facts: SessionFacts, place: str) -> Element:
         body.append(row)
     left_out = len(facts.cells) - MOST_ROWS
     said = f"the first {MOST_ROWS:,} of {len(facts.cells):,} cells" if left_out > 0 else "all cells"
-    caption = element("caption", marked(f"{said}; a heading sorts them", facts))
+    caption = element("caption", marked(f"{said}; a heading sorts them", facts.simulated))
     return wide(element("table", caption, element("thead", head), body, class_="sortable"))
 
 

@@ -1,11 +1,10 @@
-"""A comparison to be read: plain text whose cells may be painted, Markdown, HTML. Pure.
+"""A comparison to be read: plain text whose cells may be painted, Markdown. Pure.
 
 What is otherwise comes first, then the heat maps of ratios, then what each figure comes to.
 """
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import textwrap
@@ -58,14 +57,14 @@ def figures_of(comparison: Comparison, wanted: Sequence[str]) -> list[CellFigure
 
 def lines(comparison: Comparison, wanted: Sequence[str] = ()) -> Iterator[list[Span]]:
     """Yield a comparison as lines for a terminal; `wanted` are the figures whose grids are drawn."""
-    yield from _plain(_heading(comparison))
+    yield from _plain(heading(comparison))
     yield from _plain([""])
     headers, rows = conditions(comparison)
     if rows:
         yield from _plain(["Conditions that differ:", *tabulate(rows, headers, disable_numparse=True).splitlines()])
     else:
         yield from _plain(["Conditions: none is told otherwise."])
-    yield from _sentences(_said_of_sides(comparison))
+    yield from _sentences(said_of_sides(comparison))
     for pair in comparison.pairs:
         for figure in figures_of(comparison, wanted):
             for heat_map in heat_maps(pair, figure):
@@ -81,15 +80,15 @@ def lines(comparison: Comparison, wanted: Sequence[str] = ()) -> Iterator[list[S
 
 def markdown(comparison: Comparison, wanted: Sequence[str] = ()) -> str:
     """Return a comparison as a Markdown document; text from outside is escaped."""
-    parts = ["# " + _escaped(_heading(comparison)[0])]
-    parts += [_escaped(line) for line in _heading(comparison)[1:]]
+    parts = ["# " + _escaped(heading(comparison)[0])]
+    parts += [_escaped(line) for line in heading(comparison)[1:]]
     headers, rows = conditions(comparison)
     parts.append("## Conditions that differ" if rows else "No condition is told otherwise.")
     if rows:
         parts.append(_pipe([[_escaped(each) for each in row] for row in rows], [_escaped(each) for each in headers]))
-    parts += [_escaped(line) for line in _said_of_sides(comparison)]
+    parts += [_escaped(line) for line in said_of_sides(comparison)]
     for pair in comparison.pairs:
-        parts.append(f"## {_escaped(_name(pair))}")
+        parts.append(f"## {_escaped(pair_name(pair))}")
         for figure in figures_of(comparison, wanted):
             for heat_map in heat_maps(pair, figure):
                 texts = [[text for text, _ in row] for row in heat_map.rows]
@@ -102,34 +101,24 @@ def markdown(comparison: Comparison, wanted: Sequence[str] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}
-table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .6rem;border:1px solid #8884;text-align:right}
-td:first-child,th:first-child{text-align:left}div{overflow-x:auto}:root{color-scheme:light dark}"""
+def heading(comparison: Comparison) -> list[str]:
+    """Return what is compared: a title, and each side by its letter."""
+    kinds = [f", {side.source}" if side.source != "session" else "" for side in comparison.sides]
+    said = [
+        safe_line(f"{letter(place)} = {side.label}{kind}", limit=200)
+        for place, (side, kind) in enumerate(zip(comparison.sides, kinds, strict=True))
+    ]
+    return [f"Comparison with A, {len(said) - 1} beside it" if len(said) > 2 else "Comparison of B with A", *said]
 
 
-def document(comparison: Comparison, wanted: Sequence[str] = ()) -> str:
-    """Return a comparison as a self-contained HTML document; text from outside is escaped."""
-    title = html.escape(_heading(comparison)[0])
-    parts = ['<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">']
-    parts.append('<meta name="viewport" content="width=device-width">')
-    parts.append(f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>")
-    parts += [f"<p>{html.escape(line)}</p>" for line in _heading(comparison)[1:]]
-    headers, rows = conditions(comparison)
-    parts.append("<h2>Conditions that differ</h2>" if rows else "<p>No condition is told otherwise.</p>")
-    if rows:
-        parts.append(_table(headers, [[(text, None) for text in row] for row in rows]))
-    parts += [f"<p>{html.escape(line)}</p>" for line in _said_of_sides(comparison)]
-    for pair in comparison.pairs:
-        parts.append(f"<h2>{html.escape(_name(pair))}</h2>")
-        for figure in figures_of(comparison, wanted):
-            for heat_map in heat_maps(pair, figure):
-                parts += [f"<h3>{html.escape(heat_map.heading)}</h3>", _table(heat_map.headers, heat_map.rows)]
-        parts += [f"<p>{html.escape(line)}</p>" for line in pair_sentences(pair)]
-        if pair.summary:
-            headers, table = summary_table(pair)
-            parts.append(_table(headers, [[(text, None) for text in row] for row in table]))
-    parts += [f"<p>{html.escape(line)}</p>" for line in (LEGEND, *spread_sentences(comparison))]
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+def said_of_sides(comparison: Comparison) -> list[str]:
+    """Return what each side does not tell, and what must be known to read its figures rightly."""
+    said = []
+    for place, (side, absent) in enumerate(zip(comparison.sides, comparison.untold, strict=True)):
+        if absent:
+            said.append(f"Not told by {letter(place)}: {', '.join(absent)}.")
+        said += [f"{letter(place)}: {note}" for note in side.notes]
+    return [safe_line(line, limit=400) for line in said]
 
 
 def conditions(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -147,6 +136,25 @@ def letter(place: int) -> str:
     return chr(ord("A") + place)
 
 
+def pair_name(pair: Pair) -> str:
+    """Return which side a pair divides by which."""
+    return f"{letter(pair.other)} / A"
+
+
+def cell_span(cell: CellChange | None, figure: CellFigure) -> Span:
+    """Return what became of a figure of a cell in a word, and how good that is."""
+    if cell is None:
+        return OPEN, None
+    if cell.fails_now:
+        return "fails", -1.0
+    if cell.answered_now:
+        return "ok now", 1.0
+    if cell.base_outcome is not Outcome.OK:
+        return "failed", None
+    change = cell.of(figure.field)
+    return (OPEN, None) if change is None else (f"{change.ratio:.2f}{MARKS[change.change]}", _goodness(change))
+
+
 def heat_maps(pair: Pair, figure: CellFigure) -> list[HeatMap]:
     """Return the ratios of a figure, a map for each number of output tokens; none where no cell is known on both."""
     maps = []
@@ -155,11 +163,11 @@ def heat_maps(pair: Pair, figure: CellFigure) -> list[HeatMap]:
         prompts = sorted({prompt for _, prompt in cells})
         headers = ["users", *(f"{prompt} tok" for prompt in prompts)]
         rows: list[list[Span]] = [
-            [(str(users), None), *(_cell_span(cells.get((users, prompt)), figure) for prompt in prompts)]
+            [(str(users), None), *(cell_span(cells.get((users, prompt)), figure) for prompt in prompts)]
             for users in sorted({users for users, _ in cells})
         ]
         answers = f", {output_tokens} output tokens" if output_tokens else ""
-        maps.append(HeatMap(f"{figure.name}: {_name(pair)}{answers}", headers, rows))
+        maps.append(HeatMap(f"{figure.name}: {pair_name(pair)}{answers}", headers, rows))
     return maps
 
 
@@ -182,7 +190,7 @@ def pair_sentences(pair: Pair) -> list[str]:
 def summary_table(pair: Pair) -> tuple[list[str], list[list[str]]]:
     """Return what each figure comes to as headers and rows."""
     names = {figure.field: figure.name for figure in COMPARED}
-    headers = [_name(pair), "cells", "median", "least", "most", *MARKS.values()]
+    headers = [pair_name(pair), "cells", "median", "least", "most", *MARKS.values()]
     return headers, [[names[each.figure], *_counts(each)] for each in pair.summary]
 
 
@@ -198,41 +206,6 @@ def spread_sentences(comparison: Comparison) -> list[str]:
     )
     told = [_BY[name] for name in _BY if name in found]
     return [f"Intervals hold 95 %; they come from {', '.join(told)}."] if told else []
-
-
-def _heading(comparison: Comparison) -> list[str]:
-    kinds = [f", {side.source}" if side.source != "session" else "" for side in comparison.sides]
-    said = [
-        safe_line(f"{letter(place)} = {side.label}{kind}", limit=200)
-        for place, (side, kind) in enumerate(zip(comparison.sides, kinds, strict=True))
-    ]
-    return [f"Comparison with A, {len(said) - 1} beside it" if len(said) > 2 else "Comparison of B with A", *said]
-
-
-def _said_of_sides(comparison: Comparison) -> list[str]:
-    said = []
-    for place, (side, absent) in enumerate(zip(comparison.sides, comparison.untold, strict=True)):
-        if absent:
-            said.append(f"Not told by {letter(place)}: {', '.join(absent)}.")
-        said += [f"{letter(place)}: {note}" for note in side.notes]
-    return [safe_line(line, limit=400) for line in said]
-
-
-def _name(pair: Pair) -> str:
-    return f"{letter(pair.other)} / A"
-
-
-def _cell_span(cell: CellChange | None, figure: CellFigure) -> Span:
-    if cell is None:
-        return OPEN, None
-    if cell.fails_now:
-        return "fails", -1.0
-    if cell.answered_now:
-        return "ok now", 1.0
-    if cell.base_outcome is not Outcome.OK:
-        return "failed", None
-    change = cell.of(figure.field)
-    return (OPEN, None) if change is None else (f"{change.ratio:.2f}{MARKS[change.change]}", _goodness(change))
 
 
 def _goodness(change: FigureChange) -> float:
@@ -285,17 +258,3 @@ def _escaped(text: str) -> str:
 def _pipe(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
     aligned = ["left", *["right"] * (len(headers) - 1)]
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=aligned)
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[Span]]) -> str:
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in headers)
-    body = "\n".join("<tr>" + "".join(map(_td, row)) + "</tr>" for row in rows)
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
-
-
-def _td(span: Span) -> str:
-    text, goodness = span
-    if not goodness:
-        return f"<td>{html.escape(text)}</td>"
-    hue, strength = ("40,120,220" if goodness > 0 else "230,110,20"), 0.15 + 0.6 * abs(goodness)
-    return f'<td style="background:rgba({hue},{strength:.2f})">{html.escape(text)}</td>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.circumstances import Circumstances
 from tui.metrics.measured import Measured
 from tui.metrics.snapshot import ServerSettings
+from tui.metrics.trend import curve
 from tui.profile.catalogue import PublishedTable, published_table, reference_names
 from tui.profile.schema import Mode, Profile
 from tui.session import imported, shelf
@@ -86,6 +87,7 @@ def of_reader(reader: SessionReader) -> Measured:
             () if meta.simulated and meta.gpu_summary else reader.gpus(last=_CARDS_LOOKED_AT),
             model="" if server is None else server.model,
         ),
+        curve(reader.trend, "tokens_per_s_total", meta.started_at_ns),
     )
 
 
@@ -120,6 +122,7 @@ def _side(
     source: str,
     cells: Sequence[CellResult],
     circumstances: Circumstances,
+    tokens_per_s: list[tuple[float, float] | None] | None = None,
 ) -> Measured:
     mode = profile.load.mode if profile is not None else cells[-1].mode if cells else ""
     return Measured(
@@ -128,6 +131,7 @@ def _side(
         simulated=meta.simulated,
         circumstances=circumstances,
         cells=[cell for cell in cells if cell.mode == mode],
+        tokens_per_s=tokens_per_s or [],
     )
 
 
@@ -155,10 +159,17 @@ def _of_table(name: str, table: PublishedTable) -> Measured:
     )
 
 
-def read_sides(wanted: Sequence[str]) -> list[Measured]:
-    """Return all that is named, in that order. Raises UsageError for fewer than two; SessionError as `read_side`."""
+def read_sides(wanted: Sequence[str], on_step: Callable[[str], None] = lambda name: None) -> list[Measured]:
+    """Return all that is named, in that order; `on_step` is told of each before it is read.
+
+    Raises UsageError for fewer than two; SessionError as `read_side`.
+    """
     if len(wanted) < 2:
         raise UsageError("name at least two things to compare: the first is the base of the others")
     if len(wanted) > MOST_SIDES:
         raise UsageError(f"found {len(wanted)} names, expected at most {MOST_SIDES}")
-    return [read_side(each) for each in wanted]
+    sides = []
+    for each in wanted:
+        on_step(each)
+        sides.append(read_side(each))
+    return sides
