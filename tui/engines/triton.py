@@ -85,6 +85,9 @@ def _version_in(status: int, content: bytes) -> str | None:
 _STARTED = re.compile(r"Started HTTPService at ")
 _LOADING = re.compile(r'"?(?:loading: |successfully loaded \')')
 
+NO_CAUSE = re.compile(r"Error: Failed to initialize NVML\s*$")
+"""What it says where there is no GPU, and goes on."""
+
 NAMING_CAUSES = (
     rule(
         r"failed to start (?:HTTP|GRPC|Metrics) service: .{0,40}Socket '(?P<socket>[^']{1,100})' already in use",
@@ -120,9 +123,15 @@ OUT_OF_MEMORY = rule(
 )
 CONSEQUENCES = (
     rule(
-        r"Stub process '(?P<name>[^']{1,100})' is not healthy|failed to load '(?P<model>[^']{1,100})' version \d+: ",
+        r"Stub process '(?P<name>[^']{1,100})' is not healthy",
         FailureClass.CRASH,
-        "A model could not be loaded",
+        "The process that runs the model {name} has died",
+        "Read the log above this line; a process that was killed for lack of memory is in dmesg alone.",
+    ),
+    rule(
+        r"failed to load '(?P<name>[^']{1,100})' version \d+: ",
+        FailureClass.CRASH,
+        "The model {name} could not be loaded",
         "The line says why; read the log above it.",
     ),
     rule(r"failed to load all models", FailureClass.CRASH, "Not all models could be loaded", "Read the log above it."),

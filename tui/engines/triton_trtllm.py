@@ -97,7 +97,11 @@ def _of_type(samples: Samples, label: str, kind: str) -> float | None:
 
 # ---- how it is started
 
-_PAGED = re.compile(r"Max tokens in paged KV cache: (\d{1,9})")
+_PAGED = re.compile(
+    r"Max tokens in paged KV cache: (\d{1,9})|for max tokens in paged KV cache \((\d{1,9})\)"
+    r"|Using (\d{1,9}) tokens in paged KV cache"
+)
+"""Releases of two years have three ways to say it."""
 
 
 class TrtllmLaunch(triton.TritonLaunch):
@@ -105,6 +109,13 @@ class TrtllmLaunch(triton.TritonLaunch):
 
     rules = (
         *triton.NAMING_CAUSES,
+        rule(
+            r"maxTokensInPagedKvCache (?:\((?P<tokens>\d{1,9})\) )?must be large enough",
+            FailureClass.OOM_KV,
+            "The KV cache cannot hold one sequence of full length",
+            "Raise kv_cache_free_gpu_mem_fraction or max_tokens_in_paged_kv_cache in the model's config.pbtxt, or build"
+            " the engine with a smaller max_seq_len.",
+        ),
         rule(
             r"\[TensorRT-LLM\]\[ERROR\].*out of memory|insufficient GPU memory",
             FailureClass.OOM_WEIGHTS,
@@ -118,7 +129,7 @@ class TrtllmLaunch(triton.TritonLaunch):
     def read_log_line(self, line: str) -> LogFact | None:
         """Return what a line of the log tells, or None."""
         if found := _PAGED.search(line):
-            return LogFact(stage=triton.LOADING, kv_cache_tokens=int(found[1]))
+            return LogFact(stage=triton.LOADING, kv_cache_tokens=int(found[found.lastindex or 0]))
         return super().read_log_line(line)
 
 

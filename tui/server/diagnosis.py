@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tui.engines.base import READY, Diagnosis, FailureClass, LogFact
 from tui.engines.catalogue import launch_for
 from tui.engines.container import diagnosis_by_runtime
 from tui.engines.engine import Launch
-from tui.engines.parts.diagnosis_rules import signal_in_words
+from tui.engines.parts.diagnosis_rules import FROM_OUTSIDE, signal_in_words
 from tui.engines.parts.tracebacks import root_exception
 from tui.metrics.snapshot import FailureReport
 from tui.profile.schema import ServerTable
@@ -21,8 +20,6 @@ from tui.server.remedy import remedy_of
 
 LINE_CHARS = 2000
 ADVICE_CHARS = 600
-_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-"""Signals that no program sends to itself when it fails."""
 
 
 def diagnose_log(content: bytes, engine: str, exit_code: int | None) -> dict[str, str | None]:
@@ -95,7 +92,7 @@ def _by_exit(lines: Sequence[str], exit_code: int | None) -> Diagnosis:
         )
     if exit_code < 0:
         how = f"The server was ended by {signal_in_words(exit_code)}"
-        if -exit_code in _FROM_OUTSIDE:  # what it said last is no reason either
+        if -exit_code in FROM_OUTSIDE:
             who = (
                 "Look for who sent the signal: an operator, a job scheduler, or the kernel for lack of memory (dmesg)."
             )

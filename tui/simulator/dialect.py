@@ -109,6 +109,8 @@ class ServedDialect(ABC):
     exit_code = 0
     """When it ends because its engine died."""
     comes_back_after_s = 0.0
+    refuses = True
+    """Whether it turns requests away for which it has no room; else they wait, however many there are."""
 
     def __init__(self, served: Served) -> None:
         self.served = served

@@ -76,9 +76,18 @@ class LiveEngine:
     """Steps the model by the clock."""
 
     def __init__(
-        self, table: SimulatorTable, gauges: Gauges, time_scale: float, on_death: Callable[[FailOnPurpose], None]
+        self,
+        table: SimulatorTable,
+        gauges: Gauges,
+        time_scale: float,
+        on_death: Callable[[FailOnPurpose], None],
+        *,
+        refuses: bool = True,
     ) -> None:
-        """`on_death` is told, once, what the engine died of. Raises KvCacheTooSmall."""
+        """`on_death` is told, once, what the engine died of; `refuses`: whether its queue may have a limit.
+
+        Raises KvCacheTooSmall.
+        """
         self.model = Engine(table)
         self.death: FailOnPurpose | None = None
         """What it died of; None = it lives."""
@@ -90,6 +99,7 @@ class LiveEngine:
         self._gauges = gauges
         self._time_scale = time_scale
         self._on_death = on_death
+        self._queue_limit = table.max_num_queued_reqs if refuses else None
         self._jobs: dict[Sequence, Job] = {}
         self._seed = 0
         self.frozen = False
@@ -109,7 +119,7 @@ class LiveEngine:
 
     def submit(self, request: GenerationRequest) -> Job:
         """Queue a request. Raises Refused when the queue has its limit."""
-        limit = self._table.max_num_queued_reqs
+        limit = self._queue_limit
         if limit is not None and len(self.model.waiting) >= limit:
             self._gauges.rejections.inc()
             message = "The engine is currently busy and cannot accept new requests. Please try again later."

@@ -162,7 +162,8 @@ class _SimulatedServer:
     async def serve(self, listeners: list[socket.socket]) -> None:
         served = self._dialect.served
         gauges = Gauges(served.model, served.table)
-        self._engine = engine = LiveEngine(served.table, gauges, self._time_scale, self._died)
+        refuses = self._dialect.refuses
+        self._engine = engine = LiveEngine(served.table, gauges, self._time_scale, self._died, refuses=refuses)
         application = application_of(self._dialect, engine, gauges, self._gpus)
         config = uvicorn.Config(
             application,

@@ -122,8 +122,8 @@ async def simulated(name: ServedAs, **changes: Any) -> AsyncIterator[Simulated]:
     fast = {"step_base_s": 0.001, "step_per_sequence_s": 0.0, "prefill_per_token_s": 0.0}
     table = with_failure(SimulatorTable(dialect=name, max_model_len=LIMIT, **(fast | changes)), None)
     gauges = Gauges(MODEL, table)
-    live = LiveEngine(table, gauges, 1.0, lambda cause: None)
     served = dialect_of(name)(Served(MODEL, table))
+    live = LiveEngine(table, gauges, 1.0, lambda cause: None, refuses=served.refuses)
     app = application_of(served, live, gauges, VirtualGpus(table, [0]))
     running = asyncio.create_task(live.run())
     try:
@@ -176,11 +176,19 @@ async def test_packed_tokens_are_counted_by_the_server_wherever_it_counts(name: 
 
 
 @pytest.mark.parametrize(("name", "endpoint"), WAYS)
-async def test_no_room_is_overload(name: ServedAs, endpoint: Endpoint) -> None:
+async def test_no_room_is_overload_or_a_long_wait(name: ServedAs, endpoint: Endpoint) -> None:
     async with simulated(name, fail=FailOnPurpose.QUEUE_LIMIT, step_base_s=5.0) as server:
         await occupy(server.live, 4, 4)
+        if not server.served.refuses:
+            await occupy(server.live, 0, 100)
+            assert (len(server.live.model.running), len(server.live.model.waiting)) == (4, 104)
+            return
         response = await server.answer(endpoint)
     assert response.outcome is Outcome.OVERLOADED, response.error
+
+
+def test_two_are_known_never_to_refuse() -> None:
+    assert {name for name in ServedAs if not dialect_of(name).refuses} == {"llama-cpp", "transformers-serve"}
 
 
 @pytest.mark.parametrize(("name", "endpoint"), WAYS)
@@ -344,9 +352,7 @@ def test_its_log_tells_why_it_failed(name: ServedAs, capsys: pytest.CaptureFixtu
     log.out_of_memory_at_start(2**34)
     assert failure() is FailureClass.OOM_WEIGHTS
     log.kv_cache_too_small(2**34, 2**30, 4096, 8192)
-    # TensorRT-LLM's allocator has the same words for both.
-    expected = FailureClass.OOM_WEIGHTS if name is ServedAs.TRITON_TRTLLM else FailureClass.OOM_KV
-    assert failure() is expected
+    assert failure() is FailureClass.OOM_KV
     log.out_of_memory(2**34)
     assert failure(started=True) is FailureClass.OOM_RUNTIME
     log.port_taken("127.0.0.1", 8000, "Address already in use")

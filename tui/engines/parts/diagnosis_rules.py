@@ -52,6 +52,10 @@ def first_match(
     return None
 
 
+FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that no program sends to itself when it fails: what its log said last is no reason for them."""
+
+
 def signal_in_words(exit_code: int) -> str:
     """Return how a process ended whose exit code is negative, e.g. "signal 9 (SIGKILL)"."""
     try:

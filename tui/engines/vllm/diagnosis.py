@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from tui.engines.base import Diagnosis, FailureClass
-from tui.engines.parts.diagnosis_rules import Rule, first_match, signal_in_words
+from tui.engines.parts.diagnosis_rules import FROM_OUTSIDE, Rule, first_match, signal_in_words
 from tui.engines.parts.tracebacks import root_exception
 from tui.engines.vllm.log import STARTED, message_of, writer_of
 from tui.engines.vllm.memory import memory_advice
@@ -129,7 +129,7 @@ def _by_exit_code(lines: Sequence[str], exit_code: int | None) -> Diagnosis | No
     if exit_code < 0:
         return Diagnosis(
             FailureClass.CRASH,
-            last_line if judged else "",
+            last_line if judged and -exit_code not in FROM_OUTSIDE else "",
             "Look for who sent the signal: an operator, a job scheduler, or the kernel for lack of memory (dmesg).",
             f"The server was ended by {signal_in_words(exit_code)}",
         )

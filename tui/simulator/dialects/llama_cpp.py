@@ -1,7 +1,6 @@
 """llama.cpp's llama-server b11434, as recorded (tests/corpus/engines/llama-cpp.toml).
 
-It is one process, so its death is a connection that is reset. It never refuses for lack of room; where a way to fail
-says that it should, it does so in its own words for a model that is still loading.
+It is one process, so its death is a connection that is reset. It never refuses for lack of room.
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ class _CompletionWay(Way):
         """Return how a request is refused."""
         if isinstance(refused, TooLong):
             return error_response(refused, kind="exceed_context_size_error", **refused.sizes)
-        return error_response(Refused(503, "Loading model") if refused.status == 503 else refused)
+        return error_response(refused)
 
     def dead(self, cause: FailOnPurpose) -> Response:
         """Return what it says in the moment of its death."""
@@ -146,10 +145,6 @@ class _ChatFlavour(Flavour):
     def error(self, refused: Refused) -> Response:
         """Return the answer to a request that is refused."""
         return error_response(refused)
-
-    def overload(self) -> Response:
-        """Return the answer to a request for which there is no room."""
-        return error_response(Refused(503, "Loading model"))
 
     def broken(self, cause: FailOnPurpose) -> Sequence[bytes]:
         """Return nothing: the process is gone."""
@@ -221,6 +216,7 @@ class LlamaCppDialect(ServedDialect):
     """`llama-server --metrics`."""
 
     aftermath = Aftermath.VANISHES
+    refuses = False
 
     def log(self, cards: int) -> ServerLog:
         """Return what writes its log."""

@@ -71,6 +71,7 @@ class TransformersDialect(OpenAiDialect):
 
     flavour = TransformersFlavour()
     aftermath = Aftermath.STAYS
+    refuses = False
 
     def log(self, cards: int) -> ServerLog:
         """Return what writes its log."""

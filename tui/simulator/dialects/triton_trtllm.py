@@ -17,6 +17,7 @@ from tui.simulator.log import MARK, ServerLog
 from tui.simulator.requests import GenerationRequest, Refused
 
 MODEL = "ensemble"
+_BLOCK = 64
 _OUT_OF_MEMORY = "[TensorRT-LLM][ERROR] CUDA runtime error in ::cudaMallocAsync(ptr, n): out of memory (SIMULATED)"
 
 
@@ -115,9 +116,14 @@ class TritonTrtllmLog(ServerLog, TritonLines):
         self._not_loaded("Internal: unexpected error when creating modelInstanceState")
 
     def kv_cache_too_small(self, needed_bytes: int, available_bytes: int, tokens: int, max_model_len: int) -> None:
-        """Say that the KV cache cannot hold one longest request: it asks for more memory, and there is none."""
-        self.raw(_OUT_OF_MEMORY)
-        self._not_loaded("Internal: unexpected error when creating the KV cache")
+        """Say that the KV cache cannot hold one longest request."""
+        why = (
+            f"Assertion failed: maxTokensInPagedKvCache ({tokens}) must be large enough to process at least 1 sequence"
+            f" to completion (i.e. must be larger than beam_width (1) * tokensPerBlock ({_BLOCK}) * maxBlocksPerSeq"
+            f" ({-(-max_model_len // _BLOCK)})) (SIMULATED)"
+        )
+        self.raw(f"[TensorRT-LLM][ERROR] {why}")
+        self._not_loaded(f"Internal: unexpected error when creating modelInstanceState: [TensorRT-LLM][ERROR] {why}")
 
     def out_of_memory(self, total_bytes: int) -> None:
         """Say that the engine died of memory under load."""
