@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,10 +67,17 @@ class Card:
             time.sleep(0.05)
         return time.monotonic() - began
 
+    def held(self, size_bytes: int) -> AbstractContextManager[int]:
+        """Hold so much in a process of its own; give its number."""
+        return self._held(str(size_bytes))
+
+    def held_but(self, left_bytes: int) -> AbstractContextManager[int]:
+        """Hold all that is free but so much in a process of its own; give its number."""
+        return self._held("--leave", str(left_bytes))
+
     @contextmanager
-    def held(self, size_bytes: int) -> Iterator[int]:
-        """Hold so much in a process of its own; yield its number."""
-        command = [sys.executable, str(HOLDER), str(size_bytes)]
+    def _held(self, *what: str) -> Iterator[int]:
+        command = [sys.executable, str(HOLDER), *what]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline().strip() == "holding"

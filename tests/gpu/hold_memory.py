@@ -1,4 +1,7 @@
-"""Hold memory of the first GPU, as another program would: `hold_memory.py BYTES`. Ends when its standard input does.
+"""Hold memory of the first GPU, as another program would. Ends when its standard input does.
+
+    hold_memory.py BYTES           so much
+    hold_memory.py --leave BYTES   all that is free beside our own context, but so much
 
 By the CUDA driver alone, so that no PyTorch is needed. Says "holding" once it does.
 """
@@ -21,7 +24,12 @@ def main() -> None:
     call("cuDeviceGet", ctypes.byref(device), 0)
     call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
     call("cuCtxSetCurrent", context)
-    call("cuMemAlloc_v2", ctypes.byref(memory), ctypes.c_size_t(int(sys.argv[1])))
+    size = int(sys.argv[-1])
+    if sys.argv[1] == "--leave":
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        size = free.value - size
+    call("cuMemAlloc_v2", ctypes.byref(memory), ctypes.c_size_t(size))
     sys.stdout.write("holding\n")
     sys.stdout.flush()
     sys.stdin.read()

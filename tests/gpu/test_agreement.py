@@ -20,7 +20,7 @@ REQUESTS_PER_USER = 16
 
 def bench(url: str, users: int, folder: Path) -> dict[str, Any]:
     """Ask as many requests as vramp's users do in its window, and return what the other tool says of them."""
-    model, file = str(MODELS / "mistral-7b"), f"bench-{users}.json"
+    model, file = str(MODELS / "mistral-7b"), "bench.json"
     command = [
         *(str(EXECUTABLE), "bench", "serve", "--backend", "vllm", "--base-url", url, "--endpoint", "/v1/completions"),
         *("--model", model, "--tokenizer", model, "--dataset-name", "random", "--ignore-eos", "--temperature", "0"),
@@ -33,19 +33,21 @@ def bench(url: str, users: int, folder: Path) -> dict[str, Any]:
     return told
 
 
-async def test_throughput_and_gaps_agree(watched: Callable[[dict[str, Any]], Watched], world: World) -> None:
+@pytest.mark.parametrize("users", [64, 16])
+async def test_throughput_and_gaps_agree(
+    users: int, watched: Callable[[dict[str, Any]], Watched], world: World
+) -> None:
     one = watched(server_table())
     await one.supervisor.launch()
     url = one.supervisor.base_url
-    for users in (64, 16):
-        load = {"users": [users], "prompt_tokens": [PROMPT_TOKENS], "output_tokens": OUTPUT_TOKENS, "mode": "steady"}
-        profile = write_profile(world, f"agree-{users}", server_table(), **load, warm_up_s=2.0, duration_s=8.0)
-        (mine,) = run(world, profile, "--attach", url)
-        theirs = bench(url, users, world.root)
-        assert mine["outcome"] == "ok" and theirs["failed"] == 0
-        assert mine["tokens_per_s_total"] == pytest.approx(theirs["output_throughput"], rel=0.05)
-        assert mine["itl_p50_s"] * 1000 == pytest.approx(theirs["median_itl_ms"], rel=0.05)
-        # Which requests share a step depends on how they come: see docs/vllm-agreement-h200.md.
-        assert mine["ttft_p50_s"] * 1000 == pytest.approx(theirs["median_ttft_ms"], rel=0.35)
-        counted = mine["tokens_per_s_total"] * mine["duration_s"]
-        assert counted == pytest.approx(mine["server_output_tokens"], rel=0.02)
+    load = {"users": [users], "prompt_tokens": [PROMPT_TOKENS], "output_tokens": OUTPUT_TOKENS, "mode": "steady"}
+    profile = write_profile(world, "agree", server_table(), **load, warm_up_s=2.0, duration_s=8.0)
+    (mine,) = run(world, profile, "--attach", url)
+    theirs = bench(url, users, world.root)
+    assert mine["outcome"] == "ok" and theirs["failed"] == 0
+    assert mine["tokens_per_s_total"] == pytest.approx(theirs["output_throughput"], rel=0.05)
+    assert mine["itl_p50_s"] * 1000 == pytest.approx(theirs["median_itl_ms"], rel=0.05)
+    # Which requests share a step depends on how they come: see docs/vllm-agreement-h200.md.
+    assert mine["ttft_p50_s"] * 1000 == pytest.approx(theirs["median_ttft_ms"], rel=0.35)
+    counted = mine["tokens_per_s_total"] * mine["duration_s"]
+    assert counted == pytest.approx(mine["server_output_tokens"], rel=0.02)

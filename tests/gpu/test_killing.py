@@ -22,8 +22,10 @@ def named(*words: str) -> Find:
 
 
 def on_the_card(world: World, card: Card) -> list[psutil.Process]:
+    """By descent: vLLM writes its titles over the environment by which a world knows its own."""
+    below = [child for ours in world.processes() for child in (ours, *ours.children(recursive=True))]
     pids = card.processes
-    return [process for process in world.processes() if process.pid in pids]
+    return [process for process in {each.pid: each for each in below}.values() if process.pid in pids]
 
 
 def api_server(world: World, card: Card) -> list[psutil.Process]:

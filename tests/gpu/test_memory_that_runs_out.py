@@ -92,7 +92,7 @@ def test_another_program_that_takes_the_rest_is_named(world: World, card: Card) 
     running = world.start("run", write_profile(world, "others", server, **load), "--json")
     assert running.stderr is not None
     ready = next((line for line in running.stderr if "server ready" in line), "")
-    with card.held(int(card.memory.free) - GIB // 2) if ready else nullcontext():
+    with card.held_but(GIB // 2) if ready else nullcontext():
         stdout, stderr = running.communicate(timeout=TIMEOUT_S)
     assert running.returncode in (ExitCode.OK, ExitCode.SERVER_UNAVAILABLE), stderr
     (broke, *_) = (cell for cell in json.loads(stdout)["cells"] if cell["outcome"] == "oom-runtime")
