@@ -3,11 +3,13 @@
     python benchmarks/study_h200.py            print the tables
     python benchmarks/study_h200.py --write    put them into the page
 
-All figures are those of profiles/references/*.csv: times to resolve 100 output tokens, a burst for each cell.
+The figures are those of profiles/references/*.csv and, of larger models on the H200, of
+docs/study/h200-larger-models.csv: times to resolve 100 output tokens, a burst for each cell.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
@@ -27,6 +29,9 @@ OTHER_MODELS = {
     "Codestral 22B, 2 x A100": "codestral-22b",
     "Mixtral 8x7B AWQ, 2 x A100": "mixtral-8x7b-awq",
 }
+
+LARGER = ROOT / "docs" / "study" / "h200-larger-models.csv"
+LARGER_MODELS = {"codestral-22b": "Codestral 22B", "llama-3-70b-awq": "Llama 3 70B AWQ"}
 
 Table = dict[tuple[int, int], ReferenceCell]
 
@@ -70,6 +75,31 @@ def side_by_side() -> str:
     return _table(rows, ["users", *(f"{prompt} tokens" for prompt in prompts_of(new))])
 
 
+def larger_models() -> str:
+    """Return each cell of the larger models, beside the study's two A100, and how full the KV cache was."""
+    with LARGER.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    rows = []
+    for name, words in LARGER_MODELS.items():
+        published = reference_table(name)
+        for cell in (cell for cell in found if cell["model"] == name):
+            place = int(cell["users"]), int(cell["prompt_tokens"])
+            before = seconds(published, *place) if place in published else None
+            now = float(cell["seconds"])
+            blocks = -(-(place[1] + int(cell["output_tokens"])) // int(cell["block_size"]))
+            rows.append(
+                [
+                    *(words, str(place[0]), str(place[1])),
+                    f"{before:.1f}" if before is not None else "-",
+                    f"{now:.2f}" + (f" ({before / now:.1f})" if before is not None else ""),
+                    f"{place[0] * blocks / int(cell['kv_cache_blocks']):.1%}",
+                    f"{float(cell['kv_cache_usage_max']):.1%}",
+                ]
+            )
+    headers = ["model", "users", "prompt tokens", "2 x A100, s", "1 x H200, s", "KV cache, predicted", "at most read"]
+    return _table(rows, headers)
+
+
 def users_within(tables: dict[str, str]) -> str:
     """Return how many users each set-up answers within each limit, by prompt size."""
     rows = []
@@ -92,6 +122,8 @@ def blocks() -> str:
             users_within(SAME_MODEL),
             "The study's other models on A100, for the years between.",
             users_within(OTHER_MODELS),
+            "Two of these models on the H200: time to resolve (how many times shorter), and how full the KV cache was.",
+            larger_models(),
         )
     )
 

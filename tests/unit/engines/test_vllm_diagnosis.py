@@ -49,6 +49,7 @@ CORPUS: dict[str, tuple[int | None, F | None, str, str]] = {
     ),
     "h200-no-kv.log": (1, F.OOM_KV, "No available memory for the cache blocks", "alone take 3.41 GiB more"),
     "h200-oom-runtime.log": (0, F.OOM_RUNTIME, "Tried to allocate 814.00 MiB", "Lower --kv-cache-memory-bytes, "),
+    "h200-other-program.log": (0, F.OOM_RUNTIME, "Tried to allocate 120.00 MiB", "29.95 GiB by process 5327"),
     "h200-others-hold-memory.log": (1, F.OOM_WEIGHTS, "103.77/139.8 GiB", "0.74 would be granted now"),
     "h200-weights-too-large.log": (1, F.OOM_WEIGHTS, "Failed to load model", "--tensor-parallel-size"),
     "report-capture-oom.log": (1, F.OOM_KV, "Tried to allocate 130.00 MiB", "--gpu-memory-utilization"),
