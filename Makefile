@@ -5,7 +5,7 @@
 # make test-triton the tests against a real Triton Inference Server on the CPU, likewise
 # make test-llama  the tests against a real llama-server on the CPU, which it builds once (20 minutes of one core)
 # make test-transformers  the tests against a real `transformers serve` on the CPU, likewise
-# make test-ray    the tests against a real Ray Serve on a cluster of two nodes, both here
+# make test-ray    the tests against a real Ray and Ray Serve on a cluster of two nodes, both here
 # make study  the published tables made again on their simulated twins, with docs/study.md (some 12 minutes)
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
@@ -51,7 +51,7 @@ test-transformers: $(READY)
 
 test-ray: $(READY)
 	@PYTHON=$(PYTHON) tests/ray_serve/make_environment.sh $(RAY_VENV)
-	VRAMP_TEST_RAY=$(abspath $(RAY_VENV)) $(BIN)/python -m pytest tests/ray_serve $(TEST_ARGS)
+	VRAMP_TEST_RAY=$(abspath $(RAY_VENV)) $(BIN)/python -m pytest tests/ray_serve tests/ray_hosts $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)

@@ -47,6 +47,19 @@ class IntList(click.ParamType[list[int]]):
             self.fail(f"found {value!r}, expected whole numbers with commas between them, as 1,2,4", param, ctx)
 
 
+class HostList(click.ParamType[str | list[str]]):
+    """Where users ask from, as `hosts` of a profile has it, with commas between several."""
+
+    name = "HOSTS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | list[str]:
+        """Return one word as it is, but hosts reached by ssh as a list; what they are is for the profile to check."""
+        if isinstance(value, list):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        return words[0] if len(words) == 1 and not words[0].startswith("ssh:") else words
+
+
 def main() -> int:
     """Run the command line; return the exit code."""
     learn_environment(os.environ)
@@ -174,6 +187,7 @@ def demo(
 @click.option("--api-key-env", metavar="NAME", help="The environment variable that holds the key.")
 @click.option("--model", help="The model to ask for.")
 @click.option("--request-timeout", "request_timeout_s", type=float, help="Seconds until a request is given up.")
+@click.option("--hosts", type=HostList(), metavar="HOSTS", help="Where users ask from: ray://..., ssh://a,ssh://b.")
 @click.option("--reference", metavar="NAME|SESSION", help="A published table or an earlier session to lay beside.")
 @click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Export into this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")

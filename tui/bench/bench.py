@@ -416,6 +416,7 @@ class Bench:
             client_users_max=self.testbed.gauge.users_max,
             workers=progress.workers if progress else 0,
             stamps=progress.stamps if progress else "",
+            hosts=progress.hosts if progress else [],
         )
 
     # -- front ends come and go --------------------------------------------------------------------------------------

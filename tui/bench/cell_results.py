@@ -110,6 +110,10 @@ class CellResults:
         """
         if self._is_void(result, lost_before) or self._is_doubtful(result):
             return False
+        if lost := self.workers_lost() - lost_before:
+            what = "a load worker was" if lost == 1 else f"{lost} load workers were"
+            caveats = "; ".join(filter(None, (result.caveats, f"{what} lost while it was measured")))
+            result = msgspec.structs.replace(result, caveats=caveats)
         self.keep(result)
         return True
 

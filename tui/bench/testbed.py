@@ -35,6 +35,7 @@ from tui.core.tasks import background, end_task
 from tui.engines.base import RequestShape, ServerMetrics, Wish
 from tui.engines.catalogue import engine_of
 from tui.engines.command_line import command_line
+from tui.hosts.opening import OpenHosts
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
 from tui.load.wire import LoadProgress, LoadTarget, PromptSource
@@ -81,6 +82,7 @@ class Testbed:
         self.engine = engine_of(profile)
         server_log = log_file(Path(snapshot_builder.session_file).with_suffix(".server.log"))
         self.supervisor = Supervisor(profile, profile_path, server_log, on_event=self.keep_event)
+        self._hosts = OpenHosts()
         self.pool: LoadPool | None = None
         self.prompts: Prompts | None = None
         self.progress: LoadProgress | None = None
@@ -139,6 +141,7 @@ class Testbed:
         self._can_be_asked = False
         if self.gauge.ceiling is None and self._measuring_client is None:
             self._measuring_client = background(self._measure_client(), name="measure-client")
+        await self._hosts.open(self.profile)
         await self._sampling.start()
         await self.supervisor.launch()
         self.writer.set_server(self.status)
@@ -254,6 +257,7 @@ class Testbed:
         if self.pool is not None:
             await self.pool.stop()
             self.pool = None
+        await self._hosts.close()
         await self._sampling.stop()
 
     async def _measure_client(self) -> None:
@@ -290,6 +294,8 @@ class Testbed:
             on_progress=self._take_progress,
             on_event=self.keep_event,
             first_request_id=self._first_request_id,
+            hosts=self._hosts.hosts,
+            on_host_loss=self.profile.load.on_host_loss,
         )
         await self.pool.start()
 
@@ -457,6 +463,7 @@ class Testbed:
             launch=status.launches and self._launches_before + status.launches,
             server_age_s=(self.clock.now_ns() - self.clock.at(ready_ns)) / NS_PER_S if ready_ns else None,
             driver=self._sampling.driver_version,
+            hosts=self.progress.hosts if self.progress is not None else [],
         )
 
     @property

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 from tui.core.frames import pack_frame
 from tui.core.safe_text import safe_line
+from tui.core.secrets import is_secret
 from tui.core.tasks import background
 from tui.load.wire import read_frame
 
@@ -27,18 +28,20 @@ class LocalHost:
     def __init__(self, most_workers: int | None = None) -> None:
         """Take how many workers it may have at most; None = one per core."""
         self.name = ""
+        self.clock = None
+        self.reachable = True
         self.cores = most_workers or max(1, os.cpu_count() or 1)
 
     async def open_worker(self, number: int) -> LocalTransport:
         """Start a worker process. Raises OSError."""
         return await start_worker(number)
 
-    async def close(self) -> None:
-        """Do nothing: each worker is closed by itself."""
-
 
 async def start_worker(number: int) -> LocalTransport:
-    """Start a worker process on this machine. Raises OSError."""
+    """Start a worker process on this machine, without the keys of its environment: what it needs it is told.
+
+    Raises OSError.
+    """
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     process: asyncio.subprocess.Process | None = None
@@ -50,6 +53,7 @@ async def start_worker(number: int) -> LocalTransport:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not is_secret(name, value)},
         )
         reader, writer = await asyncio.open_connection(sock=ours)
     except BaseException:  # a pool that is stopped while it grows cancels this

@@ -1,7 +1,8 @@
 """The load: users spread over worker processes, as one. asyncio, runs in the bench; no request passes through here.
 
 Workers are told what to do and tell five times a second what they did. One that dies takes nothing with it but the
-requests it had under way: these are recorded as lost, and its users go on elsewhere.
+requests it had under way: these are recorded as lost, and its users go on elsewhere. So do those of a host that is
+lost with all its workers, or they ask no more until it is back, as `on_host_loss` says.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import count
 
 import msgspec
 
-from tui.core.clock import NS_PER_S, now_ns
+from tui.core.clock import NS_PER_MS, NS_PER_S, now_ns
 from tui.core.errors import UsageError, VrampError
-from tui.core.tasks import background, end_task
+from tui.core.safe_text import safe_text
+from tui.core.secret_value import raw_secrets
 from tui.engines.base import RequestShape
 from tui.engines.parts.dialect import dialect_named
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
+from tui.load.crew import Crew
 from tui.load.local_host import LocalHost
+from tui.load.progress import progress_of
 from tui.load.prompts import PromptMaker
 from tui.load.request_head import RequestHead
 from tui.load.transport import Host
@@ -30,6 +33,7 @@ from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
     ChangeUsers,
+    Command,
     Configure,
     Cut,
     FireBurst,
@@ -41,21 +45,21 @@ from tui.load.wire import (
     Report,
     Retag,
     RunPlan,
+    Secrets,
 )
 from tui.load.worker_handle import WorkerHandle
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
+from tui.profile.load_hosts import OnHostLoss
 
 __all__ = ["LoadPool", "LoadProgress", "LoadTarget", "PromptSource"]
 
 USERS_PER_WORKER = 1500
 BUSY_CPU_SHARE = 0.7
 BUSY_TICKS = round(1 / REPORT_PERIOD_S)
-START_TIMEOUT_S = 30.0
 MAX_SPARE_CONNECTIONS = 256
-# A worker that dies again and again has a cause that one more will not remove.
-DEATHS_BEFORE_GIVING_UP = 5
-DEATHS_WITHIN_S = 10.0
+# What is to happen on several hosts in one moment is told so long before, besides the way there.
+LEAD_NS = 50 * NS_PER_MS
 
 
 class LoadPool:
@@ -70,48 +74,41 @@ class LoadPool:
         on_event: Callable[[Event], None],
         first_request_id: int = 1,
         hosts: Sequence[Host] = (),
+        on_host_loss: OnHostLoss = OnHostLoss.MOVE,
     ) -> None:
-        """Take the target. `hosts`: where its workers run, which the pool closes when it stops; () = here."""
+        """Take the target. `hosts`: where its workers run; () = here."""
         self._target = target
         self._on_records = on_records
         self._on_progress = on_progress
         self._on_event = on_event
-        self._hosts: list[Host] = list(hosts) or [LocalHost()]
+        self._crew = Crew(list(hosts) or [LocalHost()], self)
+        self._on_host_loss = on_host_loss
         self.next_request_id = first_request_id
         """For a pool that follows this one in the same session."""
-        self._numbers = count(1)
-        self._handles: list[WorkerHandle] = []
         self._configured: Configure | None = None
         self._wanted = 0
         self._placed: dict[int, WorkerHandle] = {}
+        self._dropped: set[int] = set()
+        """Wanted users that ask no more since their host was lost."""
         self._assignment: Assignment | None = None
-        self._deaths_ns: list[int] = []
         self.workers_lost = 0
         """How many workers have died by themselves."""
         self._tokens: Counter[int] = Counter()
         self._events = 0
         self._news = asyncio.Event()
-        self._spawning = asyncio.Lock()
-        self._growing: asyncio.Task[None] | None = None
-        self._stopping = False
 
     async def start(self) -> None:
         """Start the first worker of each host. Raises VrampError when none comes up."""
-        await self._grow(len(self._hosts))
+        await self._crew.grow(len(self._crew.hosts))
         if not self._handles:
             raise VrampError("no load worker could be started")
 
     async def stop(self) -> None:
         """End all workers at once and wait until they are gone."""
-        self._stopping = True
-        if self._growing is not None:
-            await end_task(self._growing)
-        await asyncio.gather(*(handle.stop() for handle in self._handles))
-        self._handles.clear()
-        await asyncio.gather(*(host.close() for host in self._hosts))
+        await self._crew.stop()
         if self._assignment is not None:
             self._assignment.abandon()
-        self._pulse()
+        self._news.set()
 
     async def configure(self, shape: RequestShape, prompts: PromptSource, tag: int) -> None:
         """Give the shape of the requests that start from now on. Raises UsageError for one that cannot be made.
@@ -137,8 +134,9 @@ class LoadPool:
         if users == 0 and self._configured is None:
             return  # nobody has asked yet
         await self._ready_to_ask()
+        self._dropped.clear()
         self._wanted = users
-        await self._grow(self._workers_for(users))
+        await self._crew.grow(self._workers_for(users))
         self._place(cut=cut)
 
     async def burst(self, users: int) -> int:
@@ -149,7 +147,7 @@ class LoadPool:
         await self._ready_to_ask()
         if users < 1:
             return 0
-        await self._grow(self._workers_for(users))
+        await self._crew.grow(self._workers_for(users))
         handles = self._handles[: max(1, min(len(self._handles), users))]
         parts = [(handle, list(range(first, users, len(handles)))) for first, handle in enumerate(handles)]
         assignment = self._begin([(handle, len(part)) for handle, part in parts])
@@ -157,7 +155,7 @@ class LoadPool:
             for handle, part in parts:
                 handle.send(PrepareBurst(part))
             await assignment.ready.wait()
-            at_ns = now_ns()
+            at_ns = now_ns() + _lead_ns(handles)
             for handle in handles:
                 handle.send(FireBurst(at_ns))
             await assignment.over.wait()
@@ -181,7 +179,7 @@ class LoadPool:
         assignment = self._begin([(handle, len(part)) for handle, part in parts])
         spare = min(MAX_SPARE_CONNECTIONS, math.ceil(rate_per_s / len(handles)))
         # Time to open the spare connections before the first request is due.
-        start_ns = now_ns() + NS_PER_S // 5
+        start_ns = now_ns() + NS_PER_S // 5 + _lead_ns(handles)
         try:
             for handle, part in parts:
                 handle.send(RunPlan(start_ns, array("q", part).tobytes(), spare))
@@ -193,23 +191,22 @@ class LoadPool:
     async def cut(self) -> None:
         """End everything in flight now (outcome cancelled), users to none; returns when that is done."""
         self._wanted = 0
-        asked_ns = now_ns()
+        self._dropped.clear()
         for handle in self._handles:
             handle.listed = set()
             handle.send(Cut())
-        await self._quiet(asked_ns, users_too=True)
+        await self._quiet(users_too=True)
 
     async def drain(self) -> None:
         """Resolve when nothing is in flight; with users that stay, that is never."""
-        await self._quiet(now_ns(), users_too=False)
+        await self._quiet(users_too=False)
 
     async def settled(self, users: int, prompt_tokens: int) -> None:
         """Return once what is under way is no more than so many requests, all with prompts of this size."""
-        asked_ns = now_ns()
+        told = {handle: handle.told for handle in self._handles}
 
         def is_settled() -> bool:
-            reports = [handle.latest for handle in self._handles]
-            if any(report is None or report.at_ns <= asked_ns for report in reports):
+            if not all(handle.has_heard(told.get(handle, 0)) for handle in self._handles):
                 return False
             strange = any(
                 started.prompt_tokens != prompt_tokens
@@ -243,12 +240,15 @@ class LoadPool:
         """Return the process ids of the workers."""
         return [handle.pid for handle in self._handles if handle.pid is not None]
 
+    @property
+    def _handles(self) -> list[WorkerHandle]:
+        return self._crew.handles
+
     async def _ready_to_ask(self) -> None:
-        """Wait for the worker that takes the place of a lone one that died. Raises VrampError when there is none."""
+        """Wait for a worker where there is none for the moment. Raises VrampError when there is none."""
         if self._configured is None:
             raise VrampError("the load was not told what to ask")
-        if not self._handles and self._growing is not None:
-            await asyncio.wait({self._growing})
+        await self._crew.wait_for_one()
         if not self._handles:
             raise VrampError("there is no load worker left")
 
@@ -258,10 +258,12 @@ class LoadPool:
         self._assignment = Assignment(parts)
         return self._assignment
 
-    async def _quiet(self, since_ns: int, *, users_too: bool) -> None:
+    async def _quiet(self, *, users_too: bool) -> None:
+        told = {handle: handle.told for handle in self._handles}
+
         def is_quiet(handle: WorkerHandle) -> bool:
             report = handle.latest
-            if report is None or report.at_ns <= since_ns or report.in_flight:
+            if report is None or report.in_flight or not handle.has_heard(told.get(handle, 0)):
                 return False
             return not (users_too and report.users_active)
 
@@ -272,44 +274,7 @@ class LoadPool:
     # Workers.
 
     def _workers_for(self, users: int) -> int:
-        return min(self._most_workers, max(len(self._hosts), math.ceil(users / USERS_PER_WORKER)))
-
-    @property
-    def _most_workers(self) -> int:
-        return sum(host.cores for host in self._hosts)
-
-    def _host_of_next(self) -> Host | None:
-        """Return the host with the fewest workers that can have one more."""
-        workers = Counter(handle.host for handle in self._handles)
-        free = [host for host in self._hosts if workers[host] < host.cores]
-        return min(free, key=lambda host: workers[host], default=None)
-
-    async def _grow(self, workers: int) -> None:
-        async with self._spawning:
-            await self._spawn_up_to(workers)
-
-    async def _spawn_up_to(self, workers: int) -> None:
-        while len(self._handles) < workers and not self._stopping and (host := self._host_of_next()) is not None:
-            handle = WorkerHandle(next(self._numbers), host, self._on_report, self._on_gone)
-            try:
-                await handle.spawn()
-            except OSError as error:
-                self._tell(f"no load worker could be started: {error}", "error")
-                return
-            self._handles.append(handle)
-            handle.send(Begin(self._target, handle.number))
-            if self._configured is not None:
-                handle.send(self._configured)
-            try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await handle.alive.wait()
-            except TimeoutError:
-                self._tell(f"load worker {handle.number} did not answer within {START_TIMEOUT_S:g} s", "error")
-                self._handles.remove(handle)
-                await handle.stop()
-                return
-            if handle.gone:
-                return
+        return min(self._crew.most, max(len(self._crew.hosts), math.ceil(users / USERS_PER_WORKER)))
 
     def _tell_all(self, command: Configure | Retag) -> None:
         for handle in self._handles:
@@ -320,16 +285,17 @@ class LoadPool:
         if not self._handles:
             return
         shares = Counter(dict.fromkeys(self._handles, 0))
-        for user in range(self._wanted):
+        wanted = [user for user in range(self._wanted) if user not in self._dropped]
+        for user in wanted:
             if user in self._placed:
                 shares[self._placed[user]] += 1
-        for user in range(self._wanted):
+        for user in wanted:
             if user not in self._placed:
                 handle = min(self._handles, key=lambda each: shares[each])
                 self._placed[user] = handle
                 shares[handle] += 1
         for handle in self._handles:
-            listed = {user for user in range(self._wanted) if self._placed[user] is handle}
+            listed = {user for user in wanted if self._placed[user] is handle}
             come, go = sorted(listed - handle.listed), sorted(handle.listed - listed)
             if come or go or cut:
                 handle.listed = listed
@@ -337,23 +303,34 @@ class LoadPool:
 
     def _relieve(self, busy: WorkerHandle) -> None:
         """Have one more worker and move there a fair share of the users of `busy`, each when its request is over."""
-        if self._growing is not None and not self._growing.done():
+        if self._crew.is_growing or len(self._handles) >= self._crew.most or len(busy.listed) < 2:
             return
-        if len(self._handles) >= self._most_workers or len(busy.listed) < 2:
-            return
-        self._tell(f"load worker {busy.number} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
-        self._growing = background(self._move_half(busy), name="load-pool")
+        self.tell(f"{busy.name} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
+        self._crew.grow_beside(len(self._handles) + 1, lambda: self._release(busy, len(busy.listed) // 2))
 
-    async def _move_half(self, busy: WorkerHandle) -> None:
-        await self._grow(len(self._handles) + 1)
+    def _release(self, handle: WorkerHandle, users: int) -> None:
+        """Have so many users of a worker go on elsewhere, each when its request is over."""
         # Told without them, the worker says when each has left; only then does it start elsewhere (`_on_left`).
-        go = sorted(busy.listed)[len(busy.listed) // 2 :]
-        busy.listed = busy.listed.difference(go)
-        busy.send(ChangeUsers([], go))
+        go = sorted(handle.listed)[len(handle.listed) - users :]
+        handle.listed = handle.listed.difference(go)
+        handle.send(ChangeUsers([], go))
 
-    # What workers tell.
+    def _even_out(self) -> None:
+        """Have users go on at workers that came later, each when its request is over."""
+        share = math.ceil(sum(len(handle.listed) for handle in self._handles) / max(1, len(self._handles)))
+        for handle in self._handles:
+            if len(handle.listed) > share:
+                self._release(handle, len(handle.listed) - share)
 
-    def _on_report(self, handle: WorkerHandle, report: Report) -> None:
+    # What the crew tells.
+
+    def first_words(self, handle: WorkerHandle) -> list[Command]:
+        """Return what a worker is told that was just started."""
+        begin = Begin(self._target, handle.number, Secrets(raw_secrets(self._target.auth.variables)))
+        return [begin] if self._configured is None else [begin, self._configured]
+
+    def on_report(self, handle: WorkerHandle, report: Report) -> None:
+        """Take what a worker says."""
         for bucket_ns, tokens in report.tokens:
             self._tokens[bucket_ns] += tokens
         self._events += report.events
@@ -372,7 +349,7 @@ class LoadPool:
             self._relieve(handle)
         if report.tick:
             self._on_progress(self._progress())
-        self._pulse()
+        self._news.set()
 
     def _on_left(self, handle: WorkerHandle, users: list[int]) -> None:
         for user in users:
@@ -382,14 +359,11 @@ class LoadPool:
         if any(user < self._wanted and user not in self._placed for user in users):
             self._place()
 
-    def _on_gone(self, handle: WorkerHandle) -> None:
-        if handle not in self._handles:
-            return
-        self._handles.remove(handle)
+    def on_gone(self, handle: WorkerHandle) -> None:
+        """Take it that a worker is gone: what it had under way is lost, and its users are nowhere."""
         self.workers_lost += 1
-        why = handle.why_gone()
         lost = handle.lost_records()
-        self._tell(f"{why}; {len(lost)} requests under way are lost", "error")
+        self.tell(f"{handle.why_gone()}; {len(lost)} requests under way are lost", "error")
         self._deliver(lost)
         assignment = self._assignment
         if assignment is not None and assignment.owes(handle):
@@ -397,17 +371,34 @@ class LoadPool:
         for user in [user for user, where in self._placed.items() if where is handle]:
             del self._placed[user]
         self._on_progress(self._progress())
-        self._pulse()
-        self._deaths_ns = [at for at in self._deaths_ns if now_ns() - at < DEATHS_WITHIN_S * NS_PER_S] + [now_ns()]
-        if len(self._deaths_ns) > DEATHS_BEFORE_GIVING_UP:
-            self._tell("load workers die again and again: no more are started", "error")
-        elif not self._stopping:
-            self._growing = background(self._replace(), name="load-pool")
+        self._news.set()
 
-    async def _replace(self) -> None:
-        async with self._spawning:
-            await self._spawn_up_to(len(self._handles) + 1)
+    def on_replaced(self) -> None:
+        """Give the users of the worker that is gone to the others, the new one first."""
         self._place()
+
+    def on_host_lost(self, host: Host, why: str) -> None:
+        """Have the users of a lost host go on elsewhere, or ask no more."""
+        homeless = {user for user in range(self._wanted) if user not in self._placed} - self._dropped
+        if self._on_host_loss is OnHostLoss.DROP:
+            self._dropped |= homeless
+        if host.name:
+            moved = "ask no more" if self._on_host_loss is OnHostLoss.DROP else "go on elsewhere"
+            self.tell(f"{host.name} is lost: {why}; {len(homeless)} users {moved}", "error")
+        else:
+            self.tell(f"no load worker could be started: {why}", "error")
+        self._place()
+
+    def on_host_back(self, host: Host) -> None:
+        """Have a fair share of the users ask from a host again."""
+        self.tell(f"{host.name or 'this machine'} is back", "info")
+        self._dropped.clear()
+        self._place()
+        self._crew.grow_beside(self._workers_for(self._wanted), self._even_out)
+
+    def tell(self, text: str, level: str) -> None:
+        """Tell the operator."""
+        self._on_event(Event(at_ns=now_ns(), source="load", text=text, level=level))
 
     # What the bench is told.
 
@@ -415,29 +406,25 @@ class LoadPool:
         if records:
             first, self.next_request_id = self.next_request_id, self.next_request_id + len(records)
             self._on_records(
-                [msgspec.structs.replace(record, request_id=first + place) for place, record in enumerate(records)]
+                [
+                    # A worker knows no secrets but those it asks with.
+                    msgspec.structs.replace(record, request_id=first + place, error=safe_text(record.error))
+                    if record.error
+                    else msgspec.structs.replace(record, request_id=first + place)
+                    for place, record in enumerate(records)
+                ]
             )
 
     def _progress(self) -> LoadProgress:
-        reports = [handle.latest for handle in self._handles if handle.latest is not None]
-        lags = [report.lag_p99_s for report in reports if report.lag_p99_s is not None]
         tokens, self._tokens = sorted(self._tokens.items()), Counter()
         events, self._events = self._events, 0
-        return LoadProgress(
-            at_ns=now_ns(),
-            users_active=sum(report.users_active for report in reports),
-            in_flight=sum(report.in_flight for report in reports),
-            tokens=tokens,
-            events=events,
-            cpu_share=max((report.cpu_share for report in reports), default=0.0),
-            lag_p99_s=max(lags, default=None),
-            workers=len(reports),
-            stamps="kernel" if reports and all(report.stamps == "kernel" for report in reports) else "client",
-            rss_bytes=sum(report.rss_bytes for report in reports),
-        )
+        return progress_of(self._crew, tokens, events)
 
-    def _tell(self, text: str, level: str) -> None:
-        self._on_event(Event(at_ns=now_ns(), source="load", text=text, level=level))
 
-    def _pulse(self) -> None:
-        self._news.set()
+def _lead_ns(handles: Sequence[WorkerHandle]) -> int:
+    """Return how long before its moment a command must be told: not at all where all workers are here."""
+    clocks = [handle.host.clock for handle in handles if handle.host.clock is not None]
+    if not clocks:
+        return 0
+    now = now_ns()
+    return LEAD_NS + max((clock.round_trip_ns or 0) + clock.error_ns(now) for clock in clocks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from tui.load.host_clock import HostClock
+
 
 class Transport(Protocol):
     """The way to one worker, and the worker's life: frames down, frames up, until either ends."""
@@ -35,10 +37,15 @@ class Host(Protocol):
 
     @property
     def cores(self) -> int:
-        """Return how many workers it can have at most."""
+        """Return how many workers it can have at most; 1 until that is known."""
+
+    @property
+    def clock(self) -> HostClock | None:
+        """Return what is known of its clock; None where it is the bench's own."""
+
+    @property
+    def reachable(self) -> bool:
+        """Say whether it is there, as far as that is known without asking."""
 
     async def open_worker(self, number: int) -> Transport:
-        """Start a worker there. Raises OSError in words that follow "no load worker could be started"."""
-
-    async def close(self) -> None:
-        """Leave nothing there."""
+        """Start a worker there, once more after it was out of reach. Raises OSError that says why that cannot be."""

@@ -12,6 +12,8 @@ from tui.load.requester import Requester
 from tui.load.worker_context import WorkerContext
 from tui.metrics.record import RequestRecord
 
+# Timers are as fine as a millisecond: from so long before its moment a burst looks at the clock itself.
+_LOOK_NS = 2_000_000
 BACK_OFF_FIRST_S = 0.25
 BACK_OFF_LONGEST_S = 2.0
 RETRY_AFTER_LONGEST_S = 10.0
@@ -114,12 +116,14 @@ class Burst:
     def __init__(
         self, context: WorkerContext, users: Sequence[int], on_ready: Callable[[], None], on_over: Callable[[], None]
     ) -> None:
+        self._context = context
         self.requesters = [Requester(context, user, self._on_one_over) for user in users]
         self._on_ready = on_ready
         self._on_over = on_over
         self._unready = len(self.requesters)
         self._under_way = len(self.requesters)
         self._fired = False
+        self._waiting: asyncio.Handle | None = None
 
     def prepare(self) -> None:
         """Open the connections; `on_ready` is called when all are open or have failed."""
@@ -127,7 +131,16 @@ class Burst:
             requester.prepare(self._on_one_ready)
 
     def fire(self, at_ns: int) -> None:
-        """Send all requests; they were meant to start at `at_ns`."""
+        """Send all requests at `at_ns`, or at once when that has passed."""
+        wait_ns, loop, readers = at_ns - now_ns(), self._context.loop, self._context.readers
+        if wait_ns > 0:
+            readers.due_ns = at_ns
+            if wait_ns > _LOOK_NS:
+                self._waiting = loop.call_later((wait_ns - _LOOK_NS) / NS_PER_S, self.fire, at_ns)
+            else:
+                self._waiting = loop.call_soon(self.fire, at_ns)
+            return
+        readers.due_ns = NEVER_NS
         self._fired = True
         for requester in self.requesters:
             requester.ask(at_ns)
@@ -137,6 +150,9 @@ class Burst:
         for requester in self.requesters:
             requester.end(Outcome.CANCELLED, "the burst was cut")
         if not self._fired:
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._context.readers.due_ns = NEVER_NS
             self._on_over()
 
     def _on_one_ready(self) -> None:

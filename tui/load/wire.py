@@ -13,6 +13,7 @@ from tui.core import frames
 from tui.core.address import ServerAddress
 from tui.engines.base import RequestShape
 from tui.engines.parts.auth import Auth
+from tui.metrics.hosts import HostReading
 from tui.metrics.record import RequestRecord
 
 REPORT_PERIOD_S = 0.2
@@ -65,6 +66,18 @@ class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Where token times come from: `kernel`, or `client` when any worker has to take its own."""
     rss_bytes: int = 0
     """Of all workers."""
+    hosts: list[HostReading] = []
+    """Where users ask from; none where that is this machine alone."""
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """Values of secrets by the names of their variables: they go this way alone, and are seen in no repr."""
+
+    values: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Return the names."""
+        return f"Secrets({', '.join(self.values)})"
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
@@ -72,6 +85,8 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
 
     target: LoadTarget
     worker: int
+    secrets: Secrets = Secrets()
+    """What `target.auth` names."""
 
 
 class Configure(msgspec.Struct, frozen=True, tag="configure"):
@@ -108,7 +123,7 @@ class PrepareBurst(msgspec.Struct, frozen=True, tag="prepare-burst"):
 
 
 class FireBurst(msgspec.Struct, frozen=True, tag="fire-burst"):
-    """Send the prepared requests; all are meant to start at `at_ns`."""
+    """Send the prepared requests at `at_ns`, or at once when that has passed; all are meant to start then."""
 
     at_ns: int
 
@@ -151,6 +166,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int
     """1 for the first, and one more for each: none is taken twice, and a lost one is noticed."""
+    heard: int
+    """How many commands were obeyed before it."""
     at_ns: int
     tick: bool
     """Whether it is a regular one; the others tell of something that will not wait."""

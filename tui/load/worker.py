@@ -23,6 +23,7 @@ import uvloop
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.known_secrets import learn, learn_environment
 from tui.core.outcome import Outcome
+from tui.core.secret_value import lend
 from tui.core.tasks import background
 from tui.load.requester import Requester
 from tui.load.user import Burst, ClosedLoopUser, Plan
@@ -65,6 +66,7 @@ class Worker:
         self._memory = _Memory()
         self._ticks = 0
         self._reports = 0
+        self._heard = 1  # to begin
         self._next_deadline_ns = 0
         self._resolving: asyncio.Task[None] | None = None
         self._cpu_marks: deque[tuple[int, int]] = deque(maxlen=TICKS_PER_S + 1)
@@ -88,6 +90,7 @@ class Worker:
 
     def obey(self, command: Command) -> None:
         """Do what the pool says."""
+        self._heard += 1
         match command:
             case Configure():
                 self._context.configure(command)
@@ -212,6 +215,7 @@ class Worker:
         self._reports += 1
         report = Report(
             seq=self._reports,
+            heard=self._heard,
             at_ns=now_ns(),
             tick=tick,
             users_active=len(self._users) + (len(self._burst.requesters) if self._burst else 0),
@@ -293,8 +297,9 @@ async def _serve(sock: socket.socket) -> None:
     begin = decode_command(body)
     if not isinstance(begin, Begin):
         raise ValueError("the first command must be to begin")
-    for variable in begin.target.auth.variables:
-        learn(os.environ.get(variable))
+    lend(begin.secrets.values)
+    for secret in begin.secrets.values.values():
+        learn(secret)
     worker = Worker(loop, writer, begin)
     await worker.start()
     # What is there now stays; the rest is freed by reference counts, so the collector seldom needs to look.

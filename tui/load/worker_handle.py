@@ -10,6 +10,7 @@ import msgspec
 from tui.core.clock import now_ns
 from tui.core.outcome import Outcome
 from tui.core.tasks import background
+from tui.load import host_time
 from tui.load.transport import Host, Transport
 from tui.load.wire import Command, Report, StartedRequest, decode_report
 from tui.metrics.record import RequestRecord
@@ -35,6 +36,8 @@ class WorkerHandle:
         self._reading: asyncio.Task[None] | None = None
         self.seq = 0
         """The number of its last report."""
+        self.told = 0
+        """How many commands it was sent."""
         self._fault = ""
         self.latest: Report | None = None
         self.started: dict[int, StartedRequest] = {}
@@ -54,6 +57,11 @@ class WorkerHandle:
         self._reading = background(self._read(self._transport), name=f"load-worker-{self.number}")
 
     @property
+    def name(self) -> str:
+        """Return what it is called."""
+        return f"load worker {self.number}" + (f" on {self.host.name}" if self.host.name else "")
+
+    @property
     def pid(self) -> int | None:
         """Return the process id of one on this machine."""
         return None if self._transport is None else self._transport.pid
@@ -65,14 +73,20 @@ class WorkerHandle:
 
     def send(self, command: Command) -> None:
         """Tell the worker; nothing happens when it has ended."""
-        if self._transport is not None and not self.gone:
-            self._transport.send(_encode(command))
+        if self._transport is None or self.gone:
+            return
+        self.told += 1
+        clock = self.host.clock
+        self._transport.send(_encode(command if clock is None else host_time.command_for(command, clock)))
+
+    def has_heard(self, told: int) -> bool:
+        """Say whether its last report was made when it had obeyed so many commands."""
+        return self.latest is not None and self.latest.heard >= told
 
     def why_gone(self) -> str:
         """Return in words how the worker ended."""
         how = self._fault or ("was lost" if self._transport is None else self._transport.why_gone())
-        where = f" on {self.host.name}" if self.host.name else ""
-        return f"load worker {self.number}{where} {how}"
+        return f"{self.name} {how}"
 
     def lost_records(self) -> list[RequestRecord]:
         """Return a record, without a number of its own, for each request that was under way when the worker ended."""
@@ -132,6 +146,9 @@ class WorkerHandle:
             self._fault = f"is given up: its report {self.seq + 1} was lost on the way"
             return
         self.seq = report.seq
+        clock = self.host.clock
+        if clock is not None:
+            report = host_time.report_from(report, clock)
         self.latest = report
         for started in report.started:
             self.started[started.request_id] = started

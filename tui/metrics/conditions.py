@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from tui.metrics import hosts as hosts_told
+from tui.metrics.hosts import HostReading
 from tui.metrics.reading import GpuReading, devices
 
 POOLS_APART = 0.01
@@ -49,6 +51,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """The lowest of its cards."""
     throttle: str = ""
     """Why clocks were held down in the cell, in words."""
+    hosts: list[HostReading] = []
+    """Where users asked from, when the cell ended; none where that was the bench's own machine alone."""
     neighbours_bytes: int | None = None
     """The most that others held of the server's cards in the cell; 0 = nobody else was there."""
     control_of: int = 0
@@ -79,6 +83,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
             said.append(f"clocks {high} MHz" if low == high else f"clocks {low} to {high} MHz")
         if self.power_limit_w is not None:
             said.append(f"power limit {self.power_limit_w:.0f} W")
+        if self.hosts:
+            said.append(f"asked from {hosts_told.in_words(self.hosts)}")
         if self.throttle:
             said.append(f"held down: {self.throttle}")
         if self.neighbours_bytes:

@@ -13,6 +13,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distributions
 from tui.metrics.edge import Carried
 from tui.metrics.gpu_trend import GpuTrend
+from tui.metrics.hosts import HostReading
 from tui.metrics.precision import Precision
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.reference import Reference
@@ -137,6 +138,8 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0
     stamps: str = ""
     """Where token times come from: kernel or client."""
+    hosts: list[HostReading] = []
+    """Where users ask from; none where that is the bench's own machine alone."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

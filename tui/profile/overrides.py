@@ -32,6 +32,7 @@ class Overrides:
     repeats: int | None = None
     precision: float | None = None
     request_timeout_s: float | None = None
+    hosts: str | list[str] | None = None
     attach_url: str | None = None
     api_key_env: str | None = None
     model: str | None = None
@@ -51,6 +52,7 @@ _LOAD_KEYS = (
     "repeats",
     "precision",
     "request_timeout_s",
+    "hosts",
 )
 
 

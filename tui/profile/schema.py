@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tui.core.address import address_of
 from tui.core.nearest import did_you_mean
 from tui.profile.container_table import ContainerTable
 from tui.profile.demo_table import DemoTable
 from tui.profile.engine_names import SIMULATED, installed_engines
+from tui.profile.load_hosts import LOCAL, OnHostLoss, checked_hosts, far_hosts
 from tui.profile.simulator_table import SimulatorTable
 
 
@@ -51,9 +53,13 @@ def _sorted_distinct(values: list[int]) -> list[int]:
     return sorted(values)
 
 
+def _url_of(host: str) -> str:
+    return f"http://[{host}]" if ":" in host else f"http://{host}"
+
+
 def _a_host(host: str) -> str:
     if host:
-        address_of(f"http://[{host}]" if ":" in host else f"http://{host}")  # raises ValueError in words
+        address_of(_url_of(host))  # raises ValueError in words
     return host
 
 
@@ -186,6 +192,9 @@ class LoadTable(_Table):
     arrivals: Annotated[Arrivals, Field(strict=False)] = Arrivals.POISSON
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     request_timeout_s: _Seconds = 300.0
+    hosts: Annotated[str | list[str], BeforeValidator(checked_hosts)] = LOCAL
+    """Where users ask from: this machine, the nodes of a Ray cluster, or hosts reached by ssh."""
+    on_host_loss: Annotated[OnHostLoss, Field(strict=False)] = OnHostLoss.MOVE
     body: Annotated[dict[str, Any], AfterValidator(_a_body)] = {}
     """What requests have otherwise: a value adds or replaces a field, false drops it, `{ as = "name" }` renames it."""
     keep_gaps: bool = False
@@ -266,7 +275,28 @@ class Profile(_Table):
             raise ValueError('expected no table [server.container], since engine = "simulated" is part of vramp')
         if self.simulator is not None and not self.simulated:
             raise ValueError('expected engine = "simulated", since there is a table [simulator]')
+        if mistake := self.out_of_reach_of(far_hosts(self.load.hosts)):
+            raise ValueError(mistake)
         return self
+
+    def out_of_reach_of(self, far: Sequence[str]) -> str:
+        """Return why users of these other machines cannot reach the server, and what to set; empty where they can."""
+        if not far:
+            return ""
+        names = ", ".join(far[:3]) + (f" and {len(far) - 3} more" if len(far) > 3 else "")
+        server, attach = self.server, self.attach
+        # One that listens everywhere is asked on the loopback address.
+        if server is not None and (not server.host or address_of(_url_of(server.host)).is_loopback):
+            return (
+                f'expected another server.host than "{server.host}", which {names} of load.hosts cannot reach: '
+                "an address or a name of this machine that they know"
+            )
+        if attach is not None and address_of(attach.base_url).is_loopback:
+            return (
+                f'expected another attach.base_url than "{attach.base_url}", which {names} of load.hosts cannot reach: '
+                "an address or a name of the server's machine that they know"
+            )
+        return ""
 
     @property
     def simulated(self) -> bool:

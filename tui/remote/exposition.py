@@ -161,6 +161,10 @@ class _Families:
         yield from self._gauge(
             "client_lag_p99_seconds", "From a token's arrival to its processing", [({}, load.client_lag_p99_s)]
         )
+        there = [({"host": host.name or "local"}, float(not host.lost)) for host in load.hosts]
+        yield from self._gauge("load_host_up", "1 for a host that users can ask from, 0 for a lost one", there)
+        errors = [({"host": host.name or "local"}, host.clock_error_s) for host in load.hosts]
+        yield from self._gauge("load_host_clock_error_seconds", "How far a host's times may be out", errors)
 
     def of_server(self) -> Iterator[Metric]:
         """Yield what the server is doing; the figures of its own by its own word."""

@@ -16,6 +16,7 @@ def report(seq: int, tokens: int) -> bytes:
     return msgspec.msgpack.encode(
         Report(
             seq=seq,
+            heard=0,
             at_ns=seq,
             tick=True,
             users_active=0,
@@ -38,6 +39,8 @@ class Scripted:
 
     name = "far"
     cores = 1
+    clock = None
+    reachable = True
     pid = None
 
     def __init__(self, *bodies: bytes) -> None:

@@ -67,7 +67,7 @@ def test_the_profile_of_the_interface_is_read() -> None:
             "f.toml: load.userz: found an unknown key, expected one of endpoint, users, prompt_tokens, "
             "output_tokens, mode, repeats, duration_s, warm_up_s, precision, "
             "failures_in_a_row, rate_per_s, arrivals, seed, request_timeout_s, "
-            "body, keep_gaps; "
+            "hosts, on_host_loss, body, keep_gaps; "
             "did you mean load.users?",
         ),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from tui.metrics import hosts
 from tui.metrics.snapshot import Phase, ServerStatus, Snapshot
 from tui.profile.overrides import arguments_in_words
 from tui.view import formatting
@@ -105,6 +106,7 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
             f"{share.strip()} % busy, p99 lag {lag_ms.strip()} ms, "
             f"{load.workers} worker{'' if load.workers == 1 else 's'}",
         ),
+        ("hosts", hosts.in_words(load.hosts)),
         ("stamps", f"taken by the {load.stamps}" if load.stamps else ""),
         ("GPU read", f"{formatting.milliseconds(snapshot.gpu_sample_s).strip()} ms a round"),
         ("session", snapshot.session_file),
