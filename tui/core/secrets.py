@@ -50,6 +50,25 @@ _FORMS = re.compile(
     r"|gh[pousr]_\w{4,}|github_pat_\w{4,}|glpat-[\w-]{4,}|xox[abpr]-[\w-]{4,}|A[KS]IA[A-Z0-9]{12,}|AIza[\w-]{20,}|nvapi-[\w-]{8,}|gsk_\w{8,}"
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=Bearer )\S+|(?<=Basic )[A-Za-z0-9+/=]{8,})"
 )
+# One of these is in all that `_FORMS` finds: looked for first, long texts of numbers take a twentieth of the time.
+_FORM_MARKS = (
+    *(
+        "sk-",
+        "hf_",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "xoxa-",
+        "xoxb-",
+        "xoxp-",
+        "xoxr-",
+    ),
+    *("AKIA", "ASIA", "AIza", "nvapi-", "gsk_", "eyJ", "Bearer ", "Basic "),
+)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*")
 _UP_TO_SPACE = re.compile(r"[^\s\"'<>`]*")
 _PORT_AND_PATH = re.compile(r"[^@/?#]*:\d{1,5}(?=[/?#])")
@@ -253,8 +272,10 @@ def _split(text: str) -> list[str]:
 
 
 def _forms(text: str) -> list[str]:
-    found = [match[0] for match in _FORMS.finditer(text)] + [match[0] for match in _PRIVATE_KEY.finditer(text)]
-    found += [value for name, value in _QUERY.findall(text) if is_secret(unquote(name), value)]
+    found = [match[0] for match in _FORMS.finditer(text)] if any(mark in text for mark in _FORM_MARKS) else []
+    found += [match[0] for match in _PRIVATE_KEY.finditer(text)]
+    if "=" in text:
+        found += [value for name, value in _QUERY.findall(text) if is_secret(unquote(name), value)]
     for rest in text.split("://")[1:]:
         match = _UP_TO_SPACE.match(rest)
         userinfo = _userinfo(match[0] if match else "")

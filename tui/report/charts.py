@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -31,12 +31,20 @@ _LEGEND_ROW = 20
 _MARGIN = 12
 
 
-def by_size(title: str, lines: Sequence[Line], across: str, up: str) -> Element | None:
-    """Return lines over powers of two, both axes logarithmic; None where there is nothing to draw."""
-    lines = [(name, kept) for name, points in lines if (kept := [p for p in points if p and p[0] > 0 and p[1] > 0])]
+def by_size(
+    title: str, lines: Sequence[Line], across: str, up: str, beside: Mapping[str, Sequence[Point]] | None = None
+) -> Element | None:
+    """Return lines over powers of two, both axes logarithmic; None where there is nothing to draw.
+
+    `beside` is what lies beside a line, by its name: drawn in its colour, dashed.
+    """
+    lines = [(name, kept) for name, points in lines if (kept := _positive(points))]
     if not lines:
         return None
-    known = _known(lines)
+    others = [
+        (place, kept) for place, (name, _) in enumerate(lines) if (kept := _positive((beside or {}).get(name, ())))
+    ]
+    known = [*_known(lines), *(point for _, points in others for point in points)]
     places, values = sorted({x for x, _ in known}), [y for _, y in known]
     chart = _xy(title, across, up, logarithmic=True)
     chart.x_labels = _thinned(places)
@@ -46,7 +54,9 @@ def by_size(title: str, lines: Sequence[Line], across: str, up: str) -> Element 
     if len(places) == 1:
         chart.xrange = (places[0] / 2, places[0] * 2)
     _add(chart, lines)
-    return _drawn(chart, title)
+    for _, points in others:
+        chart.add(None, points)  # no name, for the legend has one of its colour
+    return _drawn(chart, title, {len(lines) + nth: f"color-{place} beside" for nth, (place, _) in enumerate(others)})
 
 
 def over_time(
@@ -69,7 +79,7 @@ def over_time(
     ]
     if upright:
         chart.add("warnings and errors", upright, allow_interruptions=True)
-    return _drawn(chart, title, marks=len(lines) if upright else None)
+    return _drawn(chart, title, {len(lines): "mark"})
 
 
 def histogram(title: str, distribution: Distribution | None) -> Element | None:
@@ -141,19 +151,28 @@ def _known(lines: Sequence[Line]) -> list[Point]:
     return [point for _, points in lines for point in points if point is not None]
 
 
-def _drawn(chart: Any, title: str, marks: int | None = None) -> Element:
-    """Return the shapes and words of a chart, with a name for those who hear it."""
-    chart.show_legend = len(chart.raw_series) > 1
-    chart.legend_at_bottom_columns = columns = min(_LEGEND_COLUMNS, len(chart.raw_series))
-    if chart.show_legend and len(chart.raw_series) % columns:
+def _positive(points: Sequence[Point | None]) -> list[Point]:
+    return [point for point in points if point is not None and point[0] > 0 and point[1] > 0]
+
+
+def _drawn(chart: Any, title: str, looks: Mapping[int, str] | None = None) -> Element:
+    """Return the shapes and words of a chart, with a name for those who hear it.
+
+    `looks` are the classes that some lines have in the place of their own colour's, by their number.
+    """
+    named = sum("title" in told and told["title"] is not None for _, told in chart.raw_series)
+    chart.show_legend = named > 1 or len(chart.raw_series) > 1
+    chart.legend_at_bottom_columns = columns = min(_LEGEND_COLUMNS, max(1, named))
+    if chart.show_legend and named % columns:
         chart.margin_bottom = _MARGIN + _LEGEND_ROW  # it makes room for whole rows only
     found = _shapes(chart.render_tree())
     found.set("role", "img")
     found.set("aria-label", title)
     found.set("class", "chart")
-    for shape in found.iter() if marks is not None else ():
-        if f"color-{marks}" in (classes := shape.get("class", "").split()):
-            shape.set("class", " ".join("mark" if name == f"color-{marks}" else name for name in classes))
+    own = {f"color-{number}": look for number, look in (looks or {}).items()}
+    for shape in found.iter() if own else ():
+        if classes := shape.get("class", "").split():
+            shape.set("class", " ".join(own.get(name, name) for name in classes))
     return found
 
 

@@ -10,6 +10,7 @@ from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event
+from tui.metrics.reference import Reference
 from tui.metrics.trend import TrendPoint
 from tui.session.aggregates import RequestEnds, VramPoint
 from tui.session.export_toml import exported
@@ -38,6 +39,7 @@ class SessionFacts:
     """The latest of each, of the profile's mode."""
     said: list[str]
     """The best cell, costs, and what lies beside it, in words."""
+    reference: Reference | None
     answered: int
     """Requests, all of them."""
     requests_failed: int
@@ -71,6 +73,7 @@ def facts_of(path: Path, on_step: OnStep = lambda said: None, *, damaged: bool =
     with SessionReader(path, damaged=damaged) as reader:
         on_step("reading the cells")
         whole, cells = exported(reader), cells_of_sweep(reader)
+        beside = session_beside(reader.meta)
         on_step("counting the requests")
         ends = reader.request_ends(MOST_ENDS)
         answered, requests_failed = reader.request_counts()
@@ -85,7 +88,8 @@ def facts_of(path: Path, on_step: OnStep = lambda said: None, *, damaged: bool =
             meta=reader.meta,
             whole=whole,
             cells=cells,
-            said=verdict_lines(reader.meta, cells, session_beside(reader.meta)),
+            said=verdict_lines(reader.meta, cells, beside),
+            reference=beside.reference,
             answered=answered,
             requests_failed=requests_failed,
             ends=ends,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
 from tui.core.outcome import Outcome
+from tui.metrics.reference import Reference
 from tui.metrics.trend import curve
 from tui.report import charts
 from tui.report.charts import Line, Point
@@ -26,6 +27,7 @@ def by_size(facts: SessionFacts) -> Iterator[Element]:
         name = "{:,} tokens" if of == "prompt_tokens" else "{:,} users"
         known = [cell for cell in facts.cells if cell.outcome is Outcome.OK and cell.time_to_resolve_s is not None]
         lines: list[Line] = []
+        beside: dict[str, list[Point]] = {}
         for fixed in charts.few_of(sorted({getattr(cell, of) for cell in known})):
             points: list[Point | None] = [
                 (getattr(cell, over), cell.time_to_resolve_s)
@@ -33,8 +35,20 @@ def by_size(facts: SessionFacts) -> Iterator[Element]:
                 if getattr(cell, of) == fixed and cell.time_to_resolve_s is not None
             ]
             lines.append((name.format(fixed), points))
-        if (drawn := charts.by_size(marked(words, facts.simulated), lines, across, "time to resolve, s")) is not None:
-            yield element("figure", drawn)
+            beside[name.format(fixed)] = _of_reference(facts.reference, of, fixed, over)
+        drawn = charts.by_size(marked(words, facts.simulated), lines, across, "time to resolve, s", beside)
+        if drawn is not None:
+            told = facts.reference.words if facts.reference is not None and any(beside.values()) else ""
+            yield element("figure", drawn, element("figcaption", f"Dashed: {told}", class_="soft") if told else None)
+
+
+def _of_reference(reference: Reference | None, of: str, fixed: int, over: str) -> list[Point]:
+    """Return the reference's points of the line on which `of` is so much, in the order of what is across."""
+    return sorted(
+        (float(getattr(cell, over)), cell.time_to_resolve_s)
+        for cell in (reference.cells if reference is not None else ())
+        if cell.ok and cell.time_to_resolve_s is not None and getattr(cell, of) == fixed
+    )
 
 
 def over_time(facts: SessionFacts) -> Iterator[Element]:

@@ -24,6 +24,8 @@ MOST_BYTES = 1_000_000_000
 LOG_HEAD_BYTES, LOG_TAIL_BYTES = 1_000_000, 4_000_000
 """Of a long log its beginning and its end are sent: how it was started, and why it died."""
 _BLOCK, _MOST_BLOCK = 64 * 1024, 1024 * 1024
+_QUICK = 1
+"""The level of the compression: of figures, the best one makes a tenth less of it in ten times the time."""
 _KEY_BEGIN, _KEY_END = "-----BEGIN ", "-----END "
 REPORT_FILE = "report.html"
 
@@ -54,7 +56,7 @@ def pack(session: Path, out: Path, on_step: OnStep = lambda said: None, *, reque
             written = [path for path in written if path.name != REQUESTS_FILE]
         _check_size(written, requests=requests)
         top = session.stem.lstrip(".") or "session"
-        with zipfile.ZipFile(file.buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(file.buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_QUICK) as archive:
             for path in written:
                 on_step(f"packing {path.name}")
                 _add(archive, f"{top}/{path.name}", _lines(path), packed)

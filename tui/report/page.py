@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from xml.etree.ElementTree import Element
 
+from tui.core.outcome import Outcome
 from tui.metrics.best import best_cell
-from tui.metrics.cell import users_in_words
+from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.cell_figures import FIGURES, CellFigure
 from tui.report import figures, tables
 from tui.report.cell_page import cell_page
@@ -21,6 +22,7 @@ MOST_PAGES = 400
 _MOST_PICTURES = 120
 _OPEN_GRIDS = 2
 _MOST_LISTED = 200
+_MOST_NAMED = 12
 
 
 def page(sessions: Sequence[SessionFacts], on_step: OnStep = lambda said: None) -> str:
@@ -64,8 +66,7 @@ def _session(facts: SessionFacts, place: str) -> Iterator[Element]:
         yield tables.all_cells(facts, place)
         for nth, cell in enumerate(facts.cells[:MOST_PAGES]):
             yield cell_page(facts, cell, place, pictures=nth < _MOST_PICTURES)
-        if len(facts.cells) > MOST_PAGES:
-            yield element("p", f"{len(facts.cells) - MOST_PAGES:,} cells more are only in the table.")
+        yield from (element("p", said) for said in _left_out(facts.cells))
     yield from _environment(facts)
 
 
@@ -170,6 +171,23 @@ def _failures(facts: SessionFacts) -> Iterator[Element]:
         others = facts.requests_failed - sum(end.count for end in ends)
         caption = "Requests" + (f"; {others:,} more failed in other words" if others else "")
         yield tables.rows_of(caption, ("how many", "outcome", "HTTP", "first at, s", "what was said"), told)
+
+
+def _left_out(cells: Sequence[CellResult]) -> Iterator[str]:
+    """Yield in sentences what is not told of which cells."""
+    without = [cell for cell in cells[:_MOST_PICTURES] if cell.outcome is Outcome.OK and cell.distributions is None]
+    if without:
+        places = ", ".join(f"{cell.users:,} × {cell.prompt_tokens:,}" for cell in without[:_MOST_NAMED])
+        more = f" and {len(without) - _MOST_NAMED:,} more" if len(without) > _MOST_NAMED else ""
+        yield f"How the latencies are spread was not kept of {places}{more}: no histograms of these."
+    if len(cells) > _MOST_PICTURES:
+        first = cells[_MOST_PICTURES]
+        yield (
+            f"Histograms are drawn of the first {_MOST_PICTURES} cells, before {first.users:,} users × "
+            f"{first.prompt_tokens:,} prompt tokens; {len(cells) - _MOST_PICTURES:,} cells have none."
+        )
+    if len(cells) > MOST_PAGES:
+        yield f"{len(cells) - MOST_PAGES:,} cells more are only in the table."
 
 
 def _environment(facts: SessionFacts) -> Iterator[Element]:

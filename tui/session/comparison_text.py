@@ -22,7 +22,9 @@ from tui.metrics.comparison import CellChange, Change, Comparison, FigureChange,
 OPEN = "·"
 MARKS = {Change.BETTER: "+", Change.WORSE: "-", Change.SAME: "=", Change.UNSURE: "?"}
 LEGEND = "+ better, - worse, = no difference that the spread can carry, ? spread not known"
-MOST_PLACES = 12
+MOST_NAMED = 12
+MOST_PLACES = 20_000
+"""Of a grid: cells that lie apart would make an endless one."""
 COLUMNS = 80
 _LONGEST_VALUE = 60
 _STRONGEST = math.log(2.0)
@@ -160,12 +162,14 @@ def heat_maps(pair: Pair, figure: CellFigure) -> list[HeatMap]:
     maps = []
     for output_tokens in sorted({cell.output_tokens for cell in pair.cells}):
         cells = {(cell.users, cell.prompt_tokens): cell for cell in pair.cells if cell.output_tokens == output_tokens}
-        prompts = sorted({prompt for _, prompt in cells})
+        prompts, all_users = sorted({prompt for _, prompt in cells}), sorted({users for users, _ in cells})
         headers = ["users", *(f"{prompt} tok" for prompt in prompts)]
         rows: list[list[Span]] = [
             [(str(users), None), *(cell_span(cells.get((users, prompt)), figure) for prompt in prompts)]
-            for users in sorted({users for users, _ in cells})
+            for users in (all_users if len(all_users) * len(prompts) <= MOST_PLACES else ())
         ]
+        if not rows:
+            headers = ["the cells lie too far apart for a grid: --format csv tells each"]
         answers = f", {output_tokens} output tokens" if output_tokens else ""
         maps.append(HeatMap(f"{figure.name}: {pair_name(pair)}{answers}", headers, rows))
     return maps
@@ -182,8 +186,8 @@ def pair_sentences(pair: Pair) -> list[str]:
     answered = [_place(cell, cell.base_outcome) for cell in pair.cells if cell.answered_now]
     for places, words in ((fails, "Answered in A, failed in"), (answered, "Failed in A, answered in")):
         if places:
-            more = f" and {len(places) - MOST_PLACES} more" if len(places) > MOST_PLACES else ""
-            said.append(f"{words} {other}: {', '.join(places[:MOST_PLACES])}{more}.")
+            more = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
+            said.append(f"{words} {other}: {', '.join(places[:MOST_NAMED])}{more}.")
     return said
 
 

@@ -125,17 +125,28 @@ class SessionDatabase:
             return [(int(at_ns), typed_json(status, ServerStatus)) for at_ns, status in reversed(rows)]
 
     def values(
-        self, table: Table[T], where: str, parameters: Sequence[object], *, last: int | None = None
+        self,
+        table: Table[T],
+        where: str,
+        parameters: Sequence[object],
+        *,
+        last: int | None = None,
+        as_written: bool = False,
     ) -> Iterator[T]:
-        """Yield the values of `table` for which `where` holds, in the order of time; of these only the `last` ones."""
+        """Yield the values of `table` for which `where` holds, in the order of time; of these only the `last` ones.
+
+        `as_written`: in the order in which they were written, which needs no sorting.
+        """
         with self._errors():
             known = [name for name in column_names(self._connection, table.name) if name in table.by_name]
             names = ", ".join(f'"{name}"' for name in known)
-            query = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY {table.time_column}"  # noqa: S608
+            order = "rowid" if as_written else f"{table.time_column}, rowid"
+            query = f"SELECT {names} FROM {table.name} WHERE {where} ORDER BY "  # noqa: S608
             if last is None:
-                rows: Iterator[Any] = self._connection.execute(f"{query}, rowid", parameters)
+                rows: Iterator[Any] = self._connection.execute(query + order, parameters)
             else:
-                newest = self._connection.execute(f"{query} DESC, rowid DESC LIMIT ?", (*parameters, last)).fetchall()
+                query += f"{table.time_column} DESC, rowid DESC LIMIT ?"
+                newest = self._connection.execute(query, (*parameters, last)).fetchall()
                 rows = reversed(newest)
             for row in rows:
                 yield table.value(known, row)

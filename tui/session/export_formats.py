@@ -47,8 +47,7 @@ def _documents(
     model = server.model if server is not None else ""
     if not model and profile is not None and profile.server is not None:
         model = profile.server.model
-    for cell in cells:
-        requests = CellRequests.of(reader.requests(tag=cell.tag))
+    for cell, requests in _requests_of(reader, {cell.tag: cell for cell in cells}):
         if not requests.e2e:
             continue
         if form == "vllm":
@@ -57,3 +56,18 @@ def _documents(
             end_ns = cell.started_at_ns + round((cell.duration_s or 0.0) * NS_PER_S)
             series = list(reader.series(since_ns=cell.started_at_ns, until_ns=end_ns, last=export_llmd.MOST_POINTS))
             yield cell, export_llmd.document(meta, profile, server, cell, requests, series)
+
+
+def _requests_of(reader: SessionReader, due: dict[int, CellResult]) -> Iterator[tuple[CellResult, CellRequests]]:
+    """Yield each cell, by its tag, with its requests as soon as all of them are read: the file is read once."""
+    left = reader.count_by_tag(due)
+    begun: dict[int, CellRequests] = {}
+    for record in reader.requests_of(due):
+        tag = record.tag
+        if tag not in due:
+            continue  # it was written since they were counted
+        begun.setdefault(tag, CellRequests()).add(record)
+        left[tag] = left.get(tag, 0) - 1
+        if left[tag] == 0:
+            yield due.pop(tag), begun.pop(tag)
+    yield from ((due[tag], requests) for tag, requests in begun.items())

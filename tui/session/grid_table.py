@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from tabulate import tabulate
 
@@ -22,6 +23,9 @@ from tui.session.references import Beside
 
 OPEN = "·"
 MOST_NOTES = 12
+MOST_PLACES = 20_000
+"""Of a grid, measured or not: cells that lie apart would make an endless one. They are listed, one below the other."""
+MOST_LISTED = 2_000
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
 
 
@@ -82,7 +86,14 @@ def _grids(cells: Iterable[CellResult]) -> list[tuple[str, list[str], list[list[
         users = sorted({n for n, _ in known})
         heading = f"Time to resolve in s, mode {safe_line(mode, limit=20)}, {output_tokens} output tokens"
         rates = {cell.users: f"{cell.rate.asked_per_s:g}" for cell in group if cell.rate is not None}
-        headers = ["requests/s" if rates else "users", *(f"{prompt} tok" for prompt in prompts)]
+        axis = "requests/s" if rates else "users"
+        if len(users) * len(prompts) > MOST_PLACES:
+            said = f"the first {MOST_LISTED:,} of {len(known):,}" if len(known) > MOST_LISTED else f"{len(known):,}"
+            listed = [[rates.get(n, str(n)), str(p), word] for (n, p), word in islice(known.items(), MOST_LISTED)]
+            heading = f"{heading}; {said} cells, which lie too far apart for a grid"
+            grids.append((heading, [axis, "prompt tokens", "time to resolve"], listed))
+            continue
+        headers = [axis, *(f"{prompt} tok" for prompt in prompts)]
         rows = [[rates.get(n, str(n)), *(known.get((n, p), OPEN) for p in prompts)] for n in users]
         grids.append((heading, headers, rows))
     return grids

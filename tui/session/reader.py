@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from tui.core.errors import SessionError
 from tui.metrics.cell import CellResult
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
@@ -25,6 +27,13 @@ from tui.session.tables import CELLS, EVENTS, GPUS, REQUESTS, SERIES
 ALWAYS_NS = 2**63 - 1
 MAX_CELLS = 10_000
 MIN_TIME_SCALE, MAX_TIME_SCALE = 1e-3, 1e6
+
+
+_ONE_OF = "tag IN (SELECT value FROM json_each(?))"
+
+
+def _listed(tags: Iterable[int]) -> str:
+    return msgspec.json.encode(list(tags)).decode()
 
 
 class SessionState(StrEnum):
@@ -114,23 +123,29 @@ class SessionReader:
         started_ns: int | None = None,
         failed: bool = False,
         cancelled: bool = True,
-        tag: int | None = None,
     ) -> Iterator[RequestRecord]:
         """Yield the requests that ended in the time asked for.
 
-        With `started_ns` only those that had been started by then, with `failed` only those that failed, with `tag`
-        only those of one measurement; without `cancelled` none that was cut by vramp itself.
+        With `started_ns` only those that had been started by then, with `failed` only those that failed; without
+        `cancelled` none that was cut by vramp itself.
         """
         where, parameters = "end_ns > ? AND end_ns <= ?", [since_ns, until_ns]
         if started_ns is not None:
             where, parameters = f"{where} AND start_ns <= ?", [*parameters, started_ns]
-        if tag is not None:
-            where, parameters = f"{where} AND tag = ?", [*parameters, tag]
         if not cancelled:
             where = f"{where} AND outcome != 'cancelled'"
         if failed:
             where = f"{where} AND outcome NOT IN ('ok', 'cancelled')"
         return self._database.values(REQUESTS, where, parameters, last=last)
+
+    def requests_of(self, tags: Iterable[int]) -> Iterator[RequestRecord]:
+        """Yield the requests of some measurements, in the order in which they were written: all of them in one pass."""
+        return self._database.values(REQUESTS, _ONE_OF, (_listed(tags),), as_written=True)
+
+    def count_by_tag(self, tags: Iterable[int]) -> dict[int, int]:
+        """Return how many requests there are of some measurements."""
+        query = f"SELECT tag, count(*) FROM requests WHERE {_ONE_OF} GROUP BY tag"  # noqa: S608
+        return dict(self._database.rows(query, (_listed(tags),)))
 
     def request_columns(self, stand_ins: Mapping[str, str], batch_rows: int) -> Iterator[dict[str, Sequence[Any]]]:
         """Yield all requests as columns, so many at once; see `SessionDatabase.column_batches`."""

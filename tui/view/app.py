@@ -29,10 +29,11 @@ from tui.view.picker_actions import PickerActions
 from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
 from tui.view.screens.cell import CellScreen
+from tui.view.screens.comparison import ComparisonScreen
 from tui.view.screens.dialogs import Form, Question, leave_question, unkept_question
 from tui.view.screens.gone import GoneScreen, Stopping
 from tui.view.screens.help import HelpScreen
-from tui.view.screens.history import ComparisonScreen, HistoryScreen
+from tui.view.screens.history import HistoryScreen
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.live import LiveScreen
 from tui.view.screens.picker import PickerScreen

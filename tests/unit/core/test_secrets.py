@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from tests.unit.session import made
 from tui.core.errors import ProfileError
 from tui.core.secrets import (
+    _FORM_MARKS,
+    _FORMS,
     HIDDEN,
     NOT_KEPT,
     hide,
     hide_in_document,
+    hide_in_text,
     hide_in_words,
     is_secret,
     is_secret_name,
@@ -246,3 +249,16 @@ def test_a_large_text_takes_no_long_time(unit: str) -> None:
     begun = time.monotonic()
     secrets_in_text(unit * (256 * 1024 // len(unit)))
     assert time.monotonic() - begun < 5
+
+
+@given(st.from_regex(_FORMS))
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+def test_what_is_looked_for_first_is_in_all_that_has_the_form_of_a_secret(text: str) -> None:
+    assert any(mark in text for mark in _FORM_MARKS)
+
+
+def test_a_long_text_of_figures_is_looked_through_quickly() -> None:
+    text = "2026-11-20-180400-demo,demo,false,1.0,17,0.12345678901234,2026-11-20T18:04:11.123+00:00\n" * 12_000
+    before = time.process_time()
+    assert hide_in_text(text) == text
+    assert time.process_time() - before < 0.5, "a megabyte took seconds"

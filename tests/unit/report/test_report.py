@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.limits import Limit, Verdict
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
-from tui.profile.catalogue import find
+from tui.profile.catalogue import find, published_table
 from tui.report import charts, tables
 from tui.report.facts import MOST_ENDS, facts_of
 from tui.report.report import write_report
@@ -242,6 +243,51 @@ def test_many_requests_are_counted_by_the_database_in_a_moment(tmp_path: Path) -
     assert "90,000requests answered, 10,000 failed" in page.words
     # Those that are listed, each twenty times, and the rest: all that failed.
     assert f"{10_000 - (MOST_ENDS - 1) * 20:,} more failed in other words" in page.words
+
+
+def _beside(path: Path, reference: str | None) -> Path:
+    """Keep a session whose sizes are those of the published table mistral-7b."""
+    profile = made.PROFILE.model_dump(mode="json")
+    if reference is not None:
+        profile["reference"] = {"table": reference}
+    table = published_table("mistral-7b")
+    cells = [
+        made.cell(users, prompt, time_to_resolve_s=1.1 * (known.seconds or 1.0))
+        for (users, prompt), known in table.cells.items()
+        if known.outcome == "ok"
+    ]
+    writer = SessionWriter(path, made.meta(profile_json=json.dumps(profile)))
+    for number, cell in enumerate(cells, start=1):
+        writer.add_cell(cell, made.START_NS + number)
+    writer.close("finished")
+    assert writer.failure == ""
+    return path
+
+
+def test_the_points_of_the_reference_lie_in_the_figures_beside_our_own(tmp_path: Path) -> None:
+    without, _ = _report(_beside(tmp_path / "a.vramp", None), tmp_path / "a.html")
+    text, page = _report(_beside(tmp_path / "b.vramp", "mistral-7b"), tmp_path / "b.html")
+    assert page.words.count("Dashed: the published table mistral-7b") == 2
+    for number, chart in enumerate(re.findall(r"<svg.*?</svg>", text, re.DOTALL)[:2]):
+        drawn = re.findall(r'class="series serie-\d+ (color-\d+)( beside)?">(.*?)</g></g>', chart, re.DOTALL)
+        own = [colour for colour, beside, _ in drawn if not beside]
+        theirs = [colour for colour, beside, _ in drawn if beside]
+        assert theirs and set(theirs) <= set(own), (number, "each in the colour of its line")
+        legend = re.findall(r'class="legend ', chart)
+        assert len(legend) == len(set(own)), "no line stands twice in the legend"
+    assert "beside" not in "".join(re.findall(r"<svg.*?</svg>", without, re.DOTALL))
+    assert "Dashed:" not in without
+
+
+def test_cells_without_a_histogram_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _session(tmp_path / "s.vramp")
+    _, page = _report(path, tmp_path / "r.html")
+    assert "was not kept of 1 × 63, 2 × 31: no histograms of these." in page.words
+    monkeypatch.setattr("tui.report.page._MOST_PICTURES", 1)
+    _, page = _report(path, tmp_path / "r.html")
+    assert (
+        "Histograms are drawn of the first 1 cells, before 1 users × 63 prompt tokens; 3 cells have none." in page.words
+    )
 
 
 def test_vram_is_the_most_of_each_stretch(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tui.metrics.cell import CellResult
 from tui.metrics.record import RequestRecord
 from tui.metrics.snapshot import FailureReport, Phase, ServerStatus
 from tui.session import export_csv, export_toml, imported
+from tui.session import grid_table as tables
 from tui.session.export import export_folder, export_session
 from tui.session.grid_table import grid_html, grid_markdown, grid_table
 from tui.session.meta import wall_time, wall_times
@@ -467,3 +468,16 @@ def test_a_million_requests_are_exported_in_seconds(tmp_path: Path) -> None:
     assert time.process_time() - before < 4.0
     assert len(shares) >= 10 and shares == sorted(shares) and shares[-1] == 1.0
     assert (tmp_path / "out" / "requests.csv").read_bytes().count(b"\n") == count + 1
+
+
+@pytest.mark.parametrize("render", [grid_table, grid_markdown, grid_html])
+def test_cells_that_lie_apart_make_no_endless_grid(render: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [made.cell(number, number, time_to_resolve_s=float(number)) for number in range(1, 3001)]
+    text = render(made.meta(), cells, NOTHING_BESIDE)
+    assert len(text) < 400_000, "nine million places"
+    assert "the first 2,000 of 3,000 cells, which lie too far apart for a grid" in text
+    assert "2000" in text and "2001" not in text
+    monkeypatch.setattr(tables, "MOST_PLACES", 3)
+    few = render(made.meta(), cells[:2], NOTHING_BESIDE)
+    assert "2 cells, which lie too far apart" in few
+    assert "too far apart" not in render(made.meta(), cells[:1], NOTHING_BESIDE)

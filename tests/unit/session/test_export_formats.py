@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,13 @@ import msgspec
 import pytest
 
 from tests.unit.session import made
+from tests.unit.session.llmd_report import REPORT, TIME, check, statistic
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.comparison import compare
 from tui.metrics.snapshot import Phase, ServerSettings, ServerStatus
 from tui.session.export import export_session
+from tui.session.reader import SessionReader
 from tui.session.sides import read_side
 from tui.session.store import SessionWriter
 
@@ -93,114 +94,6 @@ def test_a_file_for_vllm_has_what_its_readers_take(session: Path, tmp_path: Path
     assert len(told["ttfts"]) == len(told["input_lens"]) == len(told["start_times"]) == 20
 
 
-STATISTIC = {
-    "units": {"count", "percent", "s", "GiB", "s/token", "tokens/s", "queries/s"},
-    "mean!": float,
-    **dict.fromkeys(["stddev", "min", "max", "p50", "p90", "p99"], float),
-}
-SERIES = {"units": {"percent"}, "series!": [{"ts!": str, "mean": float}]}
-LENGTH = {"distribution": {"fixed", "gaussian", "uniform", "other"}, "value!": float}
-# The parts of br_v0_2_1_json_schema.json that are written: keys (! = required), types, the values of enums. Nothing
-# else is allowed there ("additionalProperties": false), but for the open tables, which are `dict`.
-REPORT: dict[str, Any] = {
-    "version": {"0.2.1"},
-    "run!": {
-        "uid!": str,
-        "eid": str,
-        "time": {"start": str, "end": str, "duration": str},
-        "description": str,
-        "keywords": [str],
-    },
-    "scenario": {
-        "stack": [
-            {
-                "metadata!": {"schema_version": str, "label!": str, "cfg_id!": str, "description": str},
-                "standardized!": {
-                    "kind": {"inference_engine", "generic"},
-                    "tool!": str,
-                    "tool_version!": str,
-                    "role": {"replica", "prefill", "decode"},
-                    "replicas": int,
-                    "model": {"name!": str},
-                    "accelerator": {
-                        "model!": str,
-                        "count!": int,
-                        "parallelism!": dict.fromkeys(["tp", "dp", "pp", "ep", "dp_local", "workers"], int),
-                    },
-                },
-                "native!": {"args": dict, "envars": dict, "config": dict},
-            }
-        ],
-        "load": {
-            "metadata!": {"schema_version": str, "cfg_id": str, "description": str},
-            "standardized!": {
-                "tool!": str,
-                "tool_version!": str,
-                "source": {"random", "sampled", "unknown"},
-                "input_seq_len!": LENGTH,
-                "output_seq_len": LENGTH,
-                "rate_qps": float,
-                "concurrency": float,
-            },
-            "native!": {"args": dict, "envars": dict, "config": dict},
-        },
-    },
-    "results!": {
-        "request_performance": {
-            "aggregate": {
-                "requests": {"total!": int, "failures": int, "input_length": STATISTIC, "output_length": STATISTIC},
-                "latency": dict.fromkeys(
-                    [
-                        "time_to_first_token",
-                        "normalized_time_per_output_token",
-                        "time_per_output_token",
-                        "inter_token_latency",
-                        "request_latency",
-                    ],
-                    STATISTIC,
-                ),
-                "throughput": dict.fromkeys(
-                    ["input_token_rate", "output_token_rate", "total_token_rate", "request_rate"], STATISTIC
-                ),
-            }
-        },
-        "observability": {
-            "components": [
-                {
-                    "component_label!": str,
-                    "aggregate": dict.fromkeys(
-                        ["kv_cache_usage", "running_requests", "waiting_requests", "preemptions", "gpu_memory_usage"],
-                        STATISTIC,
-                    ),
-                    "time_series": {"kv_cache_usage": SERIES},
-                }
-            ]
-        },
-        "component_health": [{"component_label!": str, "total_restarts": int, "failed_replicas": int}],
-    },
-}
-
-
-def check(value: Any, schema: Any, place: str = "") -> None:
-    if isinstance(schema, Mapping):
-        assert isinstance(value, dict), place
-        keys = {key.rstrip("!"): inner for key, inner in schema.items()}
-        required = {key[:-1] for key in schema if key.endswith("!")}
-        assert value.keys() <= keys.keys() and required <= value.keys(), (place, sorted(value))
-        for key, inner in value.items():
-            check(inner, keys[key], f"{place}.{key}")
-    elif isinstance(schema, list):
-        assert isinstance(value, list), place
-        for inner in value:
-            check(inner, schema[0], f"{place}[]")
-    elif isinstance(schema, set):
-        assert value in schema, (place, value)
-    else:
-        kinds = (int, float) if schema is float else schema
-        assert isinstance(value, kinds) and not isinstance(value, bool), (place, value)
-        assert isinstance(value, str | dict) or value >= 0, (place, value)
-
-
 def test_a_report_of_llm_d_is_as_its_schema_allows(session: Path, tmp_path: Path) -> None:
     for path in export_session(session, tmp_path, formats=("llm-d",)):
         check(json.loads(path.read_text()), REPORT)
@@ -214,21 +107,81 @@ def test_a_report_of_llm_d_is_as_its_schema_allows(session: Path, tmp_path: Path
     (component,) = told["results"]["observability"]["components"]
     assert component["aggregate"]["kv_cache_usage"] == {"units": "percent", "mean": 50.0, "min": 50.0, "max": 50.0}
     assert component["aggregate"]["gpu_memory_usage"]["mean"] == 2.0
-    assert len(component["time_series"]["kv_cache_usage"]["series"]) == 2
+    over_time = component["time_series"]
+    assert {name: len(told["series"]) for name, told in over_time.items()} == {
+        "kv_cache_usage": 2,
+        "num_requests_running": 2,
+        "num_requests_waiting": 2,
+    }
+    assert [point["mean"] for point in over_time["num_requests_running"]["series"]] == [2.0, 2.0]
     assert told["results"]["component_health"][0]["total_restarts"] == 2
     assert "SIMULATED" in told["run"]["description"] and told["run"]["uid"].endswith("-3")
     assert told["scenario"]["stack"][0]["native"]["args"]["max-num-seqs"] == "8"
 
 
-def test_a_wrong_report_is_seen() -> None:
+_LEAST: dict[str, Any] = {"run": {"uid": "x"}, "results": {}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"results": {}},
+        {**_LEAST, "speed": 1},
+        {"run": {"uid": None}, "results": {}},
+        {"run": {"uid": "x", "time": {"start": "yesterday"}}, "results": {}},
+        {"run": {"uid": "x", "keywords": "vramp"}, "results": {}},
+        {**_LEAST, "results": {"request_performance": {"aggregate": {"requests": {"total": -1}}}}},
+        {**_LEAST, "results": {"request_performance": {"aggregate": {"latency": {"tpot": None}}}}},
+        {**_LEAST, "results": {"component_health": [{"total_restarts": 1}]}},
+        {**_LEAST, "scenario": {"load": {"metadata": {}, "standardized": {"tool": "x"}, "native": {}}}},
+        {
+            **_LEAST,
+            "scenario": {
+                "stack": [
+                    {
+                        "metadata": {"label": "x", "cfg_id": "x"},
+                        "standardized": {"kind": "inference_engine", "tool": "vllm", "tool_version": "1"},
+                        "native": {},
+                    }
+                ]
+            },
+        },
+    ],
+)
+def test_a_wrong_report_is_seen(wrong: dict[str, Any]) -> None:
+    check(_LEAST, REPORT)
     with pytest.raises(AssertionError):
-        check({"version": "0.2.1", "run": {"uid": "x"}, "results": {"speed": 1}}, REPORT)
+        check(wrong, REPORT)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"units": "seconds", "mean": 1.0}, {"units": "percent", "mean": 1.0}, {"mean": 1.0}, {"units": "s", "mean": True}],
+)
+def test_a_wrong_statistic_is_seen(wrong: dict[str, Any]) -> None:
+    check({"units": "s", "mean": 1.0, "p99": None}, statistic(TIME))
     with pytest.raises(AssertionError):
-        check({"version": "0.2.1", "results": {}}, REPORT)
-    with pytest.raises(AssertionError):
-        check({"units": "seconds", "mean": 1.0}, STATISTIC)
+        check(wrong, statistic(TIME))
 
 
 def test_a_session_without_requests_gives_no_files(tmp_path: Path) -> None:
     path = made.session(tmp_path / "x.vramp", requests=[], cells=[msgspec.structs.replace(made.cell(), tag=7)])
     assert export_session(path, tmp_path, formats=("vllm", "llm-d")) == []
+
+
+def test_requests_of_cells_that_went_at_once_are_told_apart_in_one_pass(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.vramp"
+    writer = SessionWriter(path, made.meta())
+    # Of three measurements in turn, the last of which no cell is of.
+    writer.add_requests([made.request(number, tag=number % 3 + 1, prompt_tokens=number) for number in range(1, 31)])
+    for tag in (1, 2):
+        writer.add_cell(made.cell(tag, 31, tag=tag, duration_s=1.0), made.START_NS + tag)
+    writer.close("finished")
+    shares: list[float] = []
+    written = export_session(path, tmp_path, formats=("vllm",), on_progress=shares.append)
+    lens = [json.loads(each.read_text()) for each in written]
+    assert {each["vramp_users"]: each["num_prompts"] for each in lens} == {1: 10, 2: 10}
+    assert shares == [0.5, 1.0]
+    with SessionReader(path) as reader:
+        assert reader.count_by_tag([1, 3, 9]) == {1: 10, 3: 10}
+        assert {record.tag for record in reader.requests_of([3])} == {3}

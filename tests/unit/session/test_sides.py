@@ -190,3 +190,13 @@ def test_the_command_and_its_gates(base: Path, new: Path, tmp_path: Path) -> Non
         run(str(base), str(new), "--figure", "speed")
     with pytest.raises(UsageError, match="--out"):
         run(str(base), str(new), "--out", str(tmp_path / "out.xyz"))
+
+
+def test_cells_that_lie_apart_make_no_endless_map_of_ratios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [sure(number, 100.0, prompt=number) for number in range(1, 301)]
+    path = kept(tmp_path / "apart.vramp", cells)
+    text = said(path, path)
+    assert "300 cells are known in A and B" in text
+    assert "too far apart for a grid: --format csv tells each" in text
+    assert len(text) < 20_000, "ninety thousand places"
+    assert len(markdown(compare(read_sides([str(path), str(path)])))) < 20_000

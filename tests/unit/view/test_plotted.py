@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.fakes.snapshot_parts import HOSTILE
-from tui.view.plotting.plotted import TALLEST, WIDEST, Bar, Dot, bars, dots
+from tui.view.plotting.plotted import TALLEST, WIDEST, Bar, Dot, Trace, bars, dots, traces
 from tui.view.plotting.scale import round_ticks, tick
 from tui.view.widgets.ascii import to_ascii
 from tui.view.widgets.lines import Ink, Line, text_of, width_of
@@ -47,6 +47,38 @@ def test_any_bars_at_any_width(shown: list[Bar], width: int) -> None:
     lines = bars(shown, width)
     assert len(lines) in (0, len(shown) + 2)
     assert all(width_of(line) <= width for line in lines)
+
+
+POINTS = st.lists(st.one_of(st.none(), st.tuples(VALUES, VALUES)), max_size=12).map(tuple)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.builds(Trace, POINTS, st.sampled_from(list(Ink)), NAMES), max_size=4),
+    st.integers(-1, 130),
+    st.integers(-1, 40),
+    st.booleans(),
+)
+def test_any_curves_at_any_size(shown: list[Trace], width: int, height: int, doubling: bool) -> None:
+    lines = traces(shown, width, height, doubling=doubling)
+    assert len(lines) in (0, height)
+    assert all(width_of(line) <= width for line in lines)
+    text = text_of(lines)
+    assert not any(unicodedata.category(char) == "Cc" for char in text if char != "\n")
+
+
+def test_curves_lie_over_each_other_in_their_inks() -> None:
+    rising = Trace(((1, 10.0), (2, 20.0), (4, 40.0)), Ink.STRONG, "A")
+    flat = Trace(((1, 10.0), None, (4, 10.0)), Ink.TOTAL, "B")
+    lines = traces([rising, flat], 45, 12, doubling=True)
+    rows = text_of(lines).splitlines()
+    assert rows[0].startswith("40┤") and rows[0].endswith("A")
+    assert inks_of(lines, "A") == {Ink.STRONG} and inks_of(lines, "B") == {Ink.TOTAL}
+    # Each doubling of the users takes as much room as the next.
+    places = sorted(row.index("A") for row in rows if "A" in row)
+    assert len(places) == 2 and abs((places[1] - 3) - 2 * (places[0] - 3)) <= 1  # the first is under B's
+    assert rows[-1].split() == ["1", "2", "4"]
+    assert traces([Trace((None,), Ink.TOTAL, "A")], 45, 12) == []
 
 
 def test_dots_lie_where_they_belong_in_their_inks() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 
@@ -28,18 +27,11 @@ class CellRequests:
     gaps_us: LogHistogram = field(default_factory=LogHistogram)
     gaps_total_s: float = 0.0
 
-    @classmethod
-    def of(cls, records: Iterable[RequestRecord]) -> CellRequests:
-        """Take the requests of one measurement; what vramp itself cut short is none."""
-        found = cls()
-        for record in records:
-            if record.outcome is Outcome.OK:
-                found._add(record)
-            elif record.outcome is not Outcome.CANCELLED:
-                found.failed += 1
-        return found
-
-    def _add(self, record: RequestRecord) -> None:
+    def add(self, record: RequestRecord) -> None:
+        """Take a request of the measurement; what vramp itself cut short is none."""
+        if record.outcome is not Outcome.OK:
+            self.failed += record.outcome is not Outcome.CANCELLED
+            return
         ttft_s, e2e_s = record.ttft_s, record.e2e_s
         if ttft_s is None or e2e_s is None:
             return

@@ -153,29 +153,35 @@ def _performance(cell: CellResult, requests: CellRequests) -> dict[str, Any]:
 def _observed(meta: SessionMeta, label: str, cell: CellResult, series: Sequence[SeriesPoint]) -> dict[str, Any]:
     every = -(-len(series) // MOST_POINTS) or 1
     columns = {
-        "kv_cache_usage": ("percent", [(p.at_ns, p.kv_cache_usage, 100.0) for p in series]),
-        "running_requests": ("count", [(p.at_ns, p.server_running, 1.0) for p in series]),
-        "waiting_requests": ("count", [(p.at_ns, p.server_waiting, 1.0) for p in series]),
+        ("kv_cache_usage", "kv_cache_usage"): (
+            "percent",
+            [(p.at_ns, None if p.kv_cache_usage is None else p.kv_cache_usage * 100.0) for p in series],
+        ),
+        ("running_requests", "num_requests_running"): ("count", [(p.at_ns, p.server_running) for p in series]),
+        ("waiting_requests", "num_requests_waiting"): ("count", [(p.at_ns, p.server_waiting) for p in series]),
     }
     aggregate: dict[str, Any] = {}
-    for name, (units, points) in columns.items():
-        values = [value * scale for _, value, scale in points if value is not None]
-        if values:
-            aggregate[name] = {"units": units, "mean": fmean(values), "min": min(values), "max": max(values)}
+    over_time: dict[str, Any] = {}
+    for (name, name_over_time), (units, points) in columns.items():
+        values = [value for _, value in points if value is not None]
+        if not values:
+            continue
+        aggregate[name] = {"units": units, "mean": fmean(values), "min": min(values), "max": max(values)}
+        told = [
+            {"ts": ts, "mean": value}
+            for at_ns, value in points[::every]
+            if value is not None and (ts := wall_time(meta, at_ns))
+        ]
+        if told:
+            over_time[name_over_time] = {"units": units, "series": told}
     if cell.preemptions is not None:
         aggregate["preemptions"] = _mean(cell.preemptions, "count")
     if cell.vram_used_max_bytes is not None:
         most = cell.vram_used_max_bytes / _GIB
         aggregate["gpu_memory_usage"] = {"units": "GiB", "mean": most, "max": most}
-    usage = [
-        {"ts": ts, "mean": point.kv_cache_usage * 100.0}
-        for point in series[::every]
-        if point.kv_cache_usage is not None and (ts := wall_time(meta, point.at_ns))
-    ]
     if not aggregate:
         return {}
-    told = {"component_label": label, "aggregate": aggregate}
-    return told | ({"time_series": {"kv_cache_usage": {"units": "percent", "series": usage}}} if usage else {})
+    return {"component_label": label, "aggregate": aggregate, **({"time_series": over_time} if over_time else {})}
 
 
 def _health(label: str, server: ServerStatus) -> dict[str, Any]:

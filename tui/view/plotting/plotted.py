@@ -1,4 +1,4 @@
-"""Charts over two scales, drawn by plotext: dots and a path with axes, and bars over an axis. The only importer of it.
+"""Charts over two scales, drawn by plotext: dots and a path, curves over each other, and bars. The only importer of it.
 
 plotext is one global figure, and slow to import: it comes with the first chart, and a lock lets one thread at a time
 draw. Its colours are not shown: it is given the place of an ink as a colour's number, and that comes back as the ink,
@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from rich.cells import cell_len
@@ -48,6 +49,15 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """A curve by its points (x, y), in the order of x, both 0 or more; None is a gap. Its letter stands at its end."""
+
+    points: tuple[tuple[float, float] | None, ...]
+    ink: Ink
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """An amount, 0 or more."""
 
@@ -62,6 +72,19 @@ def dots(shown: Sequence[Dot], width: int, height: int, *, path: Ink | None = No
     """
     known = tuple(dot for dot in shown[-MOST_DOTS:] if _drawable(dot.x) and _drawable(dot.y))
     lines = _dots(known, min(width, WIDEST), min(height, TALLEST), path, joined)
+    return [list(line) for line in lines]
+
+
+def traces(shown: Sequence[Trace], width: int, height: int, *, doubling: bool = False) -> list[Line]:
+    """Return `height` lines: curves over each other, later ones on top, both scales from 0.
+
+    With `doubling` each power of two of x (1 or more) takes as much room as the next, and points are marked. Nothing
+    where there is no room, or nothing to draw.
+    """
+    known = tuple(
+        Trace(tuple(map(_kept, trace.points[-MOST_DOTS:])), trace.ink, plain(trace.letter, 1) or "•") for trace in shown
+    )
+    lines = _traces(known, min(width, WIDEST), min(height, TALLEST), doubling)
     return [list(line) for line in lines]
 
 
@@ -98,6 +121,51 @@ def _dots(
         for dot in shown:
             plotext.scatter([dot.x], [dot.y], marker=dot.glyph, color=_INKS.index(dot.ink))
         return _read(plotext.build(), width, height)
+
+
+@lru_cache(maxsize=8)
+def _traces(shown: tuple[Trace, ...], width: int, height: int, doubling: bool) -> tuple[tuple[Span, ...], ...]:
+    known = [point for trace in shown for point in trace.points if point is not None]
+    if not known:
+        return ()
+    place = (lambda x: math.log2(max(x, 1.0))) if doubling else float
+    xs = sorted({x for x, _ in known})
+    top = round_top(max(y for _, y in known))
+    rows = height - _AXIS_ROWS
+    y_ticks = round_ticks(top, max(2, rows // _ROWS_PER_TICK))
+    columns = width - 1 - max(len(tick(value)) for value in y_ticks)
+    if columns < _LEAST_COLUMNS or rows < _LEAST_ROWS:
+        return ()
+    left, right = (place(xs[0]), place(xs[-1])) if doubling else (0.0, round_top(xs[-1]))
+    right = right if right > left else left + 1.0
+    most = max(1, columns // (_COLUMNS_PER_TICK // 2 if doubling else _COLUMNS_PER_TICK))
+    x_ticks = xs[:: -(-len(xs) // most)] if doubling else round_ticks(right, most)
+    with _LOCK:
+        plotext = _cleared(width, height)
+        plotext.xlim(left, right)
+        plotext.ylim(0, top)
+        plotext.xticks([place(value) for value in x_ticks], [tick(value) for value in x_ticks])
+        plotext.yticks(y_ticks, [tick(value) for value in y_ticks])
+        for trace in shown:
+            for stretch in _stretches(trace.points):
+                across, up = [place(x) for x, _ in stretch], [y for _, y in stretch]
+                plotext.plot(across, up, marker="braille", color=_INKS.index(trace.ink))
+        for trace in shown:
+            points = [point for point in trace.points if point is not None]
+            for x, y in points[-1:] if not doubling else points:
+                plotext.scatter([place(x)], [y], marker=trace.letter, color=_INKS.index(trace.ink))
+        return _read(plotext.build(), width, height)
+
+
+def _stretches(points: Sequence[tuple[float, float] | None]) -> Iterator[list[tuple[float, float]]]:
+    """Yield what lies between gaps."""
+    for known, stretch in groupby(points, key=lambda point: point is not None):
+        if known:
+            yield [point for point in stretch if point is not None]
+
+
+def _kept(point: tuple[float, float] | None) -> tuple[float, float] | None:
+    return point if point is not None and _drawable(point[0]) and _drawable(point[1]) else None
 
 
 @lru_cache(maxsize=8)

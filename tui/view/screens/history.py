@@ -18,13 +18,13 @@ from textual.widgets.option_list import Option
 from tui.core.errors import VrampError
 from tui.core.paths import sessions_dir
 from tui.core.safe_text import safe_line
-from tui.metrics.comparison import compare
-from tui.session import comparison_text, history, shelf, trash
+from tui.metrics.comparison import Comparison, compare
+from tui.session import history, shelf, trash
 from tui.session.reader import SessionState
 from tui.session.session_summary import SessionSummary
 from tui.session.sides import read_sides
+from tui.view.screens.comparison import ComparisonScreen
 from tui.view.screens.dialogs import Choice, Field, Form, Question
-from tui.view.screens.fact_sheet import Fact, FactSheet
 from tui.view.screens.roomy import RoomyScreen
 
 _WHEN, _PROFILE = 17, 26
@@ -142,11 +142,11 @@ class HistoryScreen(RoomyScreen):
             self.notify("mark another session with space first, to compare this one with", markup=False)
             return
         try:
-            text = await asyncio.to_thread(_compared, base.file, chosen.file)
+            comparison = await asyncio.to_thread(_compared, base.file, chosen.file)
         except (VrampError, OSError) as error:
             self._complain(error)
             return
-        self.app.push_screen(ComparisonScreen(text))
+        self.app.push_screen(ComparisonScreen(comparison))
 
     def action_note(self) -> None:
         """Write a note into the chosen session."""
@@ -219,38 +219,8 @@ class HistoryScreen(RoomyScreen):
         self.query_one(OptionList).focus()
 
 
-class ComparisonScreen(RoomyScreen):
-    """Shows the comparison of two sessions as text."""
-
-    CSS = "ComparisonScreen { padding: 0 1; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,b", "back", "back", key_display="esc", id="comparison.back", tooltip="to the sessions")
-    ]
-    HELP = "Two sessions, cell by cell, as `vramp compare` says it: conditions that differ come first."
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-
-    def compose(self) -> ComposeResult:
-        """One column that scrolls."""
-        yield FactSheet()
-        yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Fill it."""
-        sheet = self.query_one(FactSheet)
-        sheet.show([Fact("compared", tuple(Content(line) for line in self._text.splitlines()))])
-        sheet.focus()
-
-    def action_back(self) -> None:
-        """Go back to the sessions."""
-        self.dismiss(None)
-
-
-def _compared(base: str, other: str) -> str:
-    told = comparison_text.lines(compare(read_sides([base, other])))
-    return "\n".join(safe_line("".join(span[0] for span in line), limit=400) for line in told)
+def _compared(base: str, other: str) -> Comparison:
+    return compare(read_sides([base, other]))
 
 
 def _doing(change: Callable[[str], object]) -> Callable[[list[str]], str]:
