@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from tests.fakes import snapshots
 from tests.view.live_app import LiveApp
@@ -156,6 +157,32 @@ def test_more_room_tells_more_of_each_cell_and_the_best_and_the_present_are_fram
     assert cell(90, 22)[:2] == ["3.8 s", "211 tok/s"]
     assert cell(100, 42)[:3] == ["3.8 s", "211 tok/s", "TTFT 0.30 s"] and set(cell(100, 42)[3]) == {"━", "─"}
     lines = GridPane().lines(snapshot, 90, 22)
-    assert next(text for line in lines for text, paint in line if paint is Ink.GOOD) == "▐"
-    assert ("╭", Ink.STEER) in [span for line in lines for span in line]
     assert all(width_of(line) <= 90 for line in lines)
+    assert next(text for line in lines for text, paint in line if paint is Ink.GOOD) == "╔╗", "the legend"
+    assert "▐" in text_of(GridPane().lines(snapshot, 58, 11)), "one line has marks at its sides"
+
+
+@pytest.mark.parametrize(("width", "height"), [(56, 20), (90, 22), (100, 42)])
+def test_cells_of_several_lines_have_a_frame_all_around_that_costs_none(width: int, height: int) -> None:
+    pane, snapshot = GridPane(), snapshots.sweeping()
+    rows = text_of(pane.lines(snapshot, width, height)).splitlines()
+    top, bottom = (next(row for row in rows if mark in row) for mark in ("╔", "╚"))
+    at, end = top.index("╔"), top.index("╗")
+    assert bottom.index("╚") == at and bottom.index("╝") == end
+    assert "═" in top[at:end] + bottom[at:end] and any(char.isdigit() for char in top[at:end])
+    assert all(row[at] == row[end] == "║" for row in rows[rows.index(top) + 1 : rows.index(bottom)])
+    present = next(row for row in rows if "┏" in row)
+    assert present.startswith("   16") and "┓" in present
+    pane.picked = (1, 31)
+    assert "▸" in text_of(pane.lines(snapshot, width, height)).splitlines()[1]
+
+
+def test_columns_use_the_whole_width_and_cells_of_all_of_them_tell_the_same() -> None:
+    snapshot = msgspec.structs.replace(snapshots.full_grid(), reference=None)
+    bare = [msgspec.structs.replace(cell, reference_s=None) for cell in snapshot.grid.cells]
+    snapshot = msgspec.structs.replace(snapshot, grid=msgspec.structs.replace(snapshot.grid, cells=bare))
+    for width in range(50, 130):
+        lines = GridPane().lines(snapshot, width, 22)
+        assert width_of(lines[1]) == width, "the last column ends at the pane's edge"
+        row = text_of([lines[2]]).split()
+        assert len({word for word in row if not word[0].isdigit()}) <= 1, "a unit stands in all cells or in none"

@@ -19,7 +19,7 @@ from tui.view.panes.list_pane import ListPane, marked
 from tui.view.panes.log import LogPane, folded
 from tui.view.panes.requests import RequestsPane
 from tui.view.screens.replay import ReplayScreen
-from tui.view.widgets.lines import Ink, text_of
+from tui.view.widgets.lines import Ink, flowed, text_of, width_of
 
 
 def event(at: int, text: str, source: str = "engine", level: str = "info") -> Event:
@@ -249,3 +249,32 @@ async def test_copies_go_to_the_terminal_or_to_a_file_and_it_is_said(
         await pilot.press("y")
         await pilot.pause()
         assert "gone" in app.picture()
+
+
+def test_a_warning_is_told_whole_over_several_lines_and_the_oldest_as_far_as_there_is_room() -> None:
+    cause = "64 users x 480 tokens: oom-runtime: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.21 GiB"
+    pane, snapshot = (
+        LogPane(),
+        logged(event(1, cause, "cell", "warning"), event(2, "8 users", "load"), event(3, "gone")),
+    )
+    lines = text_of(pane.lines(snapshot, 56, 5)).splitlines()
+    assert len(lines) == 5 and lines[0].split()[1] == "cell" and lines[3].endswith("8 users")
+    assert " ".join(line[17:] for line in lines[:3]) == cause
+    assert all(not line[:17].strip() for line in lines[1:3])
+    few = text_of(pane.lines(snapshot, 56, 3)).splitlines()
+    assert "oom-runtime" in few[0] and few[0].endswith("…") and few[2].endswith("gone")
+    pane.snapshot = snapshot
+    pane.redraw = lambda: None  # type: ignore[method-assign]
+    pane.move(0, -9)
+    assert "CUDA" in text_of(pane.lines(snapshot, 56, 3)) and "gone" not in text_of(pane.lines(snapshot, 56, 3))
+
+
+@pytest.mark.parametrize("width", range(4, 40))
+def test_a_line_that_flows_keeps_to_its_width_and_all_of_its_words(width: int) -> None:
+    words = "one two three fourfive six seven"
+    lines = flowed([("a ", Ink.DIM), (words, Ink.PLAIN)], width, 2, 99)
+    assert all(width_of(line) <= width for line in lines)
+    assert "".join("".join(text for text, _ in line) for line in lines).replace(" ", "") == f"a{words}".replace(" ", "")
+    cut = flowed([("a ", Ink.DIM), (words, Ink.PLAIN)], width, 2, 2)
+    assert len(cut) <= 2 and all(width_of(line) <= width for line in cut)
+    assert (len(lines) <= 2) or text_of(cut).rstrip().endswith("…")

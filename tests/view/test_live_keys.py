@@ -350,6 +350,9 @@ async def test_the_arrows_walk_from_cell_to_cell_in_the_page_of_one_and_say_wher
         await pilot.pause()
         assert page.place == (8, 2193)
         assert "8 users × 2,193 prompt tokens" in app.picture() and "9.30 s, mean E2E" in app.picture()
+        await pilot.press("escape")
+        assert app.screen is app.live
+        assert app.live.active.picked == (8, 2193), "where one has walked to"
 
 
 async def test_the_page_of_a_cell_scrolls_and_begins_at_its_top_in_the_next_one() -> None:

@@ -171,7 +171,7 @@ def test_slices_have_rows_of_their_own_and_count_once() -> None:
     rows = text_of(VramPane().lines(snapshot, 100, 14)).splitlines()
     assert [row.split()[1] for row in rows if row.startswith("GPU ")] == ["0", "0:0", "0:2"]
     row = next(row for row in rows if row.startswith("GPU 0:2"))
-    assert "MIG 1g.10gb" in row and " 4.0 / 10.0 GB" in row
+    assert "MIG 1g.10gb" in row and " 4.0/10.0 GB" in row
     assert "W" not in row and "°C" not in row, "of a slice these are not told"
     presentation = text_of(presentation_lines(snapshot, 100, 30, users_wanted=3, words_per_token=0.75))
     memory = next(line for line in presentation.splitlines() if line.strip().startswith("memory"))

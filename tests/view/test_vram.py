@@ -99,8 +99,18 @@ def slices(cards: int) -> Snapshot:
 
 def test_slices_stand_side_by_side_where_they_are_too_many_and_those_left_out_are_counted() -> None:
     text = drawn(slices(4), 78, 19)
-    for place in (*(f"{card}:{number} 1g.5gb" for card in range(4) for number in range(7)), "3.5 / 5.0 GB"):
+    for place in (*(f"{card}:{number} 1g.5gb" for card in range(4) for number in range(7)), "3.5/5.0"):
         assert place in text
     assert "running" in text
-    few = drawn(slices(8), 56, 11)
-    assert "and 56 more" in few and few.count("GPU ") == 8
+    few = drawn(slices(8), 56, 11).splitlines()
+    assert few[0].split() == ["0", few[0].split()[1], "38.2/40.0", "1", few[0].split()[4], "38.2/40.0"]
+    assert few[8] == "and 48 more" and few[1].startswith("0:0 1g.5gb") and "1:0 1g.5gb" in few[1]
+
+
+def test_eight_cards_of_a_line_each_have_their_minute_beside_power_and_heat() -> None:
+    rows = [line for line in drawn(snapshots.eight_gpus(), 56, 10).splitlines() if line.startswith("GPU")]
+    assert len(rows) == 8 and "LOST" in rows[3]
+    for row in rows[:3] + rows[4:]:
+        assert "▇" in row.split("GB")[1] and "98%" in row and "W" in row and "°C" in row and "/85.9 GB" in row
+        assert row.count("█") >= 5, "the memory is seen as well"
+    assert "held" in rows[5]

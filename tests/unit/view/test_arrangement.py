@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.geometry import Region
 
-from tui.view.panes.arrangement import DESIGNS, SHARED, Design, design_for, regions
+from tui.view.panes.arrangement import DESIGNS, SHARED, Design, Need, design_for, regions
 from tui.view.panes.catalogue import PANES
 from tui.view.screens.cell_pane import CellPane
 
@@ -71,3 +71,17 @@ def test_charts_that_stand_one_above_the_other_are_of_one_width() -> None:
 def test_each_pane_says_what_it_is_and_has_a_key_of_its_own() -> None:
     assert len({each.KEY for each in PANES}) == len({each.NAME for each in PANES}) == len(PANES)
     assert all(each.HELP and each.KEY in set("1234567") for each in PANES)
+
+
+def test_a_pane_has_the_rows_it_wishes_where_the_others_of_its_column_can_spare_them() -> None:
+    def rows(**needs: Need) -> dict[str, int]:
+        by_key = {key.removeprefix("pane"): need for key, need in needs.items()}
+        return {key: region.height for key, region in regions(design_for(120, 40), 120, 34, "6", by_key).items()}
+
+    plain = rows()
+    assert plain["4"] + plain["5"] + plain["6"] == 34
+    assert rows(pane4=Need(wished=(22,)))["4"] == 22
+    full = rows(pane4=Need(wished=(40, 22)), pane5=Need(least=7), pane6=Need(least=6))
+    assert full == plain | {"4": plain["4"], "5": plain["5"], "6": plain["6"]}, "all of it or nothing"
+    assert rows(pane4=Need(wished=(40, 21)), pane5=Need(least=7)) == plain | {"4": 21, "5": 7, "6": 6}
+    assert rows(pane4=Need(wished=(3,))) == plain, "what it has already is not taken away"

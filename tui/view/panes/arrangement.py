@@ -1,12 +1,13 @@
 """Which panes are seen, and where, at each size of the screen: a design for each, none the stretched image of another.
 
 Pure. A design has columns, a column places, each with its share of what there is and the pane that stands in it. One
-place of a design may be shared: the active pane has it when it has none of its own.
+place of a design may be shared: the active pane has it when it has none of its own. A pane may need more than its share
+(`Need`) and has it where the others of its column can spare it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,6 +15,16 @@ from textual.geometry import Region
 
 SHARED = "*"
 """The key of the place that the active pane takes when it has no other; else the last pane that had it."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a pane makes of rows, its border's two among them."""
+
+    least: int = 6
+    """With fewer it says too little; others are not given of these."""
+    wished: tuple[int, ...] = ()
+    """With how many it says how much more, the most first."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ TWO = Design(
     "-two",
     116,
     36,
-    (Column(1, (("1", 13), ("2", 12), ("5", 9))), Column(1, (("4", 13), ("3", 12), (SHARED, 9)))),
+    (Column(1, (("1", 11), ("2", 11), ("3", 12))), Column(1, (("4", 16), ("5", 9), (SHARED, 9)))),
     tile_rows=3,
 )
 PAIR = Design("-pair", 100, 28, (Column(47, ((SHARED, 1),)), Column(53, (("4", 1),))), tile_rows=3, tabs=True)
@@ -92,18 +103,37 @@ def design_for(width: int, height: int, *, maximised: bool = False) -> Design:
     return single if fitting is SINGLE else fitting
 
 
-def regions(design: Design, width: int, height: int, shared: str) -> dict[str, Region]:
-    """Return where each pane that is seen stands in an area of `width` x `height` cells."""
+def regions(
+    design: Design, width: int, height: int, shared: str, needs: Mapping[str, Need] | None = None
+) -> dict[str, Region]:
+    """Return where each pane that is seen stands in an area of `width` x `height` cells; `needs` by the panes' keys."""
     found: dict[str, Region] = {}
     x = 0
     for column, columns in zip(design.columns, _shared_out(width, [one.share for one in design.columns]), strict=True):
         y = 0
+        keys = [shared if key == SHARED else key for key, _ in column.places]
         rows_of = _shared_out(height, [share for _, share in column.places])
-        for (key, _), rows in zip(column.places, rows_of, strict=True):
-            found[shared if key == SHARED else key] = Region(x, y, columns, rows)
+        for key, rows in zip(keys, _met(rows_of, [(needs or {}).get(key, Need()) for key in keys]), strict=True):
+            found[key] = Region(x, y, columns, rows)
             y += rows
         x += columns
     return found
+
+
+def _met(rows_of: list[int], needs: list[Need]) -> list[int]:
+    """Return the rows of a column's panes with as much of what they wish as the others can spare; all or nothing."""
+    rows_of = list(rows_of)
+    for place, need in enumerate(needs):
+        spare = sum(max(0, rows - other.least) for rows, other in zip(rows_of, needs, strict=True)) - max(
+            0, rows_of[place] - need.least
+        )
+        wanted = next((rows for rows in need.wished if rows <= rows_of[place] + spare), 0)
+        while rows_of[place] < wanted:
+            others = [other for other in range(len(needs)) if other != place]
+            giving = max(others, key=lambda other: rows_of[other] - needs[other].least)
+            rows_of[giving] -= 1
+            rows_of[place] += 1
+    return rows_of
 
 
 def _shared_out(whole: int, shares: Sequence[int]) -> list[int]:

@@ -10,14 +10,14 @@ from textual.strip import Strip
 
 from tui.metrics.cell_figures import FIGURES, RESOLVE
 from tui.metrics.snapshot import Snapshot
+from tui.view.panes.arrangement import Need
 from tui.view.panes.grid_beside import Place, beside_in_short
-from tui.view.panes.grid_map import MEASURED, PREDICTED, GridMap
+from tui.view.panes.grid_map import MEASURED, PREDICTED, GridMap, wished_rows
 from tui.view.panes.pane import Pane
 from tui.view.widgets.lines import Ink, Line, Over, plain, text_of
 
 _BOLD = Style(bold=True)
-_TIGHT = 3
-"""With no more rows than the map and so many, what its marks mean has no room in the pane."""
+_BORDER = 2
 
 
 class GridPane(Pane):
@@ -40,6 +40,10 @@ class GridPane(Pane):
         self.figure = RESOLVE
         """What the cells show."""
 
+    def need(self, snapshot: Snapshot) -> Need:
+        """Return the rows with which each cell has four lines, three, two, one."""
+        return Need(wished=tuple(rows + _BORDER for rows in wished_rows(snapshot.grid)))
+
     def turn(self) -> None:
         """Show the next figure."""
         self.figure = FIGURES[(FIGURES.index(self.figure) + 1) % len(FIGURES)]
@@ -56,12 +60,10 @@ class GridPane(Pane):
         """Return which way is good, and the key for the next figure; the colours are explained in the pane."""
         said = f"{'more' if self.figure.more_is_good else 'less'} is good · c next figure"
         width, height = self.content_size
-        grid = snapshot.grid
-        if not height or not grid.users or not grid.prompt_tokens or height > len(grid.users) + _TIGHT:
+        if not height or not snapshot.grid.users or not snapshot.grid.prompt_tokens:
             return said
-        told: list[str] = []
-        for mark in GridMap(snapshot, self.figure, self.picked, width, height).marks():
-            told.append(text_of([mark]).strip())
+        drawn = GridMap(snapshot, self.figure, self.picked, width, height)
+        told = [text_of([mark]).strip() for mark in drawn.untold()]
         fitting: list[str] = []
         for text in (*told, said):
             if len("  ".join([*fitting, text])) <= width - 4:

@@ -27,6 +27,8 @@ _WITH_UNIT = 6
 _TIME_CELLS = 4
 _TWO_FIGURES = 9
 """From so many cells on two figures stand side by side."""
+_BOTH_ABREAST = 12
+"""Likewise where the first has its unit, and cells more lines than one."""
 
 
 def heavy(ink: Ink) -> Over:
@@ -36,7 +38,7 @@ def heavy(ink: Ink) -> Over:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Draws cells as blocks of `width` x `rows`."""
+    """Draws cells as blocks of `rows` lines."""
 
     figure: CellFigure
     scale: HeatScale
@@ -47,7 +49,8 @@ class Blocks:
     progress: float | None
     """Of the cell that is measured now, 0 to 1."""
     queueing: frozenset[Place]
-    width: int
+    least_width: int
+    """Of the narrowest column: all cells tell the same."""
     rows: int
     pads: tuple[int, int]
     """How many cells stay free left and right."""
@@ -62,12 +65,12 @@ class Blocks:
             return Ink.HEAT_IMPLIED
         return Ink.HEAT_FAILED if cell.outcome.is_oom else Ink.HEAT_OPEN
 
-    def block(self, place: Place, cell: CellResult | None) -> list[Line]:
-        """Return the block's lines, each as wide as it."""
+    def block(self, place: Place, cell: CellResult | None, width: int) -> list[Line]:
+        """Return the block's lines, each in `width` cells."""
         ground = self.ground(cell)
         if cell is not None and cell.outcome is Outcome.TOO_LONG:
-            return [[(TOO_LONG * self.width, ground)]] * self.rows
-        inner = self.width - sum(self.pads)
+            return [[(TOO_LONG * width, ground)]] * self.rows
+        inner = width - sum(self.pads)
         if cell is not None and cell.outcome is Outcome.OK:
             rows = self._figures(cell, ground, inner)
         else:
@@ -91,7 +94,9 @@ class Blocks:
             paint, text = ground, IMPLIED * min(inner, _IMPLIED_CELLS)
         elif not cell.outcome.is_oom:
             paint = Over(Ink.WARNING, ground)
-        lines: list[Line] = [[(text.center(inner) if inner >= _WITH_UNIT else text.rjust(inner), paint)]]
+        lines: list[Line] = [
+            [(text.center(inner) if inner >= _WITH_UNIT or self.rows > 1 else text.rjust(inner), paint)]
+        ]
         if cell.outcome is Outcome.RUNNING and self.progress is not None:
             full = filled(self.progress, inner - 2)
             lines.append([(" " + "━" * full + "─" * (inner - 2 - full) + " ", paint)])
@@ -111,16 +116,16 @@ class Blocks:
                 return [[(main.rjust(inner), heavy(ground))]]
             left = max(len(main.strip()), min(_TIME_CELLS, inner - len(second) - 1), (inner - 1) // 2 - 1)
             return [[(main.strip().rjust(left), heavy(ground)), (second.rjust(inner - left), ground)]]
-        main = with_unit if len(with_unit) <= inner else main
+        main = with_unit if self._least_inner >= _WITH_UNIT and len(with_unit) <= inner else main
         against = self.beside.against(cell) if self.with_beside else ""
         beside_it = bool(against) and inner >= len(main) + len(against) + 2
         leading = against if beside_it else ""
-        lines: list[Line] = [[(leading, ground), (main.rjust(inner - len(leading)), heavy(ground))]]
+        lines: list[Line] = [[(leading.ljust(inner - len(main)), ground), (main, heavy(ground))]]
         further: list[Iterable[str]] = [self._rate(cell), self._first_token(cell)]
-        if against and not beside_it:
-            further.insert(0, (against, against.removeprefix("had ")))
         if self.figure is not RESOLVE:
-            further.insert(len(further) - 2, (f"{resolve(cell.time_to_resolve_s, 0)} s",))
+            further.insert(0, (f"{resolve(cell.time_to_resolve_s, 0)} s",))
+        if against and not beside_it:  # from other conditions it says the least of all
+            further.insert(len(further) if self.beside.differs else 0, (against, against.removeprefix("had ")))
         lines += [[(text, ground)] for ways in further if (text := _fitting(ways, inner)).strip()]
         bar = self._bar(cell, ground, inner)
         return [*lines[: self.rows - 1], bar] if self.rows > 2 and bar else lines
@@ -128,14 +133,25 @@ class Blocks:
     @property
     def has_second(self) -> bool:
         """Say whether another figure stands right of the chosen one, in one line."""
-        return self.rows == 1 and self.width - sum(self.pads) >= _TWO_FIGURES
+        return self.rows == 1 and self._least_inner >= _TWO_FIGURES
+
+    @property
+    def tells_beside(self) -> bool:
+        """Say whether there is room for how far a cell is from what lies beside it."""
+        if self.rows == 1:
+            return self.has_second
+        return self.rows > 2 or not self.beside.differs or self._least_inner >= _BOTH_ABREAST
 
     @property
     def unnamed(self) -> str:
         """Return where a second figure stands that has no room for its unit: right, below; empty = nowhere."""
         if self.rows == 1:
             return "right" if self.has_second else ""
-        return "below" if self.width - sum(self.pads) < _WITH_UNIT else ""
+        return "below" if self._least_inner < _WITH_UNIT else ""
+
+    @property
+    def _least_inner(self) -> int:
+        return self.least_width - sum(self.pads)
 
     def _second(self, cell: CellResult) -> str:
         """Return what stands right of the chosen figure where there is one line."""
@@ -149,8 +165,9 @@ class Blocks:
     def _rate(self, cell: CellResult) -> Iterable[str]:
         if self.figure.field == "tokens_per_s_total" or cell.tokens_per_s_total is None:
             return ()
-        rate = formatting.per_second(cell.tokens_per_s_total, 0)
-        return f"{rate} tok/s", f"{rate}/s", rate
+        rate, most = (formatting.per_second(value, 0) for value in (cell.tokens_per_s_total, self.most_tokens_per_s))
+        longest = max(len(rate), len(most))  # with the unit in all cells, or in none
+        return *(rate + unit for unit in (" tok/s", "/s") if longest + len(unit) <= self._least_inner), rate
 
     def _first_token(self, cell: CellResult) -> Iterable[str]:
         if self.figure.field.startswith("ttft") or cell.ttft_p50_s is None:

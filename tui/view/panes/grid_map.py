@@ -6,8 +6,6 @@ line between two rows of cells shows the edge of the KV cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tui.core.outcome import Outcome
 from tui.metrics.best import best_cell
 from tui.metrics.cell_figures import RESOLVE, CellFigure
@@ -15,15 +13,16 @@ from tui.metrics.snapshot import GridStatus, Snapshot
 from tui.view import formatting
 from tui.view.panes.grid_beside import Beside, Place
 from tui.view.panes.grid_cell import IMPLIED, MOST_ROWS, TOO_LONG, Blocks
+from tui.view.panes.grid_frame import Frame
 from tui.view.panes.grid_legend import legend
 from tui.view.panes.grid_story import GridStory, told_place
 from tui.view.widgets.heat_map import HeatScale
-from tui.view.widgets.lines import Ink, Line, Over, cut, plain, width_of
+from tui.view.widgets.lines import Ink, Line, cut, plain, width_of
 
 PREDICTED, MEASURED = "╌", "━"
 """Below the last cell of a column that is within the edge of the KV cache."""
 _LABEL = 6
-_NARROWEST, _WIDEST = 6, 24
+_NARROWEST, _WIDEST = 6, 32
 _WITH_GAP = 8
 """From so many cells for a column on its blocks stand apart, and frames stand between them."""
 _PADDED = 12
@@ -36,24 +35,10 @@ _EDGE_WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """What marks a block at its sides: of two in one place the weightier is seen."""
-
-    kind: str
-    ink: Ink
-    weight: int
-
-    def sides(self, row: int, rows: int) -> tuple[str, str]:
-        """Return what stands left and right of a row of the block."""
-        if self.kind == "best":
-            return "▐", "▌"
-        if self.kind == "parts":
-            return " ", "!" if row == 0 else " "
-        if rows == 1:
-            return ("▸", "]") if self.kind == "picked" else ("[", "]")
-        left, right = ("╭", "╮") if row == 0 else ("╰", "╯") if row == rows - 1 else ("│", "│")
-        return ("▸" if self.kind == "picked" and row == 0 else left), right
+def wished_rows(grid: GridStatus) -> tuple[int, ...]:
+    """Return in how many lines the whole map has cells of four lines, three, two, one."""
+    rows = len(grid.asked_users or grid.users)
+    return tuple(rows * deep + (4 if deep > 1 else 3) for deep in range(MOST_ROWS, 0, -1)) if rows else ()
 
 
 class GridMap:
@@ -92,9 +77,18 @@ class GridMap:
         self.users = _rows(grid.users, grid.asked_users or grid.users, focus[0], max(1, room // self.deep))
         columns = max(1, (self.width - _LABEL) // self.size)
         self.prompts = _window(grid.prompt_tokens, focus[1], columns)
+        self.widths = self._widths()
         spare = room - self.deep * len(self.users)
         shown = {users: marks for users, marks in lasts.items() if users in self.users[:-1]}
         self.edges = shown if len(shown) <= spare else {}
+
+    def _widths(self) -> list[int]:
+        """Return each column's cells, of which all that there are are used."""
+        shown = len(self.prompts)
+        spare = self.width - _LABEL - self.size * shown
+        if shown < len(self.grid.prompt_tokens) or self.size == _WIDEST:
+            spare = 0
+        return [self.size + (place < spare) for place in range(shown)]
 
     def _blocks(self, progress: float | None) -> Blocks:
         measured = [cell for cell in self.grid.cells if cell.outcome is Outcome.OK]
@@ -106,7 +100,7 @@ class GridMap:
             most_tokens_per_s=max((cell.tokens_per_s_total or 0.0 for cell in measured), default=0.0),
             progress=progress,
             queueing=frozenset(self.grid.queueing),
-            width=self.size - self.gap,
+            least_width=self.size - self.gap,
             rows=self.deep,
             pads=(0, int(self.size > _PADDED)) if self.gap else (1, 1),
         )
@@ -118,14 +112,23 @@ class GridMap:
             lines += self._row(users)
             if users in self.edges:
                 lines.append(self._edge_line(self.edges[users]))
-        if self.has_legend:
-            told = legend(self.figure, self.blocks.scale, self.unit, self.marks(), self.width - _LABEL)
-            told = [
-                [(("scale" if number == 0 else "").ljust(_LABEL), Ink.DIM), *one] for number, one in enumerate(told)
-            ]
-            lines += told[: max(1, self.height - len(lines) - self.story_rows)]
+        lines += self._legend()[: self.legend_room]
         room = min(max(0, self.height - len(lines) - self.story_rows), _MOST_STORY_ROWS)
         return [*lines, *self.story.lines(self.story_rows, room)]
+
+    @property
+    def legend_room(self) -> int:
+        """Return how many lines of the legend there are."""
+        rows = 1 + self.deep * len(self.users) + len(self.edges)
+        return max(1, self.height - rows - self.story_rows) if self.has_legend else 0
+
+    def _legend(self) -> list[Line]:
+        told = legend(self.figure, self.blocks.scale, self.unit, self.marks(), self.width - _LABEL)
+        return [[(("scale" if number == 0 else "").ljust(_LABEL), Ink.DIM), *one] for number, one in enumerate(told)]
+
+    def untold(self) -> list[Line]:
+        """Return the marks that the legend has no room for."""
+        return [] if len(self._legend()) <= self.legend_room else self.marks()
 
     # -- the map
 
@@ -135,11 +138,14 @@ class GridMap:
         head: Line = [((f"+{above} ↕" if above else axis).ljust(_LABEL)[:_LABEL], Ink.DIM)]
         current = self.grid.current_prompt_tokens
         wide = self.size >= max(len(f"{prompt:,} tok") for prompt in self.prompts) + 2
-        for prompt in self.prompts:
+        named = wide
+        for prompt, size in zip(self.prompts, self.widths, strict=True):
             text = f"{prompt:,} tok" if wide else str(prompt)
-            head.append((f"{text:>{self.size - 1}} "[-self.size :], Ink.STRONG if prompt == current else Ink.DIM))
+            if not named and len(text) + 4 < size:  # one tells the unit of all
+                text, named = f"{text} tok", True
+            head.append((f"{text:>{size - 1}} "[-size:], Ink.STRONG if prompt == current else Ink.DIM))
         hidden = len(self.grid.prompt_tokens) - len(self.prompts)
-        unit = f"+{hidden} more" if hidden else "" if wide else "tok"
+        unit = f"+{hidden} more" if hidden else "" if named else "tok"
         if width_of(head) + len(unit) <= self.width:
             head.append((unit, Ink.FAINT))
         return head
@@ -151,70 +157,65 @@ class GridMap:
     def _row(self, users: int) -> list[Line]:
         """Return the lines of one number of users."""
         places = [(users, prompt) for prompt in self.prompts]
-        drawn = [self.blocks.block(place, self.cells.get(place)) for place in places]
-        frames = [self._frame(place) for place in places]
+        drawn: list[list[Line]] = []
+        frames: list[Frame | None] = []
+        for place, size in zip(places, self.widths, strict=True):
+            cell, frame = self.cells.get(place), self._frame(place)
+            block = self.blocks.block(place, cell, size - self.gap)
+            frames.append(frame)
+            drawn.append(block if frame is None else frame.around(block, inside=not self.gap))
         stands_out = users in (self.grid.current_users, self.picked[0] if self.picked else None)
         lines: list[Line] = []
         for row in range(self.deep):
             line: Line = [
                 (self._label(users) if row == 0 else " " * (_LABEL - 1), Ink.STRONG if stands_out else Ink.DIM)
             ]
-            line += self._framed(drawn, frames, row) if self.gap else self._framed_inside(places, drawn, frames, row)
+            line += self._framed(drawn, frames, row) if self.gap else self._side_by_side(drawn, row)
             lines.append(cut(line, self.width))
         return lines
 
-    def _framed(self, drawn: list[list[Line]], frames: list[_Frame | None], row: int) -> Line:
+    def _side_by_side(self, drawn: list[list[Line]], row: int) -> Line:
+        """Return a row of blocks without room between them: frames stand in their edges."""
+        return [(" ", Ink.PLAIN), *(span for block in drawn for span in block[row])]
+
+    def _framed(self, drawn: list[list[Line]], frames: list[Frame | None], row: int) -> Line:
         """Return a row whose frames stand between the blocks; of two in one place the weightier is seen."""
         line: Line = []
         for number in range(len(drawn) + 1):
             left = frames[number - 1] if number else None
             right = frames[number] if number < len(drawn) else None
             if right is not None and (left is None or right.weight >= left.weight):
-                line.append((right.sides(row, self.deep)[0], right.ink))
+                line.append((right.sides(row)[0], right.paint_beside))
             elif left is not None:
-                line.append((left.sides(row, self.deep)[1], left.ink))
+                line.append((left.sides(row)[1], left.paint_beside))
             else:
                 line.append((" ", Ink.PLAIN))
             if number < len(drawn):
                 line += drawn[number][row]
         return line
 
-    def _framed_inside(
-        self, places: list[Place], drawn: list[list[Line]], frames: list[_Frame | None], row: int
-    ) -> Line:
-        """Return a row of blocks without room between them: frames stand in their edges, in the colour of the text."""
-        line: Line = [(" ", Ink.PLAIN)]
-        for place, lines, frame in zip(places, drawn, frames, strict=True):
-            block = list(lines[row])
-            if frame is not None:
-                ground = self.blocks.ground(self.cells.get(place))
-                ink = frame.ink if ground is Ink.HEAT_OPEN else ground
-                left, right = frame.sides(row, self.deep)
-                block[0], block[-1] = (left, Over(ink, ground)), (right, Over(ink, ground))
-            line += block
-        return line
-
-    def _frame(self, place: Place) -> _Frame | None:
+    def _frame(self, place: Place) -> Frame | None:
         cell = self.cells.get(place)
+        ground = self.blocks.ground(cell)
         current = place == (self.grid.current_users, self.grid.current_prompt_tokens)
         if place == self.picked:
-            return _Frame("picked", Ink.STEER, 4)
+            return Frame("picked", Ink.STEER, 4, ground, self.deep)
         if self.beside.parts(cell):
-            return _Frame("parts", Ink.WARNING, 3)
+            return Frame("parts", Ink.WARNING, 3, ground, self.deep)
         if current or (cell is not None and cell.outcome is Outcome.RUNNING):
-            return _Frame("present", Ink.STEER, 2)
-        return _Frame("best", Ink.GOOD, 1) if place == self.best else None
+            return Frame("present", Ink.STEER, 2, ground, self.deep)
+        return Frame("best", Ink.GOOD, 1, ground, self.deep) if place == self.best else None
 
     def _edge_line(self, marks: dict[int, str]) -> Line:
         """Return the line between two rows of cells, with its words left of it where they fit."""
         columns = [marks.get(prompt, "") for prompt in self.prompts]
         first = next((place for place, mark in enumerate(columns) if mark), len(columns))
         words = _EDGE_WORDS.get(frozenset(columns) - {""}, "")
-        room = _LABEL + first * self.size
+        room = _LABEL + sum(self.widths[:first])
         line: Line = [((words if len(words) < room else "KV".rjust(_LABEL - 1)).ljust(room), Ink.DIM)]
-        for mark in columns[first:]:
+        for mark, size in zip(columns[first:], self.widths[first:], strict=True):
             ink = Ink.WARNING if mark == MEASURED else Ink.DIM
-            line.append(((mark or " ") * (self.size - self.gap) + " " * self.gap, ink))
+            line.append(((mark or " ") * (size - self.gap) + " " * self.gap, ink))
         return cut(line, self.width)
 
     def marks(self) -> list[Line]:
@@ -222,14 +223,14 @@ class GridMap:
         shown = {(users, prompt) for users in self.users for prompt in self.prompts}
         seen = {cell.outcome for place, cell in self.cells.items() if place in shown}
         marks: list[Line] = []
-        if (where := self.blocks.unnamed) and not self.with_beside:
+        if (where := self.blocks.unnamed) and not (self.with_beside and self.blocks.tells_beside):
             marks.append([(f"{where}: {'tok/s' if self.figure is RESOLVE else 's to resolve'}", Ink.DIM)])
-        if self.with_beside and (self.deep > 1 or self.blocks.has_second):
+        if self.with_beside and self.blocks.tells_beside:
             marks.append([(f"± against {self.beside.name}", Ink.DIM)])
         if Outcome.RUNNING in seen or (self.grid.current_users, self.grid.current_prompt_tokens) in shown:
-            marks.append([("[ ]", Ink.STEER), (" now", Ink.DIM)])
+            marks.append([(Frame.mark("present", self.deep), Ink.STEER), (" now", Ink.DIM)])
         if self.best in shown:
-            marks.append([("▐", Ink.GOOD), (" best", Ink.DIM)])
+            marks.append([(Frame.mark("best", self.deep), Ink.GOOD), (" best", Ink.DIM)])
         if any(self.beside.parts(cell) for place, cell in self.cells.items() if place in shown):
             marks.append([("!", Ink.WARNING), (" other outcome there", Ink.DIM)])
         if Outcome.IMPLIED in seen:

@@ -12,6 +12,7 @@ from typing import ClassVar, TypedDict
 from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import LatencyPoint, Snapshot
 from tui.view import formatting
+from tui.view.panes.arrangement import Need
 from tui.view.panes.pane import Pane
 from tui.view.plotting.histogram import histogram
 from tui.view.plotting.lane import Curve, lanes, plot_cells, time_rule
@@ -45,6 +46,10 @@ class LatencyPane(Pane):
     def subtitle(self, snapshot: Snapshot) -> str:
         """Return the legend."""
         return "· a request  ░ p50 to p99  ✕ failed"
+
+    def need(self, snapshot: Snapshot) -> Need:
+        """Return the rows with which there is a lane for the gaps between tokens, too."""
+        return Need(least=11, wished=(13, 12))
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the lanes, and below them the distributions where there is room."""

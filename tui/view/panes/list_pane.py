@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,10 @@ from rich.cells import cell_len
 
 from tui.metrics.snapshot import Snapshot
 from tui.view.panes.pane import Pane
-from tui.view.widgets.lines import Ink, Line, cut, plain, text_of
+from tui.view.widgets.lines import Ink, Line, cut, flowed, plain, text_of
+
+_MOST_LINES = 3
+"""Of one row."""
 
 Key = tuple[int, int]
 """When a row came to be (ns), and which of that moment it is."""
@@ -21,6 +25,8 @@ class Row:
 
     key: Key
     line: Line
+    indent: int = 0
+    """Of its further lines, where what is too long goes on in them; 0 = it is cut."""
 
     @property
     def text(self) -> str:
@@ -48,6 +54,9 @@ class ListPane(Pane):
         self._found: Key | None = None
         """The row that was found last."""
         self._room = 1
+        """How many rows were seen last."""
+        self._last_first: int | None = None
+        """Which row would be the newest in view if one had gone back as far as that goes; None = not drawn yet."""
 
     def rows(self, snapshot: Snapshot) -> list[Row]:
         """Return the rows of the present filter, newest first, each as wide as it is."""
@@ -73,15 +82,30 @@ class ListPane(Pane):
         """Return the part of the list that is in view."""
         head = self.above(snapshot, width, height)[:height]
         rows = self.rows(snapshot)
-        self._room = max(1, height - len(head))
+        room = max(1, height - len(head))
         if not rows:
             nothing: Line = [(self.NOTHING, Ink.DIM)]
             return [*head, nothing][:height]
+        self._last_first = max(0, len(rows) - self._fitting(reversed(rows), width, room))
         first = self._place(rows)
-        shown = [self._shown(row, width) for row in rows[first : first + height - len(head)]]
+        self._room = self._fitting(rows[first:], width, room)
+        blocks = [self._shown(row, width) for row in rows[first : first + self._room]]
+        left = room - sum(map(len, blocks))
+        if left > 0 and first + self._room < len(rows):  # the begin of one that does not fit whole
+            blocks.append(self._shown(rows[first + self._room], width, left))
         if self.NEWEST_BELOW:
-            shown.reverse()
-        return [*head, *shown]
+            blocks.reverse()
+        return [*head, *(line for block in blocks for line in block)][:height]
+
+    def _fitting(self, rows: Iterable[Row], width: int, room: int) -> int:
+        """Return how many of the rows fit, of which the first always does."""
+        fitting = 0
+        for row in rows:
+            room -= len(self._shown(row, width))
+            if room < 0:
+                break
+            fitting += 1
+        return max(1, fitting)
 
     def as_text(self) -> str:
         """Return all rows of the present filter, those out of sight as well."""
@@ -91,18 +115,23 @@ class ListPane(Pane):
         titled: Line = [(plain(self.title(self.snapshot)), Ink.PLAIN)]
         return text_of([titled, *(rows[::-1] if self.NEWEST_BELOW else rows)])
 
-    def _shown(self, row: Row, width: int) -> Line:
+    def _shown(self, row: Row, width: int, most: int = _MOST_LINES) -> list[Line]:
         line = row.line
         if self.words:
             line = marked(line, self.words, Ink.PILL_WARNING if row.key == self._found else Ink.BADGE)
         text = row.text.rstrip()
         if cell_len(text) <= width:
-            return cut(line, width)
-        return [*cut(line, width - 1), ("…", Ink.DIM)]
+            return [cut(line, width)]
+        if row.indent and row.indent <= width // 2:
+            return flowed(line, width, row.indent, most)
+        return [[*cut(line, width - 1), ("…", Ink.DIM)]]
 
     def _place(self, rows: list[Row]) -> int:
         """Return which row is the newest in view, such that the room is filled."""
-        return min(self._index_of(rows, self._at), max(0, len(rows) - self._room))
+        return min(self._index_of(rows, self._at), self._end(rows))
+
+    def _end(self, rows: list[Row]) -> int:
+        return len(rows) - 1 if self._last_first is None else min(self._last_first, len(rows) - 1)
 
     def _index_of(self, rows: list[Row], key: Key | None) -> int:
         """Return where a row is; one that is gone, where the next older one is."""
@@ -132,7 +161,7 @@ class ListPane(Pane):
         self.redraw()
 
     def _go_to(self, rows: list[Row], first: int) -> None:
-        first = min(first, len(rows) - self._room)
+        first = min(first, self._end(rows))
         self._at = rows[first].key if first > 0 else None
 
     # ---- filtering, finding

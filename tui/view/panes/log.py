@@ -11,7 +11,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
 from tui.view.panes.list_pane import ListPane, Row
-from tui.view.widgets.lines import Ink, Line, cells, plain, wrapped
+from tui.view.widgets.lines import Ink, Line, cells, plain, width_of, wrapped
 
 _LEVELS = {"warning": Ink.WARNING, "error": Ink.FAILURE}
 _SERVER = "server"
@@ -49,7 +49,9 @@ class LogPane(ListPane):
         of_moment: dict[int, int] = {}
         for event, times in folded([event for event in snapshot.log if wanted(event)]):
             place = of_moment[event.at_ns] = of_moment.get(event.at_ns, -1) + 1
-            rows.append(Row((event.at_ns, place), _event_line(event, times, snapshot)))
+            line = _event_line(event, times, snapshot)
+            whole = event.source != _SERVER and event.level != "info"  # the cause is what it is read for
+            rows.append(Row((event.at_ns, place), line, indent=width_of(line[:2]) if whole else 0))
         return rows[::-1]
 
     def above(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:

@@ -10,6 +10,7 @@ from textual.geometry import Region
 from textual.message import Message
 
 from tui.metrics.snapshot import Snapshot
+from tui.view.panes.arrangement import Need
 from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, plain, shaded, spread, text_of
 
@@ -65,6 +66,10 @@ class Pane(Canvas):
 
     def move(self, columns: int, rows: int) -> None:
         """Take an arrow key; most panes have nothing to move."""
+
+    def need(self, snapshot: Snapshot) -> Need:
+        """Return how many rows it needs, with its border."""
+        return Need()
 
     def turn(self) -> None:
         """Show the next of its figures; most panes have all of them at once."""

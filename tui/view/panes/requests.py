@@ -27,6 +27,7 @@ _COLUMNS = [
     Column("", 0),
 ]
 _TABLE = sum(column.width + 1 for column in _COLUMNS)
+_FEW_LINES = 6
 _WIDEST = 1000
 """Cells: as far as an error is read; the pane cuts at its own width."""
 _NUMBERS = re.compile(r"\d+(?:[.:,]\d+)*")
@@ -64,12 +65,10 @@ class RequestsPane(ListPane):
         failed = folded(snapshot) if self.chosen == 0 else []
         if not (failed or snapshot.requests):
             return []
-        names, totals = heading(_COLUMNS, width), _totals(snapshot)
-        fits = width_of(heading(_COLUMNS[:-1], width)) + width_of(totals) <= width
-        head = [spread(names, totals, width)] if fits else [totals, names]
+        head = _headings(_totals(snapshot), width, height)
         latest = sum(request.outcome in _WELL for request in snapshot.requests)
         room = height - len(head)
-        shown = [self._shown(_row(request), width) for request in failed[: max(1, room // 3, room - latest)]]
+        shown = [self._shown(_row(request), width)[0] for request in failed[: max(1, room // 3, room - latest)]]
         return [*head, *shown]
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
@@ -102,6 +101,18 @@ def folded(snapshot: Snapshot) -> list[RequestRow]:
 def _is_of(request: RequestRow, death: ServerDeath) -> bool:
     before_ns, after_ns = _BEFORE_SEEN_S * NS_PER_S, _AFTER_SEEN_S * NS_PER_S
     return request.outcome in _LOST and death.at_ns - before_ns <= request.at_ns <= death.at_ns + after_ns
+
+
+def _headings(totals: Line, width: int, height: int) -> list[Line]:
+    """Return the columns' names with the totals: right of them, above them, or left of them where lines are few."""
+    names = heading(_COLUMNS, width)
+    if width_of(heading(_COLUMNS[:-1], width)) + width_of(totals) <= width:
+        return [spread(names, totals, width)]
+    left = sum(column.width + 1 for column in _COLUMNS[:2])
+    short = next((line for line in (totals, totals[2:]) if width_of(line) < left), None)
+    if height > _FEW_LINES or short is None:
+        return [totals, names]
+    return [[*spread(short, [], left), *heading(_COLUMNS[2:], width - left)]]
 
 
 def _in_words(request: RequestRow) -> str:

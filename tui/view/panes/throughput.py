@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
+from tui.view.panes.arrangement import Need
 from tui.view.panes.pane import Pane
 from tui.view.plotting.lane import Curve, lanes, plot_cells, time_rule
 from tui.view.plotting.seen import Seen
@@ -21,6 +22,10 @@ class ThroughputPane(Pane):
         "Output tokens of all users in each second, and of one user; how many users there were at the time. Thin rules "
         "stand where their number or the prompt size changed, a server ran out of memory (OOM), and was back (↻)."
     )
+
+    def need(self, snapshot: Snapshot) -> Need:
+        """Return the rows with which each lane can be read."""
+        return Need(least=11, wished=(12,))
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the lanes, as many as there is room for, and the time below them."""
@@ -50,7 +55,7 @@ def _curves(snapshot: Snapshot, seen: Seen, rows: int) -> list[tuple[Curve, int]
     users = Curve(
         "users", Ink.USERS, seen.means(lambda point: point.users), formatting.count(snapshot.load.users_active)
     )
-    user_rows = max(1, rows // 5)
+    user_rows = max(1, rows // 5) if rows < 8 else max(2, rows // 5)
     each_rows = max(2, (rows - user_rows) * 2 // 5)
     return [(total, rows - each_rows - user_rows), (each, each_rows), (users, user_rows)]
 

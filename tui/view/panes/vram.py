@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
+from tui.view.panes.arrangement import Need
 from tui.view.panes.pane import Pane
 from tui.view.panes.vram_card import FREE, Card, Part, parts_of
 from tui.view.widgets.bars import bar
@@ -14,7 +15,10 @@ from tui.view.widgets.lines import Ink, Line, cut, pack, spread, wrapped
 _FULL = 0.97
 """From this share on the KV cache is shown as a warning."""
 _MOST_ROWS = 9
-_ABREAST = 36
+_SERVER_ROWS, _BORDER = 2, 2
+_FULLY_TOLD, _NOTES, _MOST_LINES = 3, 2, 8
+"""Lines of a card, of what is said of all of them, and of all cards where they are many."""
+_ABREAST = 27
 """From so many cells for each on, cards stand side by side where they have no line of their own otherwise."""
 
 
@@ -32,6 +36,12 @@ class VramPane(Pane):
     def title(self, snapshot: Snapshot) -> str:
         """Return the title; simulated cards are called so."""
         return "VRAM and KV cache" + (" · SIMULATED" if any(gpu.simulated for gpu in snapshot.gpus) else "")
+
+    def need(self, snapshot: Snapshot) -> Need:
+        """Return the rows with which one or two cards have all there is to tell, and more of them a line each."""
+        cards = len(snapshot.gpus)
+        told = max(cards, _FULLY_TOLD * min(cards, 2) + _NOTES)
+        return Need(least=_SERVER_ROWS + _BORDER + min(_MOST_LINES, told))
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return each card in as many lines as all of them leave for one, then the server."""
@@ -59,6 +69,7 @@ def _cards(snapshot: Snapshot) -> list[Card]:
             trends.get(gpu.index) if gpu.mig_index is None else None,
             snapshot.server.kv_cache_usage,
             place_cells,
+            with_trends=bool(trends),
         )
         for gpu in snapshot.gpus
     ]

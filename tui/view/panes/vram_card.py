@@ -19,9 +19,10 @@ from tui.view.widgets.lines import Ink, Line, Over, Paint, cells, cut, pack, pla
 FULL = 0.97
 """From this share on the memory is shown as a warning."""
 _NAME, _SLICE_NAME = 16, 8
-_NARROW = 48
-"""Below so many cells what is told in one line is the memory alone."""
-_STATE_CELLS = 23
+_NARROW, _WITH_UNIT = 48, 32
+"""Below so many cells what is told in one line is the memory alone, and without its unit."""
+_SHORT_TREND, _ONE_LINE = (6, 12), 38
+"""Least and most cells of the latest minute in one line; what else is told there."""
 _TREND_FROM = 6
 _TALL_TREND_ROWS = 3
 
@@ -53,6 +54,8 @@ class Card:
     kv_cache_usage: float | None
     place_cells: int
     """The longest place among the cards, so that their bars begin below each other."""
+    with_trends: bool = False
+    """Whether the latest minute of any card is known, likewise."""
 
     def lines(self, width: int, rows: int) -> list[Line]:
         """Return it in exactly one line where there is one, else in at most `rows`."""
@@ -87,12 +90,12 @@ class Card:
         label = ("" if narrow else "GPU ") + gpu.place.ljust(self.place_cells) + " "
         if width >= 70 or gpu.mig_index is not None:
             label += cells(name.removeprefix("MIG ") if narrow else name, _SLICE_NAME if narrow else _NAME) + " "
-        figure = self._figure()
+        figure = self._close_figure(with_unit=width >= _WITH_UNIT)
         state: Line = []
         if not narrow and gpu.mig_index is None:
-            state = _short_state(gpu)
+            state = self._short_state(width)
         elif width >= 70:
-            state = [(" " * _STATE_CELLS, Ink.PLAIN)]
+            state = [(" " * width_of(self._short_state(width)), Ink.PLAIN)]
         room = width - len(label) - width_of(figure) - width_of(state)
         return [(label, Ink.PLAIN), *self._bar(max(4, room)), *figure, *state]
 
@@ -101,14 +104,38 @@ class Card:
         figure = self._figure()
         return [(label, Ink.PLAIN), *self._bar(max(4, width - len(label) - width_of(figure))), *figure]
 
+    def _short_state(self, width: int) -> Line:
+        """Return activity with its latest minute, power and heat where all of a card must do with one line."""
+        gpu = self.gpu
+        held = Ink.WARNING if gpu.throttle else Ink.PLAIN
+        size = min(_SHORT_TREND[1], max(_SHORT_TREND[0], (width - _ONE_LINE) // 3)) if self.with_trends else 0
+        known = self.trend.active_share if self.trend is not None else []
+        (picture,) = area(_columns(known, size), 1.0, 1, Ink.GPU) if size else ([],)
+        return [
+            (" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM),
+            *([(" ", Ink.PLAIN), *picture] if size else []),
+            (formatting.percent(gpu.active_share, 4) + "%", held),
+            (formatting.fixed(gpu.power_w, 4) + "W", held),
+            (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN),
+        ]
+
     def _figure(self) -> Line:
         used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
-        full = used is not None and total is not None and total > 0 and used / total >= FULL
         return [
             ("  ", Ink.PLAIN),
-            (formatting.gigabytes(used, 5), Ink.WARNING if full else Ink.STRONG),
+            (formatting.gigabytes(used, 5), self._ink_of_figure),
             (f" / {formatting.gigabytes(total, 0)} GB", Ink.DIM),
         ]
+
+    def _close_figure(self, *, with_unit: bool) -> Line:
+        used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
+        of = f"/{formatting.gigabytes(total, 0)}{' GB' if with_unit else ''}"
+        return [(formatting.gigabytes(used, 6), self._ink_of_figure), (of, Ink.DIM)]
+
+    @property
+    def _ink_of_figure(self) -> Ink:
+        used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
+        return Ink.WARNING if used is not None and total and used / total >= FULL else Ink.STRONG
 
     def _bar(self, width: int) -> Line:
         used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
@@ -229,17 +256,6 @@ def _held_parts(gpu: GpuReading) -> list[tuple[str, int | None, Ink]]:
 
 def _named(parts: list[tuple[str, int | None, Ink]]) -> list[Line]:
     return [[(name, ink), (f" {formatting.gigabytes(value, 0):>4}", Ink.PLAIN)] for name, value, ink in parts]
-
-
-def _short_state(gpu: GpuReading) -> Line:
-    """Return activity, power and heat where all of a card must do with one line."""
-    held = Ink.WARNING if gpu.throttle else Ink.PLAIN
-    return [
-        (" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM),
-        (formatting.percent(gpu.active_share, 4) + "%", held),
-        (formatting.fixed(gpu.power_w, 4) + "W", held),
-        (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN),
-    ]
 
 
 def _columns(values: Values, size: int) -> list[float | None]:

@@ -17,7 +17,7 @@ from textual.timer import Timer
 
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view.clipboard import Wish
-from tui.view.panes.arrangement import DESIGNS, Design, design_for, regions
+from tui.view.panes.arrangement import DESIGNS, Design, Need, design_for, regions
 from tui.view.panes.aside import AsideBox
 from tui.view.panes.catalogue import PANES
 from tui.view.panes.header import ViewState, header_lines
@@ -99,6 +99,7 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
         self.active: Pane = self.panes[0]
         self._shared: Pane | None = None
         """What stands in the place that several panes share."""
+        self._placed_by: dict[str, Need] = {}
         self._said: Said | None = None
         self._said_until: Timer | None = None
         self._window = 0
@@ -146,6 +147,8 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
         self._draw_header()
         self._aside.show(self.snapshot)
         if not self.held and self._layout_name() not in _WHOLE:
+            if self._needs() != self._placed_by:
+                self.place_panes()
             for pane in self.panes:
                 pane.show(self.snapshot)
 
@@ -231,7 +234,8 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
     def place_panes(self) -> None:
         """Put each pane where the design of this size has it."""
         design, area = self._design(), self.query_one("#panes").size
-        places = regions(design, area.width, area.height, self._sharing(design).KEY)
+        self._placed_by = self._needs()
+        places = regions(design, area.width, area.height, self._sharing(design).KEY, self._placed_by)
         for pane in self.panes:
             pane.set_class(pane is self.active, "-active")
             pane.bare = design.name == "-single"
@@ -241,6 +245,9 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
                 pane.place = region
                 pane.styles.offset = region.offset
                 pane.styles.width, pane.styles.height = region.size
+
+    def _needs(self) -> dict[str, Need]:
+        return {pane.KEY: pane.need(self.snapshot) for pane in self.panes} if self.snapshot is not None else {}
 
     def _sharing(self, design: Design) -> Pane:
         """Return what stands in the shared place: the active pane, if it has no other, else the last that did."""
@@ -397,9 +404,18 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
             self.app.push_screen(TradeOffsScreen(self.snapshot))
 
     def action_open(self) -> None:
-        """Open the picked cell."""
-        if self.snapshot is not None and self.active.picked is not None:
-            self.app.push_screen(CellScreen(self.active.picked, self.snapshot))
+        """Open the picked cell; who comes back from its page has picked the cell that one has walked to."""
+        pane = self.active
+        if self.snapshot is None or pane.picked is None:
+            return
+        page = CellScreen(pane.picked, self.snapshot)
+
+        def came_back(_: None) -> None:
+            pane.picked = page.place
+            pane.redraw()
+            self._follow()
+
+        self.app.push_screen(page, came_back)
 
 
 def _offers(snapshot: Snapshot) -> tuple[Phase, bool]:

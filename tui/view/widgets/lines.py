@@ -106,6 +106,30 @@ def wrapped(text: str, width: int, ink: Ink = Ink.PLAIN, indent: int = 0) -> lis
     return lines
 
 
+def flowed(line: Line, width: int, indent: int, most: int) -> list[Line]:
+    """Return a line broken at spaces into at most `most` lines of `width` cells, all but the first indented.
+
+    What has no room in them gives way to an ellipsis.
+    """
+    rest: list[Span] = [(char, paint) for text, paint in line for char in text]
+    lines: list[Line] = []
+    while rest:
+        kept = 0 if not lines else indent
+        head, used = 0, kept
+        while head < len(rest) and used + cell_len(rest[head][0]) <= width:
+            used += cell_len(rest[head][0])
+            head += 1
+        begun: Line = [(" " * kept, Ink.PLAIN)] if kept else []
+        if head == 0 or (head < len(rest) and len(lines) == most - 1):
+            return [*lines, [*begun, *rest[: max(0, head - 1)], ("…", Ink.DIM)]]
+        blanks = [place for place in range(indent - kept + 1, head + 1) if place < len(rest) and rest[place][0] == " "]
+        if head < len(rest) and blanks:
+            head = blanks[-1]
+        lines.append([*begun, *rest[:head]])
+        rest = rest[head + (head < len(rest) and rest[head][0] == " ") :]
+    return lines
+
+
 def text_of(lines: list[Line]) -> str:
     """Return lines as text without trailing blanks."""
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines).rstrip() + "\n"
