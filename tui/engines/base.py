@@ -52,11 +52,17 @@ class Change:
     """Its new value; may name groups of the rule's pattern in braces. Empty = by so much."""
     by: float = 0.0
     """How much more (or less) than now."""
+    times: float = 0.0
+    """How many times as much as now, in whole numbers; 0 = not so."""
+    now: str = ""
+    """Its present value where the line tells it; may name groups. Empty = what is given."""
     usual: float = 0.0
-    """What the server takes where the flag is not given."""
+    """What the server takes where the flag is not given; 0 = that is not known."""
+    otherwise: str = ""
+    """Its new value where the present one is not known."""
     least: float = 0.0
     most: float = 0.0
-    """Between what a new value makes sense that comes of `by`."""
+    """Between what a new value makes sense that comes of the present one."""
 
 
 @dataclass(frozen=True, slots=True)

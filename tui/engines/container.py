@@ -103,6 +103,7 @@ class ContainedLaunch(Launch):
         self._key_variable = key_variable
         self.executable = (str(table.runtime),)
         self.stages = inner.stages
+        self.loading = inner.loading
         self.may_return_to = inner.may_return_to
 
     def command(self, server: ServerTable) -> list[str]:

@@ -57,6 +57,8 @@ class Launch(ABC):
     """The command, where the profile names none."""
     stages: tuple[str, ...] = (PROCESS_UP, READY)
     """The stages of a start, in their order, the first and the last included; not every start passes all of them."""
+    loading: str = ""
+    """The one in which the weights are read; empty = none is told apart."""
     may_return_to: frozenset[str] = frozenset()
     """Those that are entered again; workers log at different speeds, and no straggler's line takes a start back to
     another."""

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui.core.outcome import Outcome
-from tui.engines.base import PROCESS_UP, READY, FailureClass, LaunchPlan, LogFact, RequestShape, ServerMetrics, Wish
+from tui.engines.base import (
+    PROCESS_UP,
+    READY,
+    Change,
+    FailureClass,
+    LaunchPlan,
+    LogFact,
+    RequestShape,
+    ServerMetrics,
+    Wish,
+)
 from tui.engines.engine import Engine, Launch
 from tui.engines.help_flags import HelpFlags
 from tui.engines.parts import dialect, openai_requests
@@ -159,6 +169,7 @@ def _metrics_in(status: int, content: bytes) -> ServerMetrics | None:
 # ---- how it is started
 
 _READY_LINE = re.compile(r"llama_server: (?:model loaded|listening on )|server is listening on ")
+_SMALLER_STEPS = Change("ubatch-size", times=0.5, usual=512, least=16, most=1e6)
 _SLOTS = re.compile(r"n_slots = (\d{1,6}), n_ctx_slot = (\d{1,9})")
 
 
@@ -170,18 +181,21 @@ class LlamaCppLaunch(Launch):
         *("--model", "--port", "--ctx-size"), refusal=r"error: (?:invalid argument|unknown argument): (\S{1,100})"
     )
     stages = (PROCESS_UP, LOADING, READY)
+    loading = LOADING
     rules = (
         rule(
             r"failed to allocate buffer for (?:kv|rs) cache|failed to initialize the context: std::bad_alloc",
             FailureClass.OOM_KV,
             "The KV cache does not fit",
             "Lower ctx-size (all slots share it) or parallel, or use cache-type-k and cache-type-v q8_0.",
+            Change("ctx-size", times=0.5, otherwise="8192", least=256, most=1e9),
         ),
         rule(
             r"failed to initialize the context: failed to allocate compute (?:pp |tg )?buffers",
             FailureClass.OOM_RUNTIME,
             "No memory is left to compute in",
             "Lower ubatch-size, ctx-size or n-gpu-layers, or use flash-attn on.",
+            _SMALLER_STEPS,
         ),
         rule(
             r"cudaMalloc failed: out of memory|failed to allocate (?:\w+ )?buffer of size|unable to allocate \w+ buffer"
@@ -195,6 +209,7 @@ class LlamaCppLaunch(Launch):
             FailureClass.OOM_RUNTIME,
             "The GPU's memory gave out while requests ran",
             "Lower ubatch-size, ctx-size or n-gpu-layers, so that work space is left.",
+            _SMALLER_STEPS,
         ),
         rule(
             r"failed to open GGUF file '(?P<path>[^']{1,300})'",

@@ -102,6 +102,7 @@ class SglangLaunch(Launch):
         *("--model-path", "--host", "--port"), refusal=r"unrecognized arguments: (.{1,2000})", abbreviates=True
     )
     stages = (PROCESS_UP, WEIGHTS, KV_CACHE, GRAPHS, READY)
+    loading = WEIGHTS
     rules = (
         rule(
             r"Not enough memory\. Please try to increase --mem-fraction-static",

@@ -17,6 +17,7 @@ from tui.engines.base import (
     ACCEPTING_SSE,
     PROCESS_UP,
     READY,
+    Change,
     FailureClass,
     LaunchPlan,
     LogFact,
@@ -176,12 +177,14 @@ class TgiLaunch(Launch):
         *("--model-id", "--port", "--num-shard"), refusal=r"error: unexpected argument '([^']{1,100})'"
     )
     stages = (PROCESS_UP, DOWNLOAD, SHARDS, WARM_UP, READY)
+    loading = SHARDS
     rules = (
         rule(
             r"Not enough memory to handle (?P<tokens>\d{1,9}) prefill tokens",
             FailureClass.OOM_KV,
             "The KV cache of a warm-up with {tokens} prefill tokens does not fit",
             "Lower max-batch-prefill-tokens or max-input-tokens, or raise cuda-memory-fraction, in [server.args].",
+            Change("max-batch-prefill-tokens", now="{tokens}", times=0.5, least=64, most=1e7),
         ),
         rule(
             r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError",
@@ -224,6 +227,7 @@ class TgiLaunch(Launch):
             FailureClass.PORT,
             "The port is in use",
             "Set port = 0 in [server] for a free one; several launchers also share 29500 by default: master-port.",
+            Change("master-port", by=1, usual=29500, least=1024, most=65535),
         ),
         rule(r"NCCL error|ncclSystemError", FailureClass.NCCL, "The GPUs cannot speak with each other", "See the log."),
         rule(

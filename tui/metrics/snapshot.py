@@ -39,6 +39,14 @@ class Phase(StrEnum):
     """The session is over (always so in a replay)."""
 
 
+class BytesRead(msgspec.Struct, frozen=True):
+    """How much of a model's weights has been read."""
+
+    done: int
+    """By the process that has read the least."""
+    total: int
+
+
 class StageProgress(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of a start."""
 
@@ -47,7 +55,9 @@ class StageProgress(msgspec.Struct, frozen=True, kw_only=True):
     """pending, current, done, failed."""
     seconds: float | None = None
     progress: float | None = None
-    """0 to 1, where the log tells."""
+    """0 to 1, where the log tells, or what has been read."""
+    read: BytesRead | None = None
+    """Of the weights, in the stage that loads them, where that is known."""
 
 
 class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +243,9 @@ class SweepStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Estimated from the cells measured so far; None before the first."""
     finished: bool = False
     taken_over: str = ""
-    """Who ended the walk before its time, and how; empty = nobody did, or it was begun again."""
+    """Who ended the walk before its time by asking for something else; empty = nobody did, or it was begun again."""
+    stopped: str = ""
+    """Who stopped it before its time, likewise."""
     failed: str = ""
     """Why the walk ended before its time, where that was no failure of the server; empty = it did not."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,10 +24,12 @@ from tui.server.log_room import LogRoom
 from tui.server.memory_told import MemoryTold
 from tui.server.process import Ending, ServerProcess
 from tui.server.stages import StageClock
+from tui.server.weights_read import WeightsRead, weight_files
 
 LINES_PER_S = 100
 """Of the log, handed on as events; a flood beyond that stays in the file."""
 LOOK_AGAIN_S = 0.5
+WEIGHTS_PERIOD_S = 1.0
 DEATH_TIMEOUT_S = 15.0
 """A ready server whose engine has died ends within seconds; one that stays up counts as dead after this long."""
 SIGNALLED = 128
@@ -98,6 +101,8 @@ class LaunchedServer:
             background(self._room.watch(), name="server-log-room"),
             background(self._wait_exit(self._process), name="server-exit"),
         ]
+        if self._launch.loading and self._server is not None and plan.container is None:
+            self._tasks.append(background(self._follow_weights(self._server.model), name="weights-read"))
         if plan.container is not None:
             self._tasks.append(background(self._process.find_container(), name="find-container"))
 
@@ -148,6 +153,15 @@ class LaunchedServer:
             self._reader.close()
         self.ended = True
         return ending
+
+    async def _follow_weights(self, model: str) -> None:
+        """Tell the clock how much of the weights has been read, as long as they are being loaded."""
+        files = await asyncio.to_thread(weight_files, model, {**os.environ, **self._plan.env})
+        read = WeightsRead(files)
+        while files and not self.ready:  # /proc has nothing to wait for
+            if self.clock.current == self._launch.loading:
+                self.clock.note_read(await asyncio.to_thread(lambda: read.look(self.pids())), sum(files.values()))
+            await asyncio.sleep(WEIGHTS_PERIOD_S)
 
     # -- the log -----------------------------------------------------------------------------------------------------
 

@@ -24,11 +24,16 @@ def _value_of(change: Change, server: ServerTable) -> str:
     """Return the new value; empty where there is none that makes sense."""
     if change.to:
         return change.to if _VALUE.fullmatch(change.to) and change.to != "0" else ""
-    if not change.by:
+    if not (change.by or change.times):
         return ""
     try:
-        now = float(given_argument(server, change.flag) or change.usual)
+        now = float(given_argument(server, change.flag) or change.now or change.usual)
     except ValueError:
         return ""
-    value = round(now + change.by, 3)
-    return f"{value:g}" if change.least <= value <= change.most else ""
+    if change.times:
+        value: float = int(now * change.times)
+        if value <= 0:
+            return change.otherwise
+    else:
+        value = round(now + change.by, 3)
+    return f"{value:.10g}" if change.least <= value <= change.most else ""

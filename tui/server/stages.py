@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from tui.core.clock import now_ns, seconds
 from tui.engines.base import LogFact
-from tui.metrics.snapshot import StageProgress
+from tui.metrics.snapshot import BytesRead, StageProgress
 
 
 class StageClock:
@@ -21,6 +21,7 @@ class StageClock:
         self._may_return_to = {str(stage) for stage in may_return_to}
         self._spent_ns: dict[str, int] = {}
         self._progress: dict[str, float] = {}
+        self._read: dict[str, BytesRead] = {}
         self.current = self._stages[0]
         self._since_ns = now_ns()
         self._over: str = ""
@@ -36,6 +37,13 @@ class StageClock:
         if fact.progress is not None and fact.stage == self.current:
             self._progress[self.current] = fact.progress
         return entered
+
+    def note_read(self, done: int | None, total: int) -> None:
+        """Take how many bytes of the weights have been read in the present stage; None = as the log tells."""
+        done = max(done or 0, round(self._progress.get(self.current, 0.0) * total))
+        if not self._over and (done or self.current in self._read):
+            before = self._read.get(self.current)
+            self._read[self.current] = BytesRead(min(max(done, before.done if before else 0), total), total)
 
     def finish(self, *, ready: bool) -> None:
         """Stop the clock: the server is ready, or its start has failed in the present stage."""
@@ -53,10 +61,15 @@ class StageClock:
                 name=stage,
                 state=self._state(stage, index, at),
                 seconds=self._seconds(stage),
-                progress=self._progress.get(stage) if stage == self.current and not self._over else None,
+                progress=self._share(stage) if stage == self.current and not self._over else None,
+                read=self._read.get(stage),
             )
             for index, stage in enumerate(self._stages)
         ]
+
+    def _share(self, stage: str) -> float | None:
+        read = self._read.get(stage)
+        return read.done / read.total if read is not None else self._progress.get(stage)
 
     def _may_enter(self, stage: str) -> bool:
         if stage not in self._stages:

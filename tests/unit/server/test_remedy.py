@@ -54,6 +54,37 @@ def test_what_a_log_advises_is_an_argument_where_it_can_be_one(
     assert remedied(line, table) == remedy
 
 
+LLAMA_KV = (
+    "0.00.473.051 E llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache"
+)
+LLAMA_COMPUTE = "0.0 E llama_init_from_model: failed to initialize the context: failed to allocate compute pp buffers"
+TGI_WARM_UP = (
+    "ERROR warmup: text_generation_router: Server error: Not enough memory to handle 16384 prefill tokens. You need"
+)
+TGI_PORT = "OSError: [Errno 98] Address already in use"
+
+
+@pytest.mark.parametrize(
+    ("engine", "line", "table", "remedy"),
+    [
+        ("llama-cpp", LLAMA_KV, server(ctx_size=131072), {"ctx-size": "65536"}),
+        ("llama-cpp", LLAMA_KV, server(), {"ctx-size": "8192"}),
+        ("llama-cpp", LLAMA_KV, server(ctx_size=0), {"ctx-size": "8192"}),
+        ("llama-cpp", LLAMA_KV, server(ctx_size=300), {}),
+        ("llama-cpp", LLAMA_COMPUTE, server(), {"ubatch-size": "256"}),
+        ("llama-cpp", LLAMA_COMPUTE, server(ubatch_size=20), {}),
+        ("llama-cpp", LLAMA_COMPUTE, server(ubatch_size="many"), {}),
+        ("tgi", TGI_WARM_UP, server(), {"max-batch-prefill-tokens": "8192"}),
+        ("tgi", TGI_WARM_UP, server(max_batch_prefill_tokens=4096), {"max-batch-prefill-tokens": "2048"}),
+        ("tgi", TGI_PORT, server(), {"master-port": "29501"}),
+    ],
+)
+def test_other_systems_have_remedies_too(engine: str, line: str, table: ServerTable, remedy: dict[str, str]) -> None:
+    found = launch_for(engine).diagnose([line], started=False, exit_code=1)
+    assert found is not None
+    assert remedy_of(found, table) == remedy
+
+
 @pytest.mark.parametrize("value", ["?", "0", "", "$(rm -rf)", "--help", "a b", "1" * 60])
 def test_a_log_line_brings_nothing_but_a_plain_value_into_a_command(value: str) -> None:
     told = Diagnosis(FailureClass.OOM_KV, "l", "a", remedy=(Change("max-model-len", value),))

@@ -8,6 +8,7 @@ from tui.core.clock import NS_PER_S
 from tui.engines.base import LogFact
 from tui.engines.vllm.launch import VllmLaunch
 from tui.engines.vllm.log import Stage
+from tui.metrics.snapshot import BytesRead, StageProgress
 from tui.server import stages
 from tui.server.stages import StageClock
 
@@ -90,3 +91,23 @@ def test_stages_are_the_engines_own() -> None:
     clock.finish(ready=True)
     assert [stage.name for stage in clock.stages()] == ["process up", "loading model", "ready"]
     assert {stage.state for stage in clock.stages()} == {"done"}
+
+
+def test_bytes_read_are_told_by_what_is_seen_or_by_the_log_and_never_go_back() -> None:
+    clock = vllm_clock()
+    clock.note(LogFact(stage=Stage.LOADING_WEIGHTS))
+    clock.note_read(None, 1000)
+    assert loading(clock).read is None and loading(clock).progress is None, "nothing is guessed"
+    clock.note_read(300, 1000)
+    assert loading(clock).read == BytesRead(300, 1000) and loading(clock).progress == 0.3
+    clock.note_read(200, 1000)
+    assert loading(clock).read == BytesRead(300, 1000)
+    clock.note(LogFact(stage=Stage.LOADING_WEIGHTS, progress=0.5))
+    clock.note_read(None, 1000)
+    assert loading(clock).read == BytesRead(500, 1000)
+    clock.note_read(5000, 1000)
+    assert loading(clock).read == BytesRead(1000, 1000)
+
+
+def loading(clock: StageClock) -> StageProgress:
+    return next(one for one in clock.stages() if one.name == Stage.LOADING_WEIGHTS)

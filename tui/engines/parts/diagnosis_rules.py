@@ -28,7 +28,10 @@ class Rule:
         groups = {name: value or "?" for name, value in found.groupdict().items()}
         line = found.string.strip()
         advice, summary = self.advice.format_map(groups), self.summary.format_map(groups)
-        remedy = tuple(dataclasses.replace(change, to=change.to.format_map(groups)) for change in self.remedy)
+        remedy = tuple(
+            dataclasses.replace(change, to=change.to.format_map(groups), now=change.now.format_map(groups))
+            for change in self.remedy
+        )
         return Diagnosis(self.failure, line, advice, summary, remedy)
 
 

@@ -55,6 +55,7 @@ class VllmLaunch(Launch):
 
     executable = ("vllm", "serve")
     stages = tuple(Stage)
+    loading = Stage.LOADING_WEIGHTS
     may_return_to = frozenset({Stage.MEMORY_PROFILING, Stage.KV_CACHE, Stage.COMPILE, Stage.READY})
     known_flags: KnownFlags | None = VllmFlags()
 

@@ -18,6 +18,7 @@ from tui.link.protocol import Command, Relaunch
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot, StageProgress
 from tui.profile.overrides import arguments_in_words
+from tui.view.formatting import gigabytes
 from tui.view.screens.roomy import RoomyScreen
 
 _MARKS = {
@@ -236,12 +237,22 @@ def stages_content(stages: list[StageProgress], *, ascii_only: bool = False) -> 
         )
         if stage.state == "current" and stage.progress is not None:
             row = Content.assemble(
-                row, " ", _bar(stage.progress, ascii_only=ascii_only), (_time_left(stage), "$text-muted")
+                row,
+                *(" ", _bar(stage.progress, ascii_only=ascii_only)),
+                (_read_of(stage), ""),
+                (_time_left(stage), "$text-muted"),
             )
         elif stage.state in ("failed", "current"):
             row = Content.assemble(row, (f" {'failed here' if stage.state == 'failed' else 'under way'}", style))
         rows.append(row)
     return Content("\n").join(rows)
+
+
+def _read_of(stage: StageProgress) -> str:
+    """Return how much of the weights has been read; "" where it is not known."""
+    if stage.read is None:
+        return ""
+    return f"  {gigabytes(stage.read.done, 0)} of {gigabytes(stage.read.total, 0)} GB"
 
 
 def _time_left(stage: StageProgress) -> str:
