@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +17,8 @@ from tui.metrics.snapshot import Snapshot
 from tui.remote.exposition import Latest
 
 DASHBOARD = Path(__file__).resolve().parents[3] / "docs" / "grafana-dashboard.json"
+CORPUS = Path(__file__).resolve().parents[2] / "corpus"
+UNITS_OF_GRAFANA = ("short", "s", "bytes", "decbytes", "percentunit", "watt", "reqps")
 UNITS = ("_seconds", "_bytes", "_ratio", "_watts", "_joules_total", "_celsius", "_total", "_per_second", "_tokens")
 COUNTS = {
     "vramp_info",
@@ -93,13 +96,84 @@ def test_labels_from_outside_are_cleaned_and_escaped() -> None:
     assert labels["profile"] == 'a"b\\c d'
 
 
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return found
+
+
+def queries() -> list[str]:
+    return [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+
+
+def series_there_are() -> dict[str, set[str]]:
+    """Return by name of a series which labels it has: ours, and those of a real vLLM."""
+    labels: dict[str, set[str]] = {"vramp_server_silent_seconds": set()}
+    texts = [text_of(make()) for make in (mid_ramp, full_grid, eight_gpus)]
+    for text in [*texts, (CORPUS / "vllm" / "metrics-after-load.txt").read_text()]:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels.setdefault(sample.name, set()).update(sample.labels)
+    return labels
+
+
 def test_the_dashboard_asks_for_nothing_that_is_not_there() -> None:
-    dashboard = json.loads(DASHBOARD.read_text())
-    known = {name for make in (mid_ramp, full_grid, eight_gpus) for name in samples_of(make())}
-    known |= {"vramp_server_silent_seconds"}
-    asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    ours = {name for expr in asked for name in re.findall(r"vramp_\w+", expr)}
-    assert len(asked) >= 10 and ours and ours <= known
-    assert any("vllm:" in expr for expr in asked)
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
-    assert len(places) == len(set(places)) and all(panel["title"] for panel in dashboard["panels"])
+    known = series_there_are()
+    asked = queries()
+    names = {name for expr in asked for name in re.findall(r"\b(?:vramp_|vllm:)\w+", expr)}
+    assert len(asked) >= 10 and {name.partition("_")[0].partition(":")[0] for name in names} == {"vramp", "vllm"}
+    assert names <= set(known)
+    for panel in dashboard()["panels"]:
+        for target in panel["targets"]:
+            (name,) = re.findall(r"\b(?:vramp_|vllm:)\w+", target["expr"])
+            legend = set(re.findall(r"\{\{\s*(\w+)\s*\}\}", target["legendFormat"]))
+            matched = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", target["expr"]))
+            summed = {label for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
+            assert legend | matched | summed <= known[name], target["expr"]
+
+
+@pytest.mark.parametrize("query", queries())
+def test_each_query_of_the_dashboard_can_be_parsed(query: str) -> None:
+    """By the part of PromQL that it uses: a selector, a range of it in rate(), and functions of one expression."""
+    query = re.sub(r"\{\w+=~\"\$session\"\}", "", query)
+    selector = r"[a-z_:][a-z0-9_:]*"
+    rate = rf"(?:rate\({selector}\[\d+[smh]\]\))"
+    total = rf"(?:sum(?: by \(\w+(?:, \w+)*\) ?)?\({rate}\))"
+    quantile = rf"(?:histogram_quantile\(0\.\d+, {total}\))"
+    assert re.fullmatch(rf"{selector}|{rate}|{total}|{quantile}", query), query
+
+
+def test_the_dashboard_is_of_grafanas_form() -> None:
+    """By its dashboard kind (schema version 36 on), as far as that is published: required fields, types and bounds."""
+    found = dashboard()
+    assert isinstance(found["title"], str) and 8 <= len(found["uid"]) <= 40
+    assert 36 <= found["schemaVersion"] <= 42 and found["version"] >= 1
+    assert found["editable"] in (True, False) and found["graphTooltip"] in (0, 1, 2)
+    assert set(found["time"]) == {"from", "to"} and re.fullmatch(r"\d+[smhd]", found["refresh"])
+    assert all(isinstance(tag, str) for tag in found["tags"]) and found["annotations"]["list"] == []
+    variables = {one["name"]: one for one in found["templating"]["list"]}
+    assert {one["type"] for one in variables.values()} <= {"query", "datasource", "custom", "interval", "textbox"}
+    assert len({panel["id"] for panel in found["panels"]}) == len(found["panels"])
+    taken: set[tuple[int, int]] = set()
+    for panel in found["panels"]:
+        place = panel["gridPos"]
+        assert set(place) == {"x", "y", "w", "h"} and all(isinstance(value, int) for value in place.values())
+        assert place["w"] > 0 and place["h"] > 0 and place["x"] >= 0 and place["x"] + place["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, "none lies over another"
+        taken |= cells
+        assert panel["title"] and panel["type"] in ("timeseries", "stat", "gauge", "bargauge", "heatmap", "table")
+        assert set(panel["fieldConfig"]) == {"defaults", "overrides"}
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS_OF_GRAFANA
+        options = panel.get("options", {})
+        assert options.get("legend", {}).get("displayMode", "list") in ("list", "table", "hidden")
+        assert options.get("legend", {}).get("placement", "bottom") in ("bottom", "right")
+        assert options.get("tooltip", {}).get("mode", "multi") in ("single", "multi", "none")
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+        for one in (panel, *panel["targets"]):
+            assert one["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    used = set(re.findall(r"\$\{?(\w+)", DASHBOARD.read_text()))
+    assert used == set(variables)
