@@ -116,6 +116,9 @@ async def picture(
 class Moment:
     """A source that shows one moment of a session over and over, as a live bench would have."""
 
+    why_gone = ""
+    took_leave = False
+
     def __init__(self, session: Path, share: float) -> None:
         with SessionReader(session) as reader:
             start_ns = reader.meta.started_at_ns

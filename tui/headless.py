@@ -130,13 +130,14 @@ async def _follow(link: BenchLink, narration: _Narration, ending: _Ending) -> No
     async for snapshot in link.snapshots():
         narration.show(snapshot)
         ending.snapshot = snapshot
-        if not snapshot.sweep.taken_over:
+        by = snapshot.sweep.taken_over or snapshot.sweep.stopped
+        if not by:
             taken_over_at_s = None
         elif taken_over_at_s is None:
             taken_over_at_s = time.monotonic()
-            narration.say(f"{snapshot.sweep.taken_over}; the run goes on if the sweep does")
+            narration.say(f"{by}; the run goes on if the sweep does")
         elif time.monotonic() - taken_over_at_s > TAKEN_OVER_S:
-            ending.taken_over = snapshot.sweep.taken_over
+            ending.taken_over = by
             return
         if snapshot.sweep.finished:
             return

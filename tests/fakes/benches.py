@@ -23,6 +23,7 @@ class FakeSource:
         self.closed = False
         self.lost = ""
         self.why_gone = ""
+        self.took_leave = False
         self.answer = Reply(number=1, ok=True)
         for snapshot in snapshots:
             self.say(snapshot)

@@ -69,6 +69,24 @@ async def test_a_session_is_deleted_once_confirmed_and_brought_back(shell: Shell
         await listed(pilot)
 
 
+async def test_a_deletion_is_undone_by_whoever_comes_back_to_the_list(shell: Shell, kept: Path) -> None:
+    app = shell.picker(entries=(entry(DEMO),))
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await in_history(pilot, 2)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("y")
+        await until(pilot, lambda: app.screen is screen and screen.query_one(OptionList).option_count == 1)
+    again = shell.picker(entries=(entry(DEMO),))
+    async with again.run_test(size=(120, 40)) as pilot:
+        screen = await in_history(pilot, 1)
+        await pilot.press("u")
+        await until(pilot, lambda: screen.query_one(OptionList).option_count == 2)
+        assert named(kept) == {"first", "second"}
+        await pilot.press("u")
+        await until(pilot, lambda: any("in the last day" in one.message for one in again._notifications))
+
+
 async def test_a_session_gets_a_note_and_another_name_and_a_wrong_name_is_said(shell: Shell, kept: Path) -> None:
     app = shell.picker(entries=(entry(DEMO),))
     async with app.run_test(size=(120, 40)) as pilot:

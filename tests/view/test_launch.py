@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from textual.widgets import Static
 from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.view.shell import DEMO, MIXTRAL, Shell, entry, listed, until
+from tui.core.errors import ExitCode
 from tui.link.protocol import Export, Linger, Relaunch, Reply, SetUsers, StopBench
 from tui.metrics.reading import Event
-from tui.metrics.snapshot import FailureReport, Phase, Snapshot
+from tui.metrics.snapshot import BytesRead, FailureReport, Phase, Snapshot, StageProgress
 from tui.view.app import VrampApp
 from tui.view.screens.dialogs import Question
 from tui.view.screens.gone import GoneScreen, Stopping
@@ -224,6 +226,58 @@ async def test_a_bench_that_goes_away_is_told_with_what_is_kept(shell: Shell) ->
         await pilot.press("q")
         await pilot.pause()
     assert "is kept in" in app.farewell
+    assert app.return_value == ExitCode.UNEXPECTED
+
+
+async def test_a_bench_that_somebody_else_ended_was_interrupted_and_is_no_fault(shell: Shell) -> None:
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        shell.benches.source.took_leave = True
+        shell.benches.source.say_farewell()
+        await until(pilot, on(pilot, GoneScreen))
+        await pilot.press("q")
+        await pilot.pause()
+    assert app.return_value == ExitCode.INTERRUPTED
+
+
+async def test_who_goes_back_to_the_profiles_leaves_a_bench_that_was_gone_behind(shell: Shell) -> None:
+    app = shell.picker(entries=(entry(DEMO),))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("enter")
+        shell.benches.source.say(snapshots.mid_ramp())
+        await until(pilot, on(pilot, LiveScreen))
+        shell.benches.source.lose("the bench is gone")
+        await until(pilot, on(pilot, GoneScreen))
+        await pilot.press("b")
+        await until(pilot, on(pilot, PickerScreen))
+        await pilot.press("q")
+        await pilot.pause()
+    assert app.return_value == 0
+
+
+async def test_a_bench_that_comes_just_as_one_leaves_is_ended(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = shell.launched()
+    benches, comes = shell.benches, asyncio.Event()
+
+    async def launch(_: Launch) -> object:
+        await comes.wait()
+        return benches.source
+
+    async def on_mount(_: Stopping) -> None:
+        """Between the key and the end of what opens: it has opened."""
+        comes.set()
+        while app._bridge is None:
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(benches, "launch", launch)
+    monkeypatch.setattr(Stopping, "on_mount", on_mount, raising=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, on(pilot, LaunchScreen))
+        await pilot.press("q")
+        await until(pilot, lambda: app.return_value is not None)
+    assert benches.source.requests == [StopBench()] and benches.source.closed
     assert app.return_value == 0
 
 
@@ -322,3 +376,10 @@ async def test_going_on_in_memory_is_the_harmless_answer(shell: Shell) -> None:
         await pilot.press("enter")
         await until(pilot, on(pilot, LiveScreen))
     assert shell.benches.source.requests == []
+
+
+def test_a_stage_that_reads_the_weights_tells_their_bytes_and_how_long_it_goes_on() -> None:
+    stages = [StageProgress(name="loading weights", state="current", seconds=10.0, progress=0.25)]
+    assert "GB" not in str(stages_content(stages))
+    read = msgspec.structs.replace(stages[0], read=BytesRead(3_600_000_000, 14_500_000_000))
+    assert "25%  3.6 of 14.5 GB  about 30 s left" in str(stages_content([read]))

@@ -10,11 +10,13 @@ from tests.fakes.snapshots import mid_ramp, oom_grid
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.snapshot import LoadStatus, Phase, ServerDeath, Snapshot, StageProgress
+from tui.metrics.edge import Carried
+from tui.metrics.snapshot import LoadStatus, Phase, ServerDeath, Snapshot, StageProgress, SweepStatus
 from tui.profile.demo_table import DemoStep, DemoTable
 from tui.view.panes.carried import carried
 from tui.view.panes.memory_end import SHOWN_S, memory_end
 from tui.view.panes.presentation import presentation_lines
+from tui.view.panes.stage_words import end_for_all, news_for_all
 from tui.view.script import Script
 from tui.view.widgets.big_digits import big
 from tui.view.widgets.lines import Ink, Line, text_of, width_of
@@ -99,7 +101,7 @@ def test_who_waits_and_what_a_launch_does_is_told() -> None:
     stages = [StageProgress(name="weights", state="current")]
     loading = msgspec.structs.replace(loading, server=msgspec.structs.replace(loading.server, stages=stages))
     found = memory_end(loading)
-    assert found is not None and "(weights)" in found.done
+    assert found is not None and "(step 1 of 1)" in found.done
 
 
 @pytest.mark.parametrize(
@@ -158,3 +160,53 @@ def test_what_a_search_measured_beside_the_axis_has_no_block() -> None:
     grid = msgspec.structs.replace(base.grid, users=[1, 2, 8, 57, 59, 61, 64], asked_users=[1, 8, 64])
     numbers = text_of(carried(msgspec.structs.replace(base, grid=grid), 72, rows=1)[:1])
     assert numbers.split() == ["1", "8", "64"]
+
+
+JARGON = ("oom", "KV", "TTFT", "p90", "SLO", "http", "engine", "sweep", "cell", "token-ids")
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        "too long: 4000 prompt + 100 output tokens exceed 4096",
+        "21 users at 822 tokens, then TTFT p90 passes 1 s: prefill",
+    ],
+)
+def test_what_the_bench_says_to_who_steers_is_not_on_stage(notice: str) -> None:
+    snapshot = msgspec.structs.replace(mid_ramp(), notice=notice)
+    assert notice not in text_of(stage(snapshot, 120, 40)) and "prefill" not in text_of(stage(snapshot, 120, 40))
+
+
+def news(**changes: object) -> str:
+    return news_for_all(msgspec.structs.replace(mid_ramp(), **changes))
+
+
+def test_an_audience_is_told_what_it_understands() -> None:
+    edges = [
+        Carried(prompt_tokens=64, users=90, users_least=90, known=True),
+        Carried(prompt_tokens=1024, users=21, users_least=20, known=True),
+        Carried(prompt_tokens=2048, users=4, users_least=4),
+    ]
+    searching = SweepStatus(looks_for_edge=True)
+    told = news(edges=edges, sweep=searching)
+    assert told == "21 people are served well at once, with questions of 1,024 tokens."
+    assert "750 words" not in told
+    snapshot = msgspec.structs.replace(mid_ramp(), edges=edges, sweep=searching)
+    assert news_for_all(snapshot, 0.75).endswith("questions of 768 words.")
+    assert told in text_of(stage(snapshot, 80, 24))
+    assert news(edges=edges) == "", "a sweep looks for no edge"
+    assert news(edges=[], sweep=searching) == "" == news()
+    none = [Carried(prompt_tokens=9, users=0, users_least=0, known=True)]
+    assert news(edges=none, sweep=searching).startswith("Nobody is served well")
+    assert news(unkept="disk full") == "From now on nothing is written down."
+    assert news(sweep=SweepStatus(failed="engine oom")) == "Measuring has stopped."
+    base = mid_ramp()
+    cells = [CellResult(users=1, prompt_tokens=4000, output_tokens=100, mode="burst", outcome=Outcome.TOO_LONG)]
+    grid = msgspec.structs.replace(base.grid, cells=cells)
+    load = msgspec.structs.replace(base.load, prompt_tokens=4000, users_active=0)
+    assert news(grid=grid, load=load) == "Questions of this length are too long for the model."
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if not one.is_oom])
+def test_each_end_is_told_without_jargon(outcome: Outcome) -> None:
+    assert not any(word in end_for_all(outcome) for word in (*JARGON, "-"))

@@ -46,6 +46,14 @@ async def test_it_is_run_by_a_key_and_carries_its_steps_out() -> None:
         assert "The table." in app.picture()
 
 
+async def test_an_edge_is_looked_for_at_the_size_that_a_step_names() -> None:
+    table = DemoTable.model_validate({"step": [{"do": "find-edge", "prompt_tokens": 1024}]})
+    app = LiveApp(snapshots.mid_ramp(), LiveScreen(presentation=True, script=Script(table)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r")
+        assert app.sent == [FindEdge(prompt_tokens=1024)]
+
+
 async def test_space_holds_it_and_arrows_go_through_it() -> None:
     app = app_on_stage()
     async with app.run_test(size=(80, 24)) as pilot:

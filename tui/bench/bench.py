@@ -36,7 +36,7 @@ from tui.core.tasks import background, end_task, reason_of
 from tui.engines.base import ServerMetrics
 from tui.engines.catalogue import engine_of
 from tui.engines.command_line import command_line
-from tui.link.protocol import FAREWELL, BenchSpec, Command, Reply, Results, StopBench
+from tui.link.protocol import FAREWELL, BenchSpec, Command, Reply, Results, StopBench, StopSweep
 from tui.link.server import FRONT_END, LINK_TASK, LinkServer
 from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
@@ -426,14 +426,23 @@ class Bench:
             return Reply(0, False, "this session is ending")
         if isinstance(command, StopBench):
             self._last_words = f"{FRONT_END.get()} stopped the session"
-        sweeping = self.scheduler.activity in WALKS
+        walk = self.scheduler.activity if self.scheduler.activity in WALKS else ""
         reply = await self._executor.execute(command)
         status = self.scheduler.sweep_status
-        if sweeping and reply.ok and not (status.running or status.finished or self._closed):
-            by = f"{FRONT_END.get()} took over ({in_words(command)})"
-            self.scheduler.say_taken_over(by)
-            self.testbed.say("sweep", by, level="warning")
+        if walk and reply.ok and not (status.running or status.finished or self._closed):
+            self._say_ended(command, "the search for the edge" if status.looks_for_edge else "the sweep")
         return reply
+
+    def _say_ended(self, command: Command, walk: str) -> None:
+        """Say who ended a walk before its time: that it was to stop is no news, that something else was asked is."""
+        if isinstance(command, StopSweep):
+            by = f"{FRONT_END.get()} stopped {walk}"
+            self.scheduler.say_stopped(by)
+            self.testbed.say("sweep", by)
+            return
+        by = f"{FRONT_END.get()} took over ({in_words(command)})"
+        self.scheduler.say_taken_over(by)
+        self.testbed.say("sweep", by, level="warning")
 
     def starter_gone(self) -> None:
         """Take note that the process which started this bench is gone."""

@@ -134,8 +134,10 @@ class CommandExecutor:
                 if not (again or scheduler.cells_open):
                     raise VrampError("all cells of the grid have an outcome: nothing is left to measure")
                 await scheduler.start_sweep(again=again)
-            case p.FindEdge():
-                await scheduler.find_edge()
+            case p.FindEdge(prompt_tokens=prompt_tokens):
+                if prompt_tokens is not None and not 1 <= prompt_tokens <= MAX_TOKENS:
+                    raise VrampError(f"found {prompt_tokens} prompt tokens, which is no size")
+                await scheduler.find_edge(prompt_tokens)
             case p.MeasureAgain(cells=cells):
                 await scheduler.measure_again(self._cells_meant(cells))
             case p.StartRamp():

@@ -26,7 +26,7 @@ class EdgeFinding:
         self._asking = asking
         self._measuring = measuring
         self._mode = testbed.profile.load.mode
-        self._sizes = sorted(testbed.profile.load.prompt_tokens)
+        self._sizes = self._all_sizes = sorted(testbed.profile.load.prompt_tokens)
         self._sizes_done = 0
         self.finished = False
 
@@ -35,8 +35,9 @@ class EdgeFinding:
         """Return the grid that the cells on the way fill."""
         return self._cells.grids[self._mode]
 
-    def reset(self) -> None:
-        """Take it that the search begins."""
+    def reset(self, prompt_tokens: int | None = None) -> None:
+        """Take it that the search begins; `prompt_tokens`: at this size alone."""
+        self._sizes = self._all_sizes if prompt_tokens is None else [prompt_tokens]
         self._sizes_done = 0
         self.finished = False
 
@@ -61,7 +62,7 @@ class EdgeFinding:
     def _next(self, size: int) -> int | None:
         profile = self._testbed.profile
         measures = self._cells.measures(self._mode)
-        shorter = [one for one in self._sizes if one <= size]
+        shorter = [one for one in {*self._all_sizes, size} if one <= size]
         return searches(measures, shorter, profile.sweep, start_of(profile.load.users))[size].next
 
     def _tell(self, edge: Carried) -> None:

@@ -50,8 +50,9 @@ class Scheduler:
         self._edge_finding = EdgeFinding(testbed, self._cells, self._asking, self._measuring)
         self._walk: Sweep | EdgeFinding = self._sweep
         """The one that was begun last."""
-        self._failed = self._taken_over = ""
-        """Why the last walk ended before its time, where that was no failure of the server; who ended it so."""
+        self._failed = self._taken_over = self._stopped = ""
+        """Why the last walk ended before its time, where that was no failure of the server; who ended it so, by asking
+        for something else or by stopping it."""
         self._mode = testbed.profile.load.mode
         self.shown_mode = testbed.profile.load.mode
         self.activity = "idle"
@@ -93,9 +94,9 @@ class Scheduler:
         self._sweep.finished = False
         await self._begin_walk("sweep", self._sweep, self._sweep.walk)
 
-    async def find_edge(self) -> None:
-        """Find the most users that are served well at each prompt size, in the profile's mode."""
-        self._edge_finding.reset()
+    async def find_edge(self, prompt_tokens: int | None = None) -> None:
+        """Find the most users that are served well at each prompt size, or at that one, in the profile's mode."""
+        self._edge_finding.reset(prompt_tokens)
         await self._begin_walk("edge", self._edge_finding, self._edge_finding.find)
 
     async def measure_again(self, cells: Iterable[Cell]) -> None:
@@ -131,8 +132,12 @@ class Scheduler:
         self._cells.fail_all(self._mode, outcome, evidence)
 
     def say_taken_over(self, by: str) -> None:
-        """Say who ended the sweep before its time, in words."""
+        """Say who ended the sweep before its time by asking for something else, in words."""
         self._taken_over = by
+
+    def say_stopped(self, by: str) -> None:
+        """Say who stopped the sweep before its time, in words."""
+        self._stopped = by
 
     # -- what is to be seen of it ------------------------------------------------------------------------------------
 
@@ -200,7 +205,9 @@ class Scheduler:
         """Return how far the sweep is."""
         running = self.activity in WALKS
         status = self._walk.status()
-        return msgspec.structs.replace(status, running=running, taken_over=self._taken_over, failed=self._failed)
+        return msgspec.structs.replace(
+            status, running=running, taken_over=self._taken_over, stopped=self._stopped, failed=self._failed
+        )
 
     @property
     def edges(self) -> list[Carried]:
@@ -219,7 +226,7 @@ class Scheduler:
 
     async def _begin_walk(self, activity: str, walk: Sweep | EdgeFinding, work: Work) -> None:
         self._walk = walk
-        self._failed = self._taken_over = ""
+        self._failed = self._taken_over = self._stopped = ""
         await self._begin(activity, self._mode, work)
 
     async def _measure_again(self, cells: list[Cell]) -> None:

@@ -118,6 +118,11 @@ class BenchLink:
         finally:
             self._waiting.pop(number, None)
 
+    @property
+    def took_leave(self) -> bool:
+        """Say whether the bench said itself that it ends, and that all is well."""
+        return self.farewell is not None and self.farewell.ok
+
     async def last_word(self) -> Reply | None:
         """Wait for the bench's end, and return what it said of it; None for one that was killed."""
         await asyncio.wait({self._listening})

@@ -72,6 +72,9 @@ class StopSweep(msgspec.Struct, frozen=True, tag="stop-sweep"):
 class FindEdge(msgspec.Struct, frozen=True, tag="find-edge"):
     """Find the most users that are served well at each prompt size."""
 
+    prompt_tokens: int | None = None
+    """At this one alone."""
+
 
 class MeasureAgain(msgspec.Struct, frozen=True, tag="measure-again"):
     """Measure cells whatever is known of them; what was measured before stays in the session."""

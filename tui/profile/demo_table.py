@@ -27,6 +27,7 @@ class DemoStep(BaseModel):
     """What the audience reads meanwhile; empty = as before."""
     users: Annotated[int, Field(ge=0, le=100_000)] | None = None
     prompt_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Of each request from now on; with find-edge, the one size at which it is looked for."""
     do: Do | None = None
     ask: Annotated[str, Field(max_length=MAX_ASKED_CHARS)] = ""
     """A question by hand; empty = none."""

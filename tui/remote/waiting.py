@@ -68,7 +68,10 @@ def out_of_memory(snapshot: Snapshot) -> Found | None:
 
 
 def done(snapshot: Snapshot) -> Found | None:
-    """What ends by itself has ended: the sweep, the search for the edge, the ramp, cells that were asked for again."""
+    """What ends by itself has ended: the sweep, the search for the edge, the ramp, cells that were asked for again.
+
+    Who stops a sweep has what was wanted; who asks for something else meanwhile has interrupted it.
+    """
     sweep = snapshot.sweep
     if sweep.failed:
         return Found(sweep.failed, ExitCode.UNEXPECTED)
@@ -80,8 +83,9 @@ def done(snapshot: Snapshot) -> Found | None:
         return failed
     if sweep.finished:
         return Found("all cells of the sweep have an outcome")
-    left = f"; {sweep.cells_left} cells of the sweep are open" if sweep.cells_left else ""
-    return Found(f"nothing is being measured{left}", lasting=False)
+    left = f"; {sweep.cells_left} {'prompt sizes' if sweep.looks_for_edge else 'cells'} are open"
+    said = sweep.stopped or "nothing is being measured"
+    return Found(said + left if sweep.cells_left else said, lasting=bool(sweep.stopped))
 
 
 CONDITIONS: dict[str, Condition] = {"ready": ready, "steady": steady, "oom": out_of_memory, "done": done}

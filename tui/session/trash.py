@@ -55,6 +55,17 @@ def put_back(away: Path) -> Path:
     return back
 
 
+def latest(sessions: Path) -> Path | None:
+    """Return what was put away last of the sessions of that folder, for `put_back`; None where nothing is there."""
+    try:
+        away = [one for one in (sessions / _NAME).iterdir() if one.is_dir() and not one.is_symlink()]
+        away.sort(key=lambda one: one.lstat().st_mtime_ns, reverse=True)
+        found = (next(one.glob(f"*{SUFFIX}"), None) for one in away)
+        return next((path for path in found if path is not None), None)
+    except OSError:
+        return None
+
+
 def empty(sessions: Path, older_than_s: float = KEPT_S) -> int:
     """Remove what was put away longer ago than that, for good; return how many sessions. What cannot be, stays."""
     gone = 0

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -28,6 +28,7 @@ from tui.view.chrome import Chrome
 from tui.view.picker_actions import PickerActions
 from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
+from tui.view.run import Run, farewell_of
 from tui.view.screens.cell import CellScreen
 from tui.view.screens.comparison import ComparisonScreen
 from tui.view.screens.dialogs import Form, Question, leave_question, unkept_question
@@ -63,26 +64,6 @@ _OWNERS_OF_KEYS = (
 _LIVE_PHASES = frozenset({Phase.LAUNCHING, Phase.READY, Phase.RELAUNCHING})
 
 
-@dataclass(slots=True)
-class Run:
-    """What the app is looking at, from `enter` in the picker to the way back."""
-
-    title: str
-    wish: Launch | None = None
-    """How it was launched, when it was launched from here."""
-    read_only: bool = False
-    replay: bool = False
-    presentation: bool = False
-    screen: LaunchScreen | LiveScreen | GoneScreen | None = None
-    script: Script | None = None
-    stands_for: StandsFor | None = None
-    """In whose place this session is played."""
-    panes_wanted: bool = False
-    """The operator looks at the panes of a server that failed."""
-    asked_of_unkept: bool = False
-    """Whether to go on in memory is asked once."""
-
-
 class VrampApp(Chrome):
     """Picker, launch, live; all I/O is the bridge's, the benches' or a thread's."""
 
@@ -108,6 +89,8 @@ class VrampApp(Chrome):
         """A line for the normal screen."""
         self.fault: Exception | None = None
         """An error of ours that ended the app."""
+        self._code = ExitCode.OK
+        """With which it is left."""
         self._start = start
         self._bridge: Bridge | None = None
         self._run: Run | None = None
@@ -253,6 +236,10 @@ class VrampApp(Chrome):
         if run is None or bridge is None:
             return
         self._bridge = None
+        if not message.took_leave:
+            self._code = ExitCode.UNEXPECTED
+        elif not (run.read_only or run.replay):
+            self._code = ExitCode.INTERRUPTED  # by somebody else; what was measured is kept
         self._say_where(goes_on=False, snapshot=bridge.latest)
         gone = GoneScreen(message.reason, bridge.latest, can_go_back=self._has_picker)
         while self.screen is not run.screen and len(self.screen_stack) > 1:
@@ -447,51 +434,43 @@ class VrampApp(Chrome):
         self.exit(ExitCode.OK)
 
     def _leave(self) -> None:
-        self.exit(ExitCode.OK)
+        self.exit(self._code)
 
     def _back(self) -> None:
-        self._run, self._bridge = None, None
+        self._run, self._bridge, self._code = None, None, ExitCode.OK
         while not isinstance(self.screen, PickerScreen):
             self.pop_screen()
 
     def _end_run(self, then: Callable[[], object]) -> None:
         """Stop the bench if it is ours to stop, hang up, and go on with `then`."""
         self._say_where(goes_on=self._run is not None and self._run.read_only)
-        if self._bridge is not None:
+        if self._bridge is not None or self._opening:
             self._stop_bench(then)
-        elif self._opening:
-            self._call_off(then)
         else:
             then()
 
     @work(group="stop", exclusive=True)
-    async def _call_off(self, then: Callable[[], object]) -> None:
-        """End a bench that is only on its way, and go on when nothing is left of it."""
+    async def _stop_bench(self, then: Callable[[], object]) -> None:
+        """End the bench, or one that is only on its way, and go on when nothing is left of it."""
+        bridge = self._bridge
+        if bridge is not None:
+            bridge.expect_end()
         stopping = Stopping()
         await self.push_screen(stopping)
-        if self._bridge is None:
-            for opening in self._opening:
-                opening.cancel()
-                with contextlib.suppress(WorkerCancelled, WorkerFailed):
-                    await opening.wait()
-        if self._bridge is not None:  # it came just then
-            await self._end_bench(self._bridge)
+        bridge = bridge or self._bridge or await self._call_off()
+        if bridge is not None:
+            await self._end_bench(bridge)
         if self.screen is stopping:
             await self.pop_screen()
         (self._leave if stopping.leave_wanted else then)()
 
-    @work(group="stop", exclusive=True)
-    async def _stop_bench(self, then: Callable[[], object]) -> None:
-        bridge = self._bridge
-        if bridge is None:
-            return
-        bridge.expect_end()
-        stopping = Stopping()
-        await self.push_screen(stopping)
-        await self._end_bench(bridge)
-        if self.screen is stopping:
-            await self.pop_screen()
-        (self._leave if stopping.leave_wanted else then)()
+    async def _call_off(self) -> Bridge | None:
+        """End what opens; return the bench that came just then, if one did."""
+        for opening in self._opening:
+            opening.cancel()
+            with contextlib.suppress(WorkerCancelled, WorkerFailed):
+                await opening.wait()
+        return self._bridge
 
     async def _end_bench(self, bridge: Bridge) -> None:
         bridge.expect_end()
@@ -502,21 +481,8 @@ class VrampApp(Chrome):
 
     def _say_where(self, *, goes_on: bool, snapshot: Snapshot | None = None) -> None:
         snapshot = snapshot or (self._bridge.latest if self._bridge else None)
-        run = self._run
-        if snapshot is None or run is None:
-            return
-        session, file = safe_line(snapshot.session_id), safe_line(snapshot.session_file)
-        if run.stands_for is not None:
-            left = safe_line(run.stands_for.session_id)
-            self.farewell = f"session {left} was left as it is; come back by: vramp attach {left}"
-        elif run.replay:
-            self.farewell = ""
-        elif goes_on:
-            self.farewell = f"session {session} goes on; come back by: vramp attach {session}"
-        elif snapshot.unkept:
-            self.farewell = f"session {session}: {safe_line(snapshot.unkept)}"
-        else:
-            self.farewell = f"session {session} is kept in {file}; export it by: vramp export {session}"
+        if snapshot is not None and self._run is not None:
+            self.farewell = farewell_of(self._run, snapshot, goes_on=goes_on)
 
     def _fatal_error(self) -> None:
         """Leave the picture of an error of ours out: Textual's shows the values of all variables, and so perhaps a key.

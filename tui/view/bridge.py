@@ -24,6 +24,10 @@ class SnapshotSource(Protocol):
     def why_gone(self) -> str:
         """Why there are no more snapshots, as far as it is known; empty while there are."""
 
+    @property
+    def took_leave(self) -> bool:
+        """Whether it said itself that it ends, as a bench that was killed does not."""
+
     def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield snapshots as they come, the latest only; end when there will be no more."""
 
@@ -49,8 +53,10 @@ class SnapshotArrived(Message):
 class BenchGone(Message):
     """There will be no more snapshots."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, took_leave: bool = False) -> None:
+        """`took_leave`: the bench said so itself."""
         self.reason = reason
+        self.took_leave = took_leave
         super().__init__()
 
 
@@ -77,7 +83,8 @@ class Bridge:
         finally:
             self._over.set()
         if not self._closing:
-            self._post(BenchGone(reason or self.source.why_gone or "the bench is gone"))
+            why = reason or self.source.why_gone or "the bench is gone"
+            self._post(BenchGone(why, took_leave=self.source.took_leave and not reason))
 
     async def send(self, command: Command) -> Reply:
         """Return the bench's answer; a lost bench is an answer, too."""

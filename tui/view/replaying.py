@@ -36,6 +36,7 @@ class ReplaySource:
         self._changed.set()
         self._closed = False
         self.why_gone = ""
+        self.took_leave = False
 
     @classmethod
     async def open(cls, path: Path, reference: dict[str, str] | None = None) -> ReplaySource:

@@ -38,6 +38,19 @@ async def test_short_prompts_come_first_whatever_the_profiles_order_and_bound_th
     assert not finding.finished and finding.status().cells_done == 0
 
 
+async def test_at_one_size_alone_the_others_are_asked_for_nothing() -> None:
+    finding, _, testbed = finding_of(
+        lambda users, size: oom(users, size) if users > 6 else None, users=[1, 4, 9], sizes=[300, 30, 90]
+    )
+    finding.reset(90)
+    await finding.find()
+    assert {size for _, _, size in testbed.pool.asked} == {90}
+    assert finding.status().finished and (finding.status().cells_done, finding.status().cells_total) == (1, 1)
+    finding.reset()
+    await finding.find()
+    assert {size for _, _, size in testbed.pool.asked} == {30, 90, 300}
+
+
 async def test_a_size_whose_cells_get_no_outcome_is_given_up_and_the_search_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -101,3 +101,6 @@ def test_a_sweep_that_did_not_come_to_its_end_is_told_from_one_that_did() -> Non
     assert broken is not None and broken.code is ExitCode.UNEXPECTED
     taken = done(changed(fresh(), "sweep", taken_over="another front end took over"))
     assert taken is not None and taken.code is ExitCode.INTERRUPTED
+    stopped = done(changed(fresh(), "sweep", stopped="the operator stopped the sweep", cells_done=3, cells_total=8))
+    assert stopped is not None and stopped.code is ExitCode.OK and stopped.lasting
+    assert stopped.sentence == "the operator stopped the sweep; 5 cells are open"

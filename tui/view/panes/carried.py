@@ -6,6 +6,7 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import Snapshot
 from tui.view.panes.memory_end import people
+from tui.view.panes.stage_words import end_for_all
 from tui.view.widgets.lines import Ink, Line, pack
 
 _LEAST_CELLS = 3
@@ -64,7 +65,7 @@ def _in_words(found: dict[int, CellResult], width: int) -> Line:
     if carried_at:
         parts.append([("█ ", Ink.GOOD), (f"answered: {people(carried_at)} at once", Ink.PLAIN)])
     if other is not None:
-        parts.append([(f"✕ {other.outcome.value} at {people(other.users)}", Ink.WARNING)])
+        parts.append([(f"✕ {end_for_all(other.outcome)} at {people(other.users)}", Ink.WARNING)])
     return pack(parts, width, gap=4)
 
 

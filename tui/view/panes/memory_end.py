@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from tui.core.clock import NS_PER_S
 from tui.metrics.cell import CellResult
 from tui.metrics.snapshot import Phase, ServerDeath, Snapshot
-from tui.view.widgets.lines import plain
 
 SHOWN_S = 15.0
 """So long, session s, it stays in the foreground once all is well again."""
@@ -49,8 +48,9 @@ def people(number: int) -> str:
 
 def _done_meanwhile(snapshot: Snapshot) -> str:
     if snapshot.server.phase in (Phase.RELAUNCHING, Phase.LAUNCHING):
-        stage = next((one for one in snapshot.server.stages if one.state == "current"), None)
-        step = f" ({plain(stage.name, 30)})" if stage is not None else ""
+        stages = snapshot.server.stages
+        at = next((place for place, one in enumerate(stages, 1) if one.state == "current"), None)
+        step = f" (step {at} of {len(stages)})" if at is not None else ""
         return f"The server went down with all its answers. It is being started again{step}."
     if snapshot.server.phase is Phase.ENDED:
         return "The server went down with all its answers; the session is over."

@@ -13,6 +13,7 @@ from tui.metrics.snapshot import Phase, Snapshot
 from tui.view import formatting
 from tui.view.panes.carried import carried
 from tui.view.panes.memory_end import MemoryEnd, memory_end, people
+from tui.view.panes.stage_words import news_for_all
 from tui.view.panes.state_words import cards_of
 from tui.view.script import Script
 from tui.view.widgets.bars import bar, stacked
@@ -68,8 +69,8 @@ def _who(
     title = plain(snapshot.profile_title or snapshot.profile_name, max(1, width - width_of(badges) - 1))
     ratio = "" if words_per_token is None else f"a word = {1 / words_per_token:.2g} tokens"
     below: Line = [("" if brief else plain(cards_of(snapshot), max(1, width - len(ratio) - 1)), Ink.DIM)]
-    if snapshot.notice:
-        below = [(plain(snapshot.notice, width - len(ratio) - 1), Ink.WARNING)]
+    if news := news_for_all(snapshot, words_per_token):
+        below = [(plain(news, width - len(ratio) - 1), Ink.WARNING)]
     if replay:
         below = [("as it was then; nothing runs now", Ink.DIM)]
     elif told:

@@ -55,7 +55,8 @@ class HistoryScreen(RoomyScreen):
     ]
     HELP = (
         "The sessions that are kept, latest first. Enter or o opens one as a replay; space marks one, and c compares "
-        "another with it. What is deleted is kept aside for a day: u brings the last one back."
+        "another with it. What is deleted is kept aside for a day: until then u brings the last one back, whoever "
+        "deleted it."
     )
 
     class Open(Message):
@@ -69,7 +70,6 @@ class HistoryScreen(RoomyScreen):
         super().__init__()
         self._sessions: list[SessionSummary] = []
         self._marked = ""
-        self._deleted: list[Path] = []
 
     def compose(self) -> ComposeResult:
         """One list."""
@@ -189,7 +189,7 @@ class HistoryScreen(RoomyScreen):
     @work(group="history", exclusive=True)
     async def _delete(self, one: SessionSummary) -> None:
         try:
-            self._deleted.append(await asyncio.to_thread(trash.put_away, Path(one.file)))
+            await asyncio.to_thread(trash.put_away, Path(one.file))
         except VrampError as error:
             self._complain(error)
             return
@@ -198,16 +198,16 @@ class HistoryScreen(RoomyScreen):
 
     @work(group="history", exclusive=True)
     async def action_undo(self) -> None:
-        """Bring back what was deleted last."""
-        if not self._deleted:
-            self.notify("nothing was deleted here", markup=False)
+        """Bring back what was deleted last, by this list or by one before it."""
+        away = await asyncio.to_thread(trash.latest, sessions_dir())
+        if away is None:
+            self.notify("nothing was deleted in the last day", markup=False)
             return
         try:
-            back = await asyncio.to_thread(trash.put_back, self._deleted[-1])
+            back = await asyncio.to_thread(trash.put_back, away)
         except VrampError as error:
             self._complain(error)
             return
-        self._deleted.pop()
         self._reload(back.stem)
 
     def action_back(self) -> None:

@@ -41,7 +41,7 @@ class ScriptedScreen(SteeringScreen):
             self._come_to(_PANES.get(step.view), stage=step.view == "stage")
         if step.do == "stop":
             self._send(StopRamp() if snapshot.load.activity == "ramp" else StopSweep())
-        if step.prompt_tokens is not None:
+        if step.prompt_tokens is not None and step.do != "find-edge":
             self._send(SetPromptTokens(prompt_tokens=step.prompt_tokens))
         if step.users is not None:
             self._send(SetUsers(users=step.users, cut=self.cut_leaving))
@@ -51,7 +51,7 @@ class ScriptedScreen(SteeringScreen):
             case "ramp":
                 self._send(StartRamp())
             case "find-edge":
-                self._send(FindEdge())
+                self._send(FindEdge(prompt_tokens=step.prompt_tokens))
         if snapshot.aside is not None:
             self._send(EndByHand())
         if step.ask:
