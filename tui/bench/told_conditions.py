@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tui.engines.parts.weights import weights_bytes
-from tui.metrics.conditions import Conditions, differences
+from tui.metrics.arguments import differences
+from tui.metrics.conditions import Conditions
 from tui.metrics.snapshot import ServerStatus
 from tui.profile.schema import Profile
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -14,10 +14,6 @@ POOLS_APART = 0.01
 """Two launches whose KV pools differ by more than this do not carry the same users at the edge."""
 MOST_SAID = 12
 _GB = 1e9
-_UNITS = {"k": 1e3, "K": 2**10, "m": 1e6, "M": 2**20, "g": 1e9, "G": 2**30, "t": 1e12, "T": 2**40}
-"""As vLLM reads them (vllm/engine/arg_utils.py, human_readable_int)."""
-# What the launch chooses by itself, or what says nothing of how it serves.
-NOT_COMPARED = frozenset({"host", "port", "model", "model-tag", "served-model-name"})
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,20 +128,6 @@ class CardsWatch:
         )
 
 
-def differences(asked: Mapping[str, object], told: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each argument that the server runs with another value than the profile gives it.
-
-    Only what both name is compared: most servers tell the arguments that are not their defaults.
-    """
-    found = []
-    for name, value in asked.items():
-        flag = name.lstrip("-").replace("_", "-")
-        runs = told.get(flag)
-        if runs is not None and flag not in NOT_COMPARED and not _same(str(value), runs):
-            found.append(f"{flag}: the profile says {_short(value)}, the server runs {_short(runs)}")
-    return found[:MOST_SAID]
-
-
 def pool_note(present: Conditions, earlier: Iterable[Conditions]) -> str:
     """Return, in words, from which earlier launch the KV pool differs by more than `POOLS_APART`; "" from none."""
     for other in earlier:
@@ -153,23 +135,3 @@ def pool_note(present: Conditions, earlier: Iterable[Conditions]) -> str:
         if other.launch != present.launch and here is not None and there and abs(here - there) > POOLS_APART * there:
             return f"its KV pool differs by {(here - there) / there:+.1%} from that of launch {other.launch}"
     return ""
-
-
-def _same(one: str, other: str) -> bool:
-    if one.lower() == other.lower():
-        return True
-    try:
-        return _number(one) == _number(other)
-    except ValueError:
-        return False
-
-
-def _number(text: str) -> float:
-    """Return a number, one with the unit of a size too. Raises ValueError."""
-    unit = _UNITS.get(text[-1:])
-    return float(text) if unit is None else float(text[:-1]) * unit
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tui.core.safe_text import safe_line
+from tui.metrics.arguments import NOT_COMPARED
 from tui.metrics.cell import CellResult
 from tui.metrics.circumstances import Circumstances
-from tui.metrics.conditions import NOT_COMPARED, POOLS_APART
+from tui.metrics.conditions import POOLS_APART
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import ServerSettings
 from tui.profile.catalogue import PublishedTable

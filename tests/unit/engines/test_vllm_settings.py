@@ -30,7 +30,8 @@ def test_the_arguments_of_a_real_log() -> None:
     assert arguments["served-model-name"] == "['tiny']"
     nested = told("h200-good.log")
     assert (nested["max-num-seqs"], nested["enable-prefix-caching"]) == ("256", "False")
-    assert nested["compilation-config"].startswith("{'mode': <CompilationMode.NONE: 0>")
+    configuration = nested["compilation-config"]
+    assert configuration.startswith("{'mode': <CompilationMode.NONE: 0>") and configuration.endswith("[]}")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,10 @@ def test_the_arguments_of_a_real_log() -> None:
         ("'a': 1, 'b': 'x, y: z'}", {"a": "1", "b": "x, y: z"}),
         ("'a': 'it\\'s', 'b': 2}", {"a": "it\\'s", "b": "2"}),
         ("'api_key': ['sk-1'], 'hf_token': 'hf_A', 'max_num_seqs': 8}", {"max-num-seqs": "8"}),
+        (
+            "'kv_transfer_config': {'extra': {'api_key': 'x', 'size': 2}, 'token': 'y'}}",
+            {"kv-transfer-config": "{'extra': {'size': 2}}"},
+        ),
         ("'a': 1, 'b': [1, 2", {"a": "1"}),  # cut off by the bound of a line
         ("}", {}),
     ],

@@ -6,28 +6,9 @@ import pytest
 
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
-from tui.metrics.conditions import CardsWatch, Conditions, differences, pool_note
+from tui.metrics.conditions import CardsWatch, Conditions, pool_note
 from tui.metrics.control import control_cell, drift
 from tui.metrics.reading import GpuReading
-
-
-def test_an_argument_that_the_server_runs_otherwise_is_told() -> None:
-    asked = {
-        "gpu_memory_utilization": 0.95,
-        "max-num-seqs": 64,
-        "--enforce-eager": True,
-        "port": 8000,
-        "dtype": "auto",
-        "kv-cache-memory-bytes": "64M",
-    }
-    told = {
-        "gpu-memory-utilization": "0.90",
-        "max-num-seqs": "64.0",
-        "enforce-eager": "True",
-        "port": "9",
-        "kv-cache-memory-bytes": "67108864",
-    }
-    assert differences(asked, told) == ["gpu-memory-utilization: the profile says 0.95, the server runs 0.90"]
 
 
 @pytest.mark.parametrize(
