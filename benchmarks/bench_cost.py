@@ -1,9 +1,12 @@
 """What the bench itself costs beside its load workers: it merges what they report, keeps it, and tells the front ends.
 
     python benchmarks/bench_cost.py [--users 2500] [--per-second 20] [--workers 4] [--seconds 15]
+    python benchmarks/bench_cost.py --hosts 4 --users 10000 --workers 16        # reports that are played
 
 Starts a bench attached to the paced C server, with a front end that looks four times a second, and takes the CPU of the
-bench's own process, its writer's thread included, while the users stand. Linux, a C compiler.
+bench's own process, its writer's thread included, while the users stand. With `--hosts` the workers only play what they
+tell (`drivers/player.py`), as if they ran on so many hosts: 16 of them cost this machine a tenth of a core, so that it
+has room for the bench. CPU seconds are told, which hang little on what else the machine does. Linux, a C compiler.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import psutil
-from ground import HERE, attached_spec, own_folders, paced_server
+from ground import HERE, attached_spec, own_folders, paced_server, quantile
 
 from tui.core.paths import socket_of
 from tui.link.client import BenchLink
 from tui.link.protocol import BenchSpec, SetUsers, StopBench
 
+REFRESH_HZ = 4.0
 SPREAD_S = 2.0
 STEPS = 50
 SETTLE_S = 6.0
@@ -31,8 +36,11 @@ SETTLE_S = 6.0
 
 def started(spec: BenchSpec, options: argparse.Namespace) -> psutil.Popen:
     """Start the bench and wait until it listens."""
-    driver = str(HERE / "drivers" / "wide_bench.py")
-    command = [sys.executable, driver, str(options.workers), str(options.users)]
+    if options.hosts:
+        driver, asked = "played_bench.py", [options.workers, options.hosts, options.users, options.per_second]
+    else:
+        driver, asked = "wide_bench.py", [options.workers, options.users]
+    command = [sys.executable, str(HERE / "drivers" / driver), *map(str, asked)]
     bench = psutil.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.stdin.write(msgspec.json.encode(spec) + b"\n")
     bench.stdin.flush()  # and left open: a bench that nobody has looked at ends with who started it
@@ -43,7 +51,7 @@ def started(spec: BenchSpec, options: argparse.Namespace) -> psutil.Popen:
 
 def is_worker(process: psutil.Process) -> bool:
     try:
-        return "tui.load.worker" in process.cmdline()
+        return any("tui.load.worker" in word or "player.py" in word for word in process.cmdline())
     except psutil.Error:  # what measured the client beforehand has just ended
         return False
 
@@ -63,18 +71,24 @@ async def stand(link: BenchLink, bench: psutil.Popen, options: argparse.Namespac
     await asyncio.sleep(SETTLE_S)
     workers = [child for child in bench.children() if is_worker(child)]
     marks = time.monotonic(), cpu_s(bench), sum(map(cpu_s, workers))
-    rates = []
+    rates, came_s, memory_mb = [], [], []
     async for snapshot in link.snapshots():
         rates.append(snapshot.figures.tokens_per_s_total or 0.0)
-        if time.monotonic() - marks[0] > options.seconds:
+        came_s.append(time.monotonic())
+        if len(came_s) % (10 * round(REFRESH_HZ)) == 1:
+            memory_mb.append(bench.memory_full_info().pss / 1e6)
+        if came_s[-1] - marks[0] > options.seconds:
             break
+    late_ms = [(after - before - 1 / REFRESH_HZ) * 1e3 for before, after in pairwise(came_s)]
     took_s = time.monotonic() - marks[0]
     own, theirs = cpu_s(bench) - marks[1], sum(map(cpu_s, workers)) - marks[2]
     rate = sum(rates) / len(rates)
     return (
         f"{rate:,.0f} events/s in {len(workers)} workers: the bench {own / took_s:.1%} of a core "
         f"({own / took_s / rate * 1e6:.2f} us/event), the workers {theirs / took_s / rate * 1e6:.1f} us/event, "
-        f"the bench's memory {bench.memory_full_info().pss / 1e6:.0f} MB"
+        f"its memory every 10 s {', '.join(f'{each:.0f}' for each in memory_mb)} MB; "
+        f"snapshots late by p50 / p99 / max {quantile(late_ms, 0.5):.0f} / {quantile(late_ms, 0.99):.0f} / "
+        f"{max(late_ms):.0f} ms"
     )
 
 
@@ -86,7 +100,7 @@ async def measure(options: argparse.Namespace) -> str:
             spec = attached_spec("cost", port, users=[options.users], prompt_tokens=[50], duration_s=5.0, warm_up_s=1.0)
             bench = started(spec, options)
             try:
-                link = await BenchLink.connect(socket_of(spec.session_id), refresh_hz=4.0)
+                link = await BenchLink.connect(socket_of(spec.session_id), refresh_hz=REFRESH_HZ)
                 try:
                     return await stand(link, bench, options)
                 finally:
@@ -102,6 +116,7 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=20.0)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--hosts", type=int, default=0, help="0 = real workers, all here")
     print(asyncio.run(measure(parser.parse_args())))
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from tui.core.frames import pack_frame
 from tui.core.safe_text import safe_line
@@ -19,6 +19,7 @@ from tui.core.tasks import background
 from tui.load.wire import read_frame
 
 STOP_GRACE_S = 2.0
+WORKER = ("-m", "tui.load.worker")
 STDERR_LINES = 5
 
 
@@ -37,10 +38,10 @@ class LocalHost:
         return await start_worker(number)
 
 
-async def start_worker(number: int) -> LocalTransport:
+async def start_worker(number: int, program: Sequence[str] = WORKER) -> LocalTransport:
     """Start a worker process on this machine, without the keys of its environment: what it needs it is told.
 
-    Raises OSError.
+    `program`: what its Python runs. Raises OSError.
     """
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -48,7 +49,7 @@ async def start_worker(number: int) -> LocalTransport:
     try:
         # -P: a folder that the operator happens to be in must not lend the worker its modules.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "tui.load.worker", str(theirs.fileno())),
+            *(sys.executable, "-P", *program, str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

@@ -12,6 +12,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from heapq import heapify, heapreplace
 
 import msgspec
 
@@ -56,6 +57,8 @@ __all__ = ["LoadPool", "LoadProgress", "LoadTarget", "PromptSource"]
 
 USERS_PER_WORKER = 1500
 BUSY_CPU_SHARE = 0.7
+FEW_WORKERS = 5
+PROGRESS_EVERY_S = 0.04
 BUSY_TICKS = round(1 / REPORT_PERIOD_S)
 MAX_SPARE_CONNECTIONS = 256
 # What is to happen on several hosts in one moment is told so long before, besides the way there.
@@ -95,6 +98,10 @@ class LoadPool:
         """How many workers have died by themselves."""
         self._tokens: Counter[int] = Counter()
         self._events = 0
+        self._loop = asyncio.get_running_loop()
+        self._told_s = 0.0
+        self._telling: asyncio.TimerHandle | None = None
+        """Tells what came since."""
         self._news = asyncio.Event()
 
     async def start(self) -> None:
@@ -105,6 +112,9 @@ class LoadPool:
 
     async def stop(self) -> None:
         """End all workers at once and wait until they are gone."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         await self._crew.stop()
         if self._assignment is not None:
             self._assignment.abandon()
@@ -208,11 +218,7 @@ class LoadPool:
         def is_settled() -> bool:
             if not all(handle.has_heard(told.get(handle, 0)) for handle in self._handles):
                 return False
-            strange = any(
-                started.prompt_tokens != prompt_tokens
-                for handle in self._handles
-                for started in handle.started.values()
-            )
+            strange = any(size != prompt_tokens for handle in self._handles for size in handle.sizes)
             return not strange and sum(handle.in_flight for handle in self._handles) <= users
 
         while self._handles and not is_settled():
@@ -284,18 +290,25 @@ class LoadPool:
         """Give every wanted user a worker and tell each worker its users. One that is leaving stays where it is."""
         if not self._handles:
             return
-        shares = Counter(dict.fromkeys(self._handles, 0))
-        wanted = [user for user in range(self._wanted) if user not in self._dropped]
-        for user in wanted:
-            if user in self._placed:
-                shares[self._placed[user]] += 1
-        for user in wanted:
-            if user not in self._placed:
-                handle = min(self._handles, key=lambda each: shares[each])
-                self._placed[user] = handle
-                shares[handle] += 1
-        for handle in self._handles:
-            listed = {user for user in wanted if self._placed[user] is handle}
+        theirs: dict[WorkerHandle, set[int]] = {handle: set() for handle in self._handles}
+        new = []
+        for user in range(self._wanted):
+            if user in self._dropped:
+                continue
+            listed_by = theirs.get(self._placed[user]) if user in self._placed else None
+            if listed_by is None:
+                new.append(user)
+            else:
+                listed_by.add(user)
+        # Each goes where the fewest are: a hundred thousand users on hundreds of workers are placed within a moment.
+        shares = [(len(theirs[handle]), place) for place, handle in enumerate(self._handles)]
+        heapify(shares)
+        for user in new:
+            share, place = shares[0]
+            self._placed[user] = self._handles[place]
+            theirs[self._handles[place]].add(user)
+            heapreplace(shares, (share + 1, place))
+        for handle, listed in theirs.items():
             come, go = sorted(listed - handle.listed), sorted(handle.listed - listed)
             if come or go or cut:
                 handle.listed = listed
@@ -348,8 +361,23 @@ class LoadPool:
             handle.busy_ticks = 0
             self._relieve(handle)
         if report.tick:
-            self._on_progress(self._progress())
+            self._tell_progress_soon()
         self._news.set()
+
+    def _tell_progress_soon(self) -> None:
+        """Tell at once of few workers; of many so often that what it costs does not grow with them."""
+        wait_s = self._told_s + PROGRESS_EVERY_S - self._loop.time()
+        if len(self._handles) <= FEW_WORKERS or wait_s <= 0:
+            self._tell_progress()
+        elif self._telling is None:
+            self._telling = self._loop.call_later(wait_s, self._tell_progress)
+
+    def _tell_progress(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        self._told_s = self._loop.time()
+        self._on_progress(self._progress())
 
     def _on_left(self, handle: WorkerHandle, users: list[int]) -> None:
         for user in users:
@@ -370,7 +398,7 @@ class LoadPool:
             assignment.on_over(handle)
         for user in [user for user, where in self._placed.items() if where is handle]:
             del self._placed[user]
-        self._on_progress(self._progress())
+        self._tell_progress()
         self._news.set()
 
     def on_replaced(self) -> None:

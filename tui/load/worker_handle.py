@@ -42,6 +42,8 @@ class WorkerHandle:
         self.latest: Report | None = None
         self.started: dict[int, StartedRequest] = {}
         """Requests under way, by the worker's own numbers."""
+        self.sizes: dict[int, int] = {}
+        """How many of them have prompts of which size."""
         self.listed: set[int] = set()
         """The closed-loop users it was last told to have."""
         self.requests_over = 0
@@ -114,6 +116,7 @@ class WorkerHandle:
             for started in self.started.values()
         ]
         self.started.clear()
+        self.sizes.clear()
         self.requests_over += len(lost)
         return lost
 
@@ -152,8 +155,14 @@ class WorkerHandle:
         self.latest = report
         for started in report.started:
             self.started[started.request_id] = started
+            self.sizes[started.prompt_tokens] = self.sizes.get(started.prompt_tokens, 0) + 1
         for record in report.records:
-            self.started.pop(record.request_id, None)
+            if (begun := self.started.pop(record.request_id, None)) is not None:
+                left = self.sizes[begun.prompt_tokens] - 1
+                if left:
+                    self.sizes[begun.prompt_tokens] = left
+                else:
+                    del self.sizes[begun.prompt_tokens]
         self.requests_over += len(report.records)
         if report.peeked is not None:
             self.peeked = report.peeked

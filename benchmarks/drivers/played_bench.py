@@ -1,0 +1,39 @@
+"""A bench whose load workers play what they tell (`player.py`), on so many hosts, all of which are this machine.
+
+    python drivers/played_bench.py WORKERS HOSTS USERS RATE < SPEC
+
+The users are spread evenly from the first; each gets RATE tokens a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from tui.bench import testbed
+from tui.bench.__main__ import main
+from tui.load import pool
+from tui.load.local_host import LocalHost, LocalTransport, start_worker
+
+PLAYER = str(Path(__file__).with_name("player.py"))
+
+
+class PlayerHost(LocalHost):
+    """This machine, by another name."""
+
+    def __init__(self, name: str, workers: int, rate: str) -> None:
+        super().__init__(workers)
+        self.name = name
+        self._rate = rate
+
+    async def open_worker(self, number: int) -> LocalTransport:
+        return await start_worker(number, (PLAYER, self._rate))
+
+
+if __name__ == "__main__":
+    workers, hosts, users, rate = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    pool.USERS_PER_WORKER = -(-users // workers)
+    played = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
+    testbed.LoadPool = partial(pool.LoadPool, hosts=played)  # type: ignore[misc,assignment]
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""A load worker that plays: it tells its bench of users who ask and are answered, without a server and without sockets.
+
+    python drivers/player.py RATE FD
+
+It is a load worker but for its users: what it says, how often and how it is packed are the real one's, so that a bench
+has the work of many cores' load on a machine that has few. Each user asks for as many tokens as the shape says and gets
+RATE of them a second; the users' requests end spread evenly over the time that one takes.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+from tui.core.clock import NS_PER_S, now_ns
+from tui.core.outcome import Outcome
+from tui.load import worker
+from tui.load.wire import REPORT_PERIOD_S, StartedRequest
+from tui.metrics.record import Gaps, RequestRecord, gaps_between
+
+RATE = float(sys.argv.pop(1))
+"""Tokens a second and user."""
+KINDS = 32
+"""So many different answers there are."""
+JITTER = 0.2
+PERIOD_NS = round(REPORT_PERIOD_S * NS_PER_S)
+
+
+class PlayedRequester:
+    """A request that nobody sends: it has no deadline, and nothing to be peeked at."""
+
+    deadline_ns = None
+    asking = False
+
+
+class PlayedUser:
+    """A closed-loop user whose answers are made up."""
+
+    requester = PlayedRequester()
+
+    def __init__(self, context: Any, number: int, on_left: Any) -> None:
+        self.number = number
+        self.leaving = False
+        self.start_ns = 0
+        self.request_id = 0
+        self._context = context
+        self._on_left = on_left
+
+    def begin(self) -> None:
+        self.ask(now_ns())
+
+    def stay(self) -> None:
+        self.leaving = False
+
+    def leave(self, *, cut: bool = False) -> None:
+        self.leaving = True
+        if cut:
+            self.go()
+
+    def ask(self, at_ns: int) -> None:
+        context = self._context
+        shape, tag = context.configured.shape, context.configured.tag
+        self.start_ns, self.request_id = at_ns, context.next_id()
+        context.in_flight += 1
+        context.started[self.request_id] = StartedRequest(
+            self.request_id, self.number, tag, at_ns, at_ns, shape.prompt_tokens, shape.output_tokens
+        )
+        self._tag = tag
+
+    def over(self, gaps: Gaps, first_ns: int, last_ns: int, tokens: int) -> None:
+        context = self._context
+        context.in_flight -= 1
+        context.started.pop(self.request_id, None)
+        context.records.append(
+            RequestRecord(
+                request_id=self.request_id,
+                worker=context.worker,
+                user=self.number,
+                tag=self._tag,
+                intended_start_ns=self.start_ns,
+                start_ns=self.start_ns,
+                first_token_ns=first_ns,
+                last_token_ns=last_ns,
+                end_ns=last_ns,
+                prompt_tokens=context.configured.shape.prompt_tokens,
+                output_tokens_asked=tokens,
+                prompt_tokens_usage=context.configured.shape.prompt_tokens,
+                output_tokens=tokens,
+                events=tokens,
+                event_gaps_us=gaps.event_gaps_us,
+                outcome=Outcome.OK,
+                http_status=200,
+                gaps_histogram=gaps.gaps_histogram,
+                gap_max_us=gaps.gap_max_us,
+            )
+        )
+        if self.leaving:
+            self.go()
+        else:
+            self.ask(last_ns)
+
+    def go(self) -> None:
+        if self.number in self._context.players:
+            del self._context.players[self.number]
+            self._on_left(self)
+
+
+class Player(worker.Worker):
+    """The worker, whose time passes in ticks: in each its users get their tokens, and some their last."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._context.players = self._users  # type: ignore[attr-defined]
+        self._played: list[tuple[Gaps, int]] = []
+        self._tick_number = 0
+        self._told_until_ns = now_ns()
+
+    def _tick(self) -> None:
+        now = now_ns()
+        configured = self._context.configured
+        if configured is not None and self._users:
+            self._play(now, configured.shape.output_tokens)
+        self._told_until_ns = now
+        super()._tick()
+
+    def _play(self, now: int, tokens: int) -> None:
+        if not self._played:
+            dice = random.Random(self._context.worker)
+            self._played = [_answer(dice, tokens) for _ in range(KINDS)]
+        # As if each event had come by itself, evenly spread.
+        events = max(1, round(len(self._users) * RATE * (now - self._told_until_ns) / NS_PER_S))
+        step = max(1, (now - self._told_until_ns) // events)
+        self._context.tally.arrivals_ns.extend(range(self._told_until_ns, now, step))
+        self._tick_number += 1
+        ticks = max(1, round(tokens / RATE / REPORT_PERIOD_S))
+        slot = self._tick_number % ticks
+        for user in [user for number, user in self._users.items() if number // self._spread % ticks == slot]:
+            gaps, lasting_ns = self._played[(user.request_id + user.number) % KINDS]
+            last_ns = now - user.number % 997 * (PERIOD_NS // 1000)
+            first_ns = last_ns - lasting_ns
+            if first_ns > user.start_ns:
+                user.over(gaps, first_ns, last_ns, tokens)
+
+    @property
+    def _spread(self) -> int:
+        """How many numbers lie between two users of one worker, whose numbers go round by workers."""
+        return max(1, (max(self._users) + 1) // len(self._users))
+
+
+def _answer(dice: random.Random, tokens: int) -> tuple[Gaps, int]:
+    gap_ns = NS_PER_S / RATE * 0.95
+    stamps_ns = [0]
+    for _ in range(tokens - 1):
+        stamps_ns.append(stamps_ns[-1] + round(gap_ns * dice.uniform(1 - JITTER, 1 + JITTER)))
+    return gaps_between(stamps_ns), stamps_ns[-1]
+
+
+if __name__ == "__main__":
+    worker.Worker = Player  # type: ignore[misc]
+    worker.ClosedLoopUser = PlayedUser  # type: ignore[misc,assignment]
+    worker.main()

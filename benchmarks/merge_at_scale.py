@@ -1,0 +1,398 @@
+"""What it takes to merge the reports of many load workers, at sizes for which no machine is at hand.
+
+    python benchmarks/merge_at_scale.py [--users 100000] [--hosts 50] [--workers 4] [--per-second 20] [--seconds 10]
+
+The real pool, summary, window, session file and snapshots take reports that are made beforehand, second by second,
+without hosts, sockets and requests; time passes as fast as they are taken. CPU is the process's, and apart from it that
+of the thread which also answers front ends; what makes the reports is not counted. Its figures are in `docs/scale.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import psutil
+import uvloop
+
+from tui.bench.clock import SessionClock
+from tui.bench.snapshot_builder import SnapshotBuilder
+from tui.bench.testbed import Testbed
+from tui.core.address import address_of
+from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
+from tui.engines.base import RequestShape
+from tui.engines.parts import openai_stream
+from tui.load import pool as load_pool
+from tui.load.pool import LoadPool
+from tui.load.prompts import TOKEN_IDS, pack_token_ids
+from tui.load.wire import BUCKET_NS, REPORT_PERIOD_S, LoadProgress, LoadTarget, PromptSource, Report, StartedRequest
+from tui.metrics.reading import Event
+from tui.metrics.record import RequestRecord, gaps_between
+from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, SweepStatus
+from tui.metrics.summary import CellSummary
+from tui.metrics.window import LiveWindow
+from tui.profile.schema import Mode
+from tui.session.meta import SessionMeta
+from tui.session.store import SessionWriter
+
+TICKS_PER_S = round(1 / REPORT_PERIOD_S)
+SNAPSHOTS_PER_S = 4
+KINDS = 64
+TOKENS = 100
+WARM_UP_S = 3
+PROMPT_TOKENS = 50
+
+
+@dataclass
+class PlayedWorker:
+    """The way to a worker that is only played: what is put in comes up as its frames."""
+
+    number: int
+    pid: int | None = None
+    seq: int = 0
+    heard: int = 1
+    users: list[int] = field(default_factory=list)
+    _frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+
+    def send(self, body: bytes) -> None:
+        self.heard += 1
+        if self.seq == 0:
+            self.say(records=[], started=[], tokens=[], events=0, at_ns=0)
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        while (body := await self._frames.get()) is not None:
+            yield body
+
+    async def close(self) -> None:
+        self._frames.put_nowait(None)
+
+    def why_gone(self) -> str:
+        return "was ended"
+
+    def body(self, **told: Any) -> bytes:
+        self.seq += 1
+        known = {
+            "seq": self.seq,
+            "heard": self.heard,
+            "tick": True,
+            "users_active": len(self.users),
+            "in_flight": len(self.users),
+            "cpu_share": 0.3,
+            "lag_p99_s": 0.0004,
+            "stamps": "kernel",
+            "rss_bytes": 60_000_000,
+            "left": [],
+        }
+        fields = {each.name for each in msgspec.structs.fields(Report)}
+        return msgspec.msgpack.encode(
+            Report(**{name: value for name, value in (known | told).items() if name in fields})
+        )
+
+    def say(self, **told: Any) -> None:
+        self.put(self.body(**told))
+
+    def put(self, body: bytes) -> None:
+        self._frames.put_nowait(body)
+
+
+class PlayedHost:
+    """A host whose workers are played."""
+
+    clock = None
+
+    def __init__(self, name: str, cores: int, workers: list[PlayedWorker]) -> None:
+        self.name = name
+        self.cores = cores
+        self._workers = workers
+
+    async def open_worker(self, number: int) -> PlayedWorker:
+        self._workers.append(PlayedWorker(number))
+        return self._workers[-1]
+
+    async def close(self) -> None:
+        pass
+
+
+class Made:
+    """Makes a worker's report of one tick: those of its users whose turn it is end their request and begin another."""
+
+    def __init__(self, rate: float) -> None:
+        dice = random.Random(5)
+        self.rate = rate
+        self.ticks_each = max(1, round(TOKENS / rate * TICKS_PER_S))
+        self._ids = 0
+        self._answers = []
+        for _ in range(KINDS):
+            stamps_ns = [0]
+            for _ in range(TOKENS - 1):
+                stamps_ns.append(stamps_ns[-1] + round(NS_PER_S / rate * 0.95 * dice.uniform(0.8, 1.2)))
+            self._answers.append((gaps_between(stamps_ns), stamps_ns[-1]))
+
+    def of_tick(self, worker: PlayedWorker, tick: int, now_ns: int, tag: int) -> tuple[bytes, int, int]:
+        """Return a frame's body, how many requests and how many events are in it."""
+        slot, records, started = tick % self.ticks_each, [], []
+        for user in worker.users[slot :: self.ticks_each]:
+            gaps, lasting_ns = self._answers[(user + tick) % KINDS]
+            last_ns = now_ns - user % 997 * 200_000
+            first_ns = last_ns - lasting_ns
+            start_ns = first_ns - round(0.04 * NS_PER_S)
+            self._ids += 1
+            records.append(
+                RequestRecord(
+                    request_id=self._ids,
+                    worker=worker.number,
+                    user=user,
+                    tag=tag,
+                    intended_start_ns=start_ns,
+                    start_ns=start_ns,
+                    first_token_ns=first_ns,
+                    last_token_ns=last_ns,
+                    end_ns=last_ns,
+                    prompt_tokens=PROMPT_TOKENS,
+                    output_tokens_asked=TOKENS,
+                    prompt_tokens_usage=PROMPT_TOKENS,
+                    output_tokens=TOKENS,
+                    events=TOKENS,
+                    event_gaps_us=gaps.event_gaps_us,
+                    outcome=Outcome.OK,
+                    http_status=200,
+                    gaps_histogram=gaps.gaps_histogram,
+                    gap_max_us=gaps.gap_max_us,
+                )
+            )
+            started.append(StartedRequest(self._ids + 10**9, user, tag, last_ns, last_ns, PROMPT_TOKENS, TOKENS))
+        events = round(len(worker.users) * self.rate / TICKS_PER_S)
+        bucket = now_ns // BUCKET_NS * BUCKET_NS
+        tokens = [(bucket - BUCKET_NS, events // 2), (bucket, events - events // 2)]
+        body = worker.body(records=records, started=started, tokens=tokens, events=events, at_ns=now_ns)
+        return body, len(records), events
+
+
+SHAPE = RequestShape(
+    path="/v1/completions",
+    headers=[],
+    body_head=b'{"prompt":',
+    body_tail=b"}",
+    prompt_kind=TOKEN_IDS,
+    dialect=openai_stream.NAME,
+    prompt_tokens=PROMPT_TOKENS,
+    prompt_tokens_overhead=0,
+    output_tokens=TOKENS,
+)
+
+
+class Bench:
+    """The parts of a bench that reports go through, as the testbed wires them."""
+
+    def __init__(self, folder: Path, users: int) -> None:
+        self.clock = SessionClock()
+        meta = SessionMeta(
+            session_id="scale",
+            started_at="2026-01-01T00:00:00Z",
+            started_at_ns=self.clock.start_ns,
+            vramp_version="",
+            profile_name="scale",
+            profile_toml="",
+            engine="openai",
+            simulated=False,
+        )
+        self.writer = SessionWriter(folder / "scale.vramp", meta)
+        self.builder = SnapshotBuilder(
+            started_at_ns=self.clock.start_ns,
+            started_at="",
+            session_id="scale",
+            session_file="",
+            simulated=False,
+            time_scale=1.0,
+            profile_name="scale",
+            profile_title="scale",
+            engine="openai",
+            gpu_summary="",
+            command_line="",
+            window=LiveWindow(),
+        )
+        self.builder.users_wanted = users
+        self.summary = CellSummary(Mode.STEADY, tag=1, start_ns=0, lasting_s=30.0)
+        nothing = SimpleNamespace(take=lambda progress: None, heard=lambda: None)
+        self.testbed = SimpleNamespace(
+            clock=self.clock,
+            writer=self.writer,
+            snapshot_builder=self.builder,
+            profile=SimpleNamespace(load=SimpleNamespace(keep_gaps=False)),
+            gauge=nothing,
+            progress=None,
+            _liveness=SimpleNamespace(watch=nothing),
+            _summaries=[self.summary],
+            _first_request_id=1,
+        )
+
+    def take_records(self, records: list[RequestRecord]) -> None:
+        Testbed._take_records(cast("Testbed", self.testbed), records)
+
+    def take_progress(self, progress: LoadProgress) -> None:
+        Testbed._take_progress(cast("Testbed", self.testbed), progress)
+
+    def snapshot(self, at_ns: int) -> int:
+        """Put a snapshot together and encode it, as for a front end; return its bytes."""
+        grid = SimpleNamespace(
+            mode="steady",
+            users=[1],
+            prompt_tokens=[PROMPT_TOKENS],
+            asked_users=[1],
+            results=[],
+            rate_per_s=None,
+            output_tokens=TOKENS,
+        )
+        whole = self.builder.snapshot(
+            at_ns,
+            server=ServerStatus(phase=Phase.READY),
+            load=LoadStatus(),
+            grid=cast("Any", grid),
+            current=None,
+            queueing=[],
+            edges=[],
+            sweep=SweepStatus(),
+            carried=[],
+            gpu_note="",
+            notice="",
+        )
+        return len(msgspec.msgpack.encode(whole))
+
+
+@dataclass
+class Totals:
+    """What was taken, and what that cost."""
+
+    records: int = 0
+    events: int = 0
+    size: int = 0
+    reports: int = 0
+    cpu_s: float = 0.0
+    loop_s: float = 0.0
+    seconds: int = 0
+    longest_s: float = 0.0
+    snapshot_bytes: int = 0
+    memory_mb: list[float] = field(default_factory=list)
+
+
+def made_second(
+    workers: list[PlayedWorker], made: Made, first_tick: int, now_ns: int, totals: Totals
+) -> list[list[tuple[PlayedWorker, bytes]]]:
+    """Return a second's reports: tick by tick, each worker's by itself."""
+    ticks = []
+    for step in range(TICKS_PER_S):
+        at_ns = now_ns + round((step + 1) * REPORT_PERIOD_S * NS_PER_S)
+        bodies = []
+        for worker in workers:
+            body, records, events = made.of_tick(worker, first_tick + step, at_ns, 1)
+            bodies.append((worker, body))
+            totals.records += records
+            totals.events += events
+            totals.size += len(body) + 4
+            totals.reports += 1
+        ticks.append(bodies)
+    return ticks
+
+
+async def take_second(
+    bench: Bench, pool: LoadPool, ticks: list[list[tuple[PlayedWorker, bytes]]], now_ns: int, totals: Totals
+) -> None:
+    """Have a second's reports merged, the second closed, and snapshots made of it."""
+    cpu_s, loop_s = time.process_time(), time.thread_time()
+    for bodies in ticks:
+        began_s = time.thread_time()
+        for worker, body in bodies:
+            worker.put(body)
+        while any(  # noqa: ASYNC110 - what is waited for is this loop's own work
+            handle.seq < worker.seq for handle, (worker, _) in zip(pool._handles, bodies, strict=True)
+        ):
+            await asyncio.sleep(0)
+        totals.longest_s = max(totals.longest_s, time.thread_time() - began_s)
+    bench.builder.tick(now_ns, bench.testbed.progress, None, PROMPT_TOKENS)
+    for number in range(SNAPSHOTS_PER_S):
+        totals.snapshot_bytes = bench.snapshot(now_ns + number)
+    bench.writer.flush()
+    totals.cpu_s += time.process_time() - cpu_s
+    totals.loop_s += time.thread_time() - loop_s
+    totals.seconds += 1
+    totals.memory_mb.append(psutil.Process().memory_full_info().pss / 1e6)
+
+
+async def measure(options: argparse.Namespace) -> None:
+    said: list[Event] = []
+    workers: list[PlayedWorker] = []
+    hosts = [PlayedHost(f"host{number}", options.workers, workers) for number in range(1, options.hosts + 1)]
+    count = options.hosts * options.workers
+    load_pool.USERS_PER_WORKER = -(-options.users // count)
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), options.users)
+        pool = LoadPool(
+            LoadTarget(address_of("http://127.0.0.1:1")),
+            on_records=bench.take_records,
+            on_progress=bench.take_progress,
+            on_event=said.append,
+            hosts=hosts,
+        )
+        await pool.start()
+        await pool.configure(SHAPE, PromptSource(TOKEN_IDS, pack_token_ids(range(200, 1200))), 1)
+        await pool.set_users(count)  # which has all workers started
+        placing_s = time.process_time()
+        await pool.set_users(options.users)
+        placing_s = time.process_time() - placing_s
+        for number, worker in enumerate(workers):
+            worker.users = list(range(number, options.users, len(workers)))
+        made, totals, now_ns = Made(options.per_second), Totals(), bench.clock.start_ns
+        for second in range(WARM_UP_S + options.seconds):
+            if second == WARM_UP_S:
+                totals = Totals()
+            ticks = made_second(workers, made, second * TICKS_PER_S, now_ns, totals)
+            now_ns += NS_PER_S
+            await take_second(bench, pool, ticks, now_ns, totals)
+        ending_s = time.process_time()
+        bench.summary.end(now_ns)
+        result = bench.summary.result(users=options.users, prompt_tokens=PROMPT_TOKENS, output_tokens=TOKENS)
+        ending_s = time.process_time() - ending_s
+        await pool.stop()
+        bench.writer.close("measured")
+        assert said == [], said
+        assert result.requests_ok >= totals.records, (result.requests_ok, totals.records)
+    tell(options, count, totals, placing_s, ending_s)
+
+
+def tell(options: argparse.Namespace, workers: int, totals: Totals, placing_s: float, ending_s: float) -> None:
+    seconds, memory = totals.seconds, totals.memory_mb
+    print(
+        f"{options.users:,} users in {workers} workers on {options.hosts} hosts: "
+        f"{totals.events / seconds:,.0f} events/s, "
+        f"{totals.records / seconds:,.0f} requests/s, {totals.reports / seconds:,.0f} reports/s, "
+        f"{totals.size / seconds / 1e6:.1f} MB/s; CPU {totals.cpu_s / seconds:.2f} of a core, "
+        f"{totals.loop_s / seconds:.2f} of it in the loop "
+        f"({totals.cpu_s / max(1, totals.records) * 1e6:.0f} us/request, "
+        f"{totals.cpu_s / totals.events * 1e9:.0f} ns/event); longest tick {totals.longest_s * 1e3:.0f} ms of "
+        f"{REPORT_PERIOD_S * 1e3:.0f}; placing users {placing_s:.2f} s, a cell's result {ending_s:.2f} s; "
+        f"memory {memory[0]:.0f} to {memory[-1]:.0f} MB; a snapshot {totals.snapshot_bytes / 1e3:.0f} kB"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--hosts", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=4, help="on each host")
+    parser.add_argument("--per-second", type=float, default=20.0, help="tokens a second and user")
+    parser.add_argument("--seconds", type=int, default=10)
+    uvloop.run(measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
