@@ -221,7 +221,7 @@ def _unknown(profile: Profile, wish: Wish, notes: list[str]) -> Plan:
 
 
 def _gpus(profile: Profile, servers: int) -> int | None:
-    return servers * max(1, len(profile.server.gpus)) if profile.server is not None else None
+    return servers * max(1, profile.gpu_count) if profile.server is not None else None
 
 
 def _figure(estimate: Estimate) -> Figure:

@@ -22,7 +22,10 @@ from tui.engines.parts.weights import weights_bytes
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
 from tui.profile.container_table import ContainerTable
+from tui.profile.ray_table import RayTable
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
+from tui.server.on_cluster import room_in_words
+from tui.server.ray_cluster import ClusterUnknown, RayCluster
 
 SIMULATED = "simulated"
 FREE_PORT = "FREE_PORT"
@@ -197,8 +200,11 @@ def _of_launched(
 ) -> tuple[str, tuple[Need, ...]]:
     executable, wanted = launch.command(server)[0], launch.gpus_needed(server)
     found = shutil.which(executable, path=machine.path)
-    fewer = "a smaller degree of parallelism takes fewer" if machine.gpu_names else ""
-    gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words, fewer)
+    if server.ray is not None:
+        gpus = _gpus_of_cluster(launch.command(server), server.ray, wanted)
+    else:
+        fewer = "a smaller degree of parallelism takes fewer" if machine.gpu_names else ""
+        gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words, fewer)
     contained = server.container
     helps = "install it, or give its path in server.executable"
     if contained is not None:
@@ -209,7 +215,7 @@ def _of_launched(
     if vram is not None and not vram.met:
         state = "too little VRAM"
     if not gpus.met:
-        state = f"needs {gpus.what}"
+        state = f"needs {_gpus(wanted)}"
     if not program.met:
         state = f"{Path(executable).name} not found"
     image = () if contained is None else _container_needs(contained)
@@ -220,6 +226,17 @@ def _of_launched(
     if program.met and any(need.met is False for need in image):
         state = "no such folder"
     return state, (gpus, program, *image, *((vram,) if vram is not None else ()))
+
+
+def _gpus_of_cluster(command: list[str], table: RayTable, wanted: int) -> Need:
+    """Return the GPUs that a server over several machines takes, against what their cluster has free now."""
+    what = f"{_gpus(wanted)} of the Ray cluster ({table.address})"
+    try:
+        state = RayCluster(command, table.address).state()
+    except ClusterUnknown as error:
+        helps = "ray start --head here, ray start --address=HEAD:6379 on each other machine"
+        return Need(what, False, f"it cannot be asked: {error}", helps)
+    return Need(what, state.free_gpus >= wanted, room_in_words(state), "a smaller degree of parallelism takes fewer")
 
 
 def _container_needs(table: ContainerTable) -> tuple[Need, ...]:

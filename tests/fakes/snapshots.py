@@ -290,6 +290,22 @@ def eight_gpus() -> Snapshot:
     return msgspec.structs.replace(base, gpus=cards, gpu_trends=gpu_trends(8), gpu_summary="8 × H100 80 GB")
 
 
+def gpu_hosts(hosts: int, each: int) -> Snapshot:
+    """Return a run of one simulated server on so many hosts with so many cards each."""
+    base = mid_ramp()
+    cards = [
+        msgspec.structs.replace(gpu(index, now_ns=base.at_ns, simulated=True), host=f"node{host}")
+        for host in range(1, hosts + 1)
+        for index in range(each)
+    ]
+    trends = [
+        msgspec.structs.replace(trend, index=0, host=f"node{host}") for host, trend in enumerate(gpu_trends(hosts), 1)
+    ]
+    return msgspec.structs.replace(
+        base, gpus=cards, gpu_trends=trends, gpu_summary=f"{hosts * each} × A100 40 GB on {hosts} nodes"
+    )
+
+
 def hostile() -> Snapshot:
     """Return a run in which every text from outside tries to break the screen."""
     base = mid_ramp()

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,6 +27,7 @@ __all__ = ["world"]
 ENVIRONMENT = Path(os.environ.get("VRAMP_TEST_RAY", Path(__file__).parents[2] / ".venv-ray"))
 PYTHON = ENVIRONMENT / "bin" / "python"
 APP = Path(__file__).parent / "app.py"
+CLUSTER = Path(__file__).parent / "cluster.py"
 START_S = 240.0
 
 
@@ -52,25 +54,50 @@ class RayServe:
         return next(one for one in descendants(self.tree.pid) if "".join(one.cmdline()).startswith(title))
 
 
+ENVIRON = {
+    "RAY_AUTH_MODE": "disabled",
+    # What it calls a cluster of Windows or macOS is one on the loopback address.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
 @pytest.fixture(scope="module")
 def ray_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
     """Start the cluster and the app, and end both; nothing may be left of them."""
     port = free_port("127.0.0.1")
-    log = tmp_path_factory.mktemp("ray") / "log.txt"
+    with _standing(APP, tmp_path_factory.mktemp("ray"), str(port)) as (said, process, _):
+        assert said == "READY 2"
+        yield RayServe(f"http://127.0.0.1:{port}", process)
+
+
+@dataclass
+class Cluster:
+    """A cluster of two nodes with two GPUs each, so it says."""
+
+    address: str
+    tree: psutil.Process
+    env: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Start a cluster, and end it; nothing may be left of it."""
+    with _standing(CLUSTER, tmp_path_factory.mktemp("cluster")) as (said, process, env):
+        yield Cluster(said.removeprefix("READY "), process, env)
+
+
+@contextmanager
+def _standing(program: Path, folder: Path, *arguments: str) -> Iterator[tuple[str, psutil.Process, dict[str, str]]]:
+    """Run a program of Ray's environment until the block ends; what it said, its process, and its environment."""
+    log = folder / "log.txt"
     # Short, since its sockets' paths may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="vr") as home, log.open("wb") as file:
+        env = {**ENVIRON, "HOME": home, "RAY_TMPDIR": home}
         started = subprocess.Popen(
-            [PYTHON, APP, str(port)],
-            env={
-                **os.environ,
-                "HOME": home,
-                "RAY_TMPDIR": home,
-                "RAY_AUTH_MODE": "disabled",
-                # What it calls a cluster of Windows or macOS is one on the loopback address.
-                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-                "RAY_USAGE_STATS_ENABLED": "0",
-                "PYTHONUNBUFFERED": "1",
-            },
+            [PYTHON, program, *arguments],
+            env={**os.environ, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -79,8 +106,8 @@ def ray_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
         left: list[psutil.Process] = []
         try:
             said = _line(started.stdout, START_S)
-            assert said == "READY 2", f"{said}\n{log.read_text()[-3000:]}"
-            yield RayServe(f"http://127.0.0.1:{port}", psutil.Process(started.pid))
+            assert said.startswith("READY"), f"{said}\n{log.read_text()[-3000:]}"
+            yield said, psutil.Process(started.pid), env
         finally:
             tree = descendants(started.pid)
             started.send_signal(signal.SIGINT)
@@ -101,8 +128,8 @@ def _line(stream: IO[bytes], timeout_s: float) -> str:
     while (left_s := until - time.monotonic()) > 0 and select.select([stream], [], [], left_s)[0]:
         piece = os.read(stream.fileno(), 65536)
         said += piece
-        if ready := re.search(rb"^READY.*$", said, re.MULTILINE):
-            return ready[0].decode()
+        if ready := re.search(rb"^(READY.*)\n", said, re.MULTILINE):
+            return ready[1].decode()
         if not piece:
             break
     return said.decode(errors="replace")

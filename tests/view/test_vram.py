@@ -114,3 +114,31 @@ def test_eight_cards_of_a_line_each_have_their_minute_beside_power_and_heat() ->
         assert "▇" in row.split("GB")[1] and "98%" in row and "W" in row and "°C" in row and "/85.9 GB" in row
         assert row.count("█") >= 5, "the memory is seen as well"
     assert "held" in rows[5]
+
+
+def test_cards_of_several_hosts_stand_below_their_host_and_its_sum() -> None:
+    rows = drawn(snapshots.gpu_hosts(2, 2), 78, 19).splitlines()
+    assert [row.split()[0] for row in rows[:6]] == ["all", "node1", "active", "GPU", "GPU", "node2"]
+    assert "152.8/160.0 GB" in rows[0] and "76.4 / 80.0 GB" in rows[1] and "38.2/40.0 GB" in rows[3]
+    assert "4 × A100" in rows[0]
+
+
+def test_many_hosts_are_a_line_each_and_more_than_that_side_by_side() -> None:
+    rows = drawn(snapshots.gpu_hosts(12, 8), 78, 17).splitlines()
+    assert rows[0].startswith("all 12 96 × A100 40 GB") and " 3667.2/3840.0 GB" in rows[0] and "26kW" in rows[0]
+    assert [row.split()[0] for row in rows[1:13]] == [f"node{number}" for number in range(1, 13)]
+    few = drawn(snapshots.gpu_hosts(40, 8), 78, 14)
+    assert few.startswith("all 40") and few.count("node") == 20 and "and 20 more" in few
+
+
+def test_a_host_with_trends_of_its_own_where_there_is_room() -> None:
+    text = drawn(snapshots.gpu_hosts(8, 8), 110, 40)
+    assert text.count("active") == 8 and "node8" in text
+
+
+def test_the_one_host_is_named_in_the_title() -> None:
+    base = snapshots.mid_ramp(simulated=False)
+    elsewhere = [msgspec.structs.replace(card, host="gpu1\x1b[1m") for card in base.gpus]
+    snapshot = msgspec.structs.replace(base, gpus=elsewhere)
+    assert VramPane().title(snapshot) == "VRAM and KV cache · gpu1"
+    assert "GPU 0" in drawn(snapshot, 78, 19)

@@ -20,9 +20,10 @@ def environment_of() -> dict[str, str]:
 
 def gpu_summary_of(profile: Profile) -> str:
     """Return the GPUs of a profile in words, as far as the profile tells, e.g. "2 × A100 40GB"."""
-    if profile.server is None or not profile.server.gpus:
+    count = profile.gpu_count
+    if not count:
         return ""
-    count = len(profile.server.gpus)
+    where = f" on {profile.nodes} nodes" if profile.nodes > 1 else ""
     if profile.simulator is None:
-        return f"{count} GPUs" if count > 1 else "1 GPU"
-    return f"{count} × {profile.simulator.gpu}" if count > 1 else profile.simulator.gpu
+        return (f"{count} GPUs" if count > 1 else "1 GPU") + where
+    return (f"{count} × {profile.simulator.gpu}" if count > 1 else profile.simulator.gpu) + where

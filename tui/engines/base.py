@@ -37,6 +37,7 @@ class FailureClass(StrEnum):
     EXECUTABLE = "executable-missing"
     IMAGE_MISSING = "image-missing"
     CONTAINER_RUNTIME = "container-runtime"
+    RAY = "ray-cluster"
     TIMEOUT = "start-timeout"
     HUNG = "hung"
     CRASH = "crash"
@@ -111,6 +112,16 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class RayJob:
+    """What a launch starts on other machines, as their Ray cluster knows it."""
+
+    address: str
+    """Of the cluster's head, or "auto"."""
+    mark: str
+    """In the metadata of its job."""
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchPlan:
     """What is to be run: no shell ever sees it."""
 
@@ -122,6 +133,8 @@ class LaunchPlan:
     """Environment variables that are set to a folder made for this launch and removed with the server."""
     container: Container | None = None
     """Where the server runs in one that is more than a process below `argv`."""
+    ray: RayJob | None = None
+    """Where it has workers on other machines."""
 
 
 @dataclass(frozen=True, slots=True)

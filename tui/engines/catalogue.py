@@ -9,6 +9,7 @@ from tui.core.errors import UsageError
 from tui.core.safe_text import safe_line
 from tui.engines.container import ContainedLaunch
 from tui.engines.engine import Engine, Launch
+from tui.engines.over_ray import RayLaunch
 from tui.engines.simulated import SimulatedEngine
 from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.schema import Profile
@@ -73,12 +74,18 @@ def mistakes_in(profile: Profile) -> list[str]:
 
 
 def launch_of(profile: Profile) -> Launch:
-    """Return how the server of a profile is started, in its container where it has one. Raises UsageError."""
+    """Return how the server of a profile is started, in its container or over its cluster where it has one.
+
+    Raises UsageError.
+    """
     engine = engine_of(profile)
     launch = engine.launch or launch_for(profile.engine)
-    if profile.server is None or profile.server.container is None:
-        return launch
-    return ContainedLaunch(launch, profile.server.container, engine.key_variable)
+    server = profile.server
+    if server is not None and server.container is not None:
+        return ContainedLaunch(launch, server.container, engine.key_variable)
+    if server is not None and server.ray is not None and launch.ray_arguments is not None:
+        return RayLaunch(launch, server.ray)
+    return launch
 
 
 @cache

@@ -65,6 +65,10 @@ class Launch(ABC):
     rules: tuple[Rule, ...] = ()
     """Why it fails, by lines of its log: tried in order, each on all lines."""
     known_flags: KnownFlags | None = None
+    ray_arguments: tuple[str, ...] | None = None
+    """What has it start its workers by Ray, a flag and its value; None = it cannot."""
+    placed_before: str = ""
+    """The stage that begins when workers are on their machines."""
 
     def command(self, server: ServerTable) -> list[str]:
         """Return the command that starts it, without arguments."""
@@ -155,11 +159,15 @@ class Engine(ABC):
     def mistakes(self, profile: Profile) -> list[str]:
         """Return what this system finds wrong in a profile, a line each: "PLACE: found X, expected Y".
 
-        By default a key that the server gets and our own requests would lack, be it "EMPTY".
+        By default a key that the server gets and our own requests would lack, be it "EMPTY", and a cluster that it
+        cannot run on.
         """
-        if profile.server is None or self.key_variable is None:
+        if profile.server is None:
             return []
-        return [
+        over_ray = _mistakes_over_ray(self, profile.server)
+        if self.key_variable is None:
+            return over_ray
+        return over_ray + [
             f"{place}: found a key for requests, expected it in the environment variable {self.key_variable}, which"
             f" {self.title or self.name} reads as vramp does"
             for place in places_of_keys(profile.server, self.key_flags, self.key_variable)
@@ -177,6 +185,19 @@ class Engine(ABC):
             else:
                 secret.append(SecretHeader(name, value.env))
         return Auth(secret, plain)
+
+
+def _mistakes_over_ray(engine: Engine, server: ServerTable) -> list[str]:
+    if server.ray is None:
+        return []
+    if engine.launch is None or engine.launch.ray_arguments is None:
+        return [f"server.ray: expected none: {engine.title or engine.name} is launched on this machine alone"]
+    mistakes = []
+    if server.gpus:
+        mistakes.append("server.gpus: expected none beside server.ray: which GPUs of which machine is for Ray to say")
+    if server.container is not None:
+        mistakes.append("server.container: expected none beside server.ray: on each node the cluster's own is used")
+    return mistakes
 
 
 def _bearer(variable: str | None) -> list[SecretHeader]:

@@ -7,9 +7,11 @@ from typing import Annotated
 import msgspec
 
 from tui.core.safe_text import safe_line
+from tui.metrics.gpu_hosts import HOST_CHARS, in_order
 from tui.metrics.reading import GpuReading
+from tui.profile.simulator_table import MAX_CARDS
 
-MAX_PAYLOAD_BYTES = 256 * 1024
+MAX_PAYLOAD_BYTES = 1024 * MAX_CARDS
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
 
@@ -27,20 +29,21 @@ class _VirtualGpu(msgspec.Struct):
     temperature_c: Annotated[float, msgspec.Meta(ge=-273.15, le=1e6)] | None = None
     power_limit_w: _Amount | None = None
     neighbours_bytes: _Bytes | None = None
+    host: str = ""
 
 
-_DECODER = msgspec.json.Decoder(Annotated[list[_VirtualGpu], msgspec.Meta(max_length=256)])
+_DECODER = msgspec.json.Decoder(Annotated[list[_VirtualGpu], msgspec.Meta(max_length=MAX_CARDS)])
 
 
 def readings(payload: bytes, at_ns: int) -> list[GpuReading]:
-    """Return the readings that the answer to GET /simulated/gpus holds, by index; none when it is malformed."""
+    """Return the readings in the answer to GET /simulated/gpus, by host and index; none when it is malformed."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         return []
     try:
         gpus = _DECODER.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
-    return [_reading(gpu, at_ns) for gpu in sorted(gpus, key=lambda gpu: gpu.index)]
+    return [_reading(gpu, at_ns) for gpu in sorted(gpus, key=lambda gpu: (in_order(gpu.host), gpu.index))]
 
 
 def _reading(gpu: _VirtualGpu, at_ns: int) -> GpuReading:
@@ -66,4 +69,5 @@ def _reading(gpu: _VirtualGpu, at_ns: int) -> GpuReading:
         temperature_c=gpu.temperature_c,
         power_limit_w=gpu.power_limit_w,
         vram_neighbours_bytes=gpu.neighbours_bytes,
+        host=safe_line(gpu.host, limit=HOST_CHARS),
     )

@@ -85,17 +85,30 @@ class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
     """The slice's name in CUDA_VISIBLE_DEVICES."""
     mig_gpu_instance: int | None = None
     mig_compute_instance: int | None = None
+    host: str = ""
+    """The machine that it is in, by name; empty = the bench's own, or the only one there is."""
+
+    @property
+    def card(self) -> tuple[str, int]:
+        """Return which card it is, or is of: host and index."""
+        return self.host, self.index
 
     @property
     def place(self) -> str:
-        """Return which GPU or slice it is: "0", or "0:1"."""
-        return str(self.index) if self.mig_index is None else f"{self.index}:{self.mig_index}"
+        """Return which GPU or slice it is: "0", "0:1", or "node2/0:1"."""
+        return place_of(self.index, self.mig_index, self.host)
+
+
+def place_of(index: int, mig_index: int | None, host: str) -> str:
+    """Return which GPU or slice something is of: "0", "0:1", or "node2/0:1"."""
+    own = str(index) if mig_index is None else f"{index}:{mig_index}"
+    return f"{host}/{own}" if host else own
 
 
 def devices(readings: Sequence[GpuReading]) -> list[GpuReading]:
     """Return what programs run on, so that no memory counts twice: a card's slices where it has some, else the card."""
-    cut = {reading.index for reading in readings if reading.mig_index is not None}
-    return [reading for reading in readings if reading.mig_index is not None or reading.index not in cut]
+    cut = {reading.card for reading in readings if reading.mig_index is not None}
+    return [reading for reading in readings if reading.mig_index is not None or reading.card not in cut]
 
 
 def vram_used_share(readings: Sequence[GpuReading]) -> float | None:

@@ -112,6 +112,8 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     settings: ServerSettings = ServerSettings()
     overrides: dict[str, str] = {}
     """Arguments with which it is launched in place of the profile's, by their flags without dashes before them."""
+    nodes: dict[str, int] = {}
+    """How many GPUs it holds of which machine, where it was launched over several."""
 
     @property
     def kv_pool(self) -> KvPool:

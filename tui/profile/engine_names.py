@@ -23,6 +23,7 @@ _NO_ENGINES = frozenset(
         "container",
         "engine",
         "help_flags",
+        "over_ray",
         "parts",
         "triton",
     }

@@ -19,7 +19,8 @@ from tui.profile.container_table import ContainerTable
 from tui.profile.demo_table import DemoTable
 from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.load_hosts import LOCAL, OnHostLoss, checked_hosts, far_hosts
-from tui.profile.simulator_table import SimulatorTable
+from tui.profile.ray_table import RayTable
+from tui.profile.simulator_table import MAX_CARDS, SimulatorTable
 
 
 class Endpoint(StrEnum):
@@ -118,6 +119,8 @@ class ServerTable(_Table):
     env: dict[str, str] = {}
     container: ContainerTable | None = None
     """None = it is a program of this machine."""
+    ray: RayTable | None = None
+    """None = it runs on this machine alone."""
 
 
 class FromEnvironment(_Table):
@@ -277,6 +280,10 @@ class Profile(_Table):
             raise ValueError('expected engine = "simulated", since there is a table [simulator]')
         if mistake := self.out_of_reach_of(far_hosts(self.load.hosts)):
             raise ValueError(mistake)
+        if self.simulator is not None and self.server is not None:
+            cards = self.nodes * max(1, len(self.server.gpus))
+            if cards > MAX_CARDS:
+                raise ValueError(f"expected at most {MAX_CARDS} cards on all nodes of [simulator], found {cards}")
         return self
 
     def out_of_reach_of(self, far: Sequence[str]) -> str:
@@ -302,6 +309,16 @@ class Profile(_Table):
     def simulated(self) -> bool:
         """Say whether the figures come from a model of a server instead of a server."""
         return self.engine == SIMULATED
+
+    @property
+    def nodes(self) -> int:
+        """Return on how many machines a simulated server runs; 1 for any other."""
+        return self.simulator.nodes if self.simulator is not None else 1
+
+    @property
+    def gpu_count(self) -> int:
+        """Return how many GPUs the profile names, on all nodes; 0 = none by number."""
+        return self.nodes * len(self.server.gpus) if self.server is not None else 0
 
     @property
     def display_title(self) -> str:

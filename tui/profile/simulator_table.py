@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tui.profile.cards import CARDS
 
+MAX_NODES = 64
+MAX_CARDS = 1024
+"""Of all nodes."""
 SERVER_MARK = "vramp-simulated"
 """The value of the header `Server` of every answer of a simulated server, whatever it is seen as."""
 
@@ -74,7 +77,9 @@ class SimulatorTable(BaseModel):
     dialect: Annotated[ServedAs, Field(strict=False)] = ServedAs.VLLM
     """As which serving system it is seen."""
     gpu: Annotated[str, AfterValidator(_known_card)] = "A100 40GB"
-    """The virtual card, e.g. "V100 16GB", "A100 40GB", "L4 24GB"; one per entry of `server.gpus`."""
+    """The virtual card, e.g. "V100 16GB", "A100 40GB", "L4 24GB"; one per entry of `server.gpus` on each node."""
+    nodes: int = Field(default=1, ge=1, le=MAX_NODES)
+    """On how many machines the one server runs, each with the cards of `server.gpus`."""
     parameters_billion: float = Field(default=7.2, gt=0, le=1e5)
     bits_per_weight: float = Field(default=16.0, gt=0, le=64)
     kv_bytes_per_token: int = Field(default=131072, gt=0, le=10**9)

@@ -244,4 +244,5 @@ Samples = Iterable[tuple[Mapping[str, str], float | None]]
 
 
 def _card(gpu: GpuReading) -> dict[str, str]:
-    return {"gpu": str(gpu.index), "slice": "" if gpu.mig_index is None else str(gpu.mig_index), "name": gpu.name}
+    place = {"host": gpu.host, "gpu": str(gpu.index), "slice": "" if gpu.mig_index is None else str(gpu.mig_index)}
+    return {**place, "name": gpu.name}

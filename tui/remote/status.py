@@ -8,8 +8,11 @@ import msgspec
 
 from tui.core.durations import rough_duration
 from tui.metrics.cell import users_in_words
+from tui.metrics.gpu_hosts import added_up, by_host
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import FailureReport, Figures, LoadStatus, Phase, Snapshot, SweepStatus
+
+_MOST_HOSTS = 16
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,7 @@ def in_words(snapshot: Snapshot) -> list[str]:
     ]
     if snapshot.load.users_wanted:
         lines.append(f"now: {figures_in_words(snapshot)}")
+    lines += gpus_in_words(snapshot)
     lines.append(f"grid: {grid_in_words(snapshot)}")
     return lines + [text for text in (snapshot.notice, snapshot.unkept) if text]
 
@@ -142,6 +146,24 @@ def figures_in_words(snapshot: Snapshot) -> str:
     ]
     known = [part for part in parts if part] or ["no figures yet"]
     return ", ".join([*known, "SIMULATED"] if snapshot.simulated else known)
+
+
+def gpus_in_words(snapshot: Snapshot) -> list[str]:
+    """Return what the memory of the cards holds: of all together, and of each host where there are several."""
+    hosts = by_host(snapshot.gpus)
+    told = [added_up(cards, host) for host, cards in hosts.items()]
+    if len(told) > 1:
+        told = [added_up(snapshot.gpus, f"all {len(told)} hosts"), *told]
+    mark = "SIMULATED " if any(gpu.simulated for gpu in snapshot.gpus) else ""
+    lines = [_memory_in_words(whole, mark) for whole in told[:_MOST_HOSTS]]
+    return [*lines, f"and {len(told) - _MOST_HOSTS} hosts more"] if len(told) > _MOST_HOSTS else lines
+
+
+def _memory_in_words(whole: GpuReading, mark: str) -> str:
+    used, total = whole.vram_used_bytes, whole.vram_total_bytes
+    name = whole.name.replace(" (SIMULATED)", "")
+    memory = "not told" if used is None or total is None else f"{used / 1e9:.1f} of {total / 1e9:.1f} GB"
+    return f"GPU memory{f' of {whole.host}' if whole.host else ''}: {mark}{name}, {memory}"
 
 
 def grid_in_words(snapshot: Snapshot) -> str:

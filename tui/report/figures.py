@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
 from tui.core.outcome import Outcome
+from tui.metrics.gpu_hosts import in_order, rounds
 from tui.metrics.reference import Reference
 from tui.metrics.trend import curve
 from tui.report import charts
@@ -66,15 +67,20 @@ def over_time(facts: SessionFacts) -> Iterator[Element]:
 
 
 def _vram(facts: SessionFacts) -> list[Line]:
-    places: dict[str, list[Point | None]] = {}
-    totals: dict[str, int] = {}
-    for point in facts.vram:
-        if point.used_bytes is not None:
-            at_s = max(0.0, facts.since_start_s(point.at_ns))
-            places.setdefault(point.place, []).append((at_s, point.used_bytes / _GB))
-        totals[point.place] = max(totals.get(point.place, 0), point.total_bytes or 0)
+    """Return a line for each GPU; where there are too many and several hosts, for the GPUs of each host together."""
+    places = list(dict.fromkeys(point.place for point in facts.vram))
+    hosts = sorted({point.host for point in facts.vram}, key=in_order)
+    if len(places) > charts.MOST_LINES and len(hosts) > 1:
+        named = {host or "this host": list(rounds(p for p in facts.vram if p.host == host)) for host in hosts}
+    else:
+        named = {f"GPU {place}": [[point] for point in facts.vram if point.place == place] for place in places}
     lines: list[Line] = []
-    for place, points in list(places.items())[: charts.MOST_LINES]:
-        of = f" of {totals[place] / _GB:.0f} GB" if totals[place] else ""
-        lines.append((f"GPU {place}{of}", points))
+    for name, together in list(named.items())[: charts.MOST_LINES]:
+        total = max(sum(point.total_bytes or 0 for point in points) for points in together)
+        told: list[Point | None] = [
+            (max(0.0, facts.since_start_s(points[-1].at_ns)), sum(point.used_bytes or 0 for point in points) / _GB)
+            for points in together
+            if all(point.used_bytes is not None for point in points)
+        ]
+        lines.append((f"{name} of {total / _GB:.0f} GB" if total else name, told))
     return lines

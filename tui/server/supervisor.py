@@ -30,6 +30,7 @@ from tui.server.known_flags import FlagCheck
 from tui.server.launch_failure import LaunchFailed, choose_port, failure_in_words, failure_report, not_started
 from tui.server.launched import LaunchedServer
 from tui.server.memory_told import MemoryTold
+from tui.server.on_cluster import OnCluster
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class Supervisor(AskedServer):
         self._failure: FailureReport | None = None
         self._launches = 0
         self._launched: LaunchedServer | None = None
+        self._on_cluster: OnCluster | None = None
+        """What the present launch has on other machines."""
         contained = profile.server is not None and profile.server.container is not None
         # What is installed here says nothing of an image.
         self._flags = FlagCheck(None if contained else self.engine.launch, profile.server)
@@ -88,6 +91,7 @@ class Supervisor(AskedServer):
             notes=list(self.notes),
             settings=self.settings,
             overrides=dict(self._overrides),
+            nodes=dict(self._on_cluster.nodes) if self._on_cluster else {},
         )
 
     def pids(self) -> frozenset[int]:
@@ -205,6 +209,11 @@ class Supervisor(AskedServer):
         # Its certificate is the profile's own, and seldom made out to an address of this machine.
         self.client = self.make_client(self.address, verify=False, direct=True)
         self._launched = launched = LaunchedServer(launch, plan, self._log_file, self._on_event, server)
+        self._on_cluster = None
+        if plan.ray is not None:
+            on_cluster = OnCluster(launch.command(server), plan, plan.ray, self._say_at_level)
+            await on_cluster.expect_room(launch.gpus_needed(server))
+            self._on_cluster = on_cluster
         self._say(f"starting: {show_plan(plan)}")
         try:
             await launched.start()
@@ -221,6 +230,8 @@ class Supervisor(AskedServer):
                 failure_report(FailureClass.CRASH, "The server is ready but does not answer", str(error))
             ) from None
         launched.mark_ready()
+        if self._on_cluster is not None:
+            await self._on_cluster.look()
         if self.told.models:
             self.model = self.told.models[0]
 
@@ -319,7 +330,10 @@ class Supervisor(AskedServer):
                 f"stopped by force after {took}: {', '.join(ending.killed)}; nothing of it is left", level="warning"
             )
         else:
-            self._say(f"stopped in {took}; nothing of it is left")
+            self._say(f"stopped in {took}; nothing of it is left" + (" here" if self._on_cluster else ""))
+        if self._on_cluster is not None:
+            await self._on_cluster.ended()
+            self._on_cluster = None
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -333,6 +347,9 @@ class Supervisor(AskedServer):
         if metrics.kv_cache_tokens is not None:
             self._kv_cache_tokens, self._metrics = metrics.kv_cache_tokens, metrics
         return metrics
+
+    def _say_at_level(self, text: str, level: str) -> None:
+        self._say(text, level=level)
 
     def _say(self, text: str, *, level: str = "info") -> None:
         self._on_event(Event(at_ns=now_ns(), source="engine", text=safe_line(text), level=level))

@@ -12,11 +12,12 @@ import msgspec
 from tui.core.errors import SessionError
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
+from tui.metrics.reading import place_of
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 MOST_SAID = 300
 """Characters of what was said of a failure by which alike ones are told."""
-MAX_DEVICES = 128
+MAX_DEVICES = 1024
 """GPUs and slices of them."""
 
 
@@ -40,11 +41,12 @@ class VramPoint(msgspec.Struct, frozen=True):
     at_ns: int
     used_bytes: int | None
     total_bytes: int | None
+    host: str = ""
 
     @property
     def place(self) -> str:
-        """Return which GPU or slice it is: "0", or "0:1"."""
-        return str(self.index) if self.mig_index is None else f"{self.index}:{self.mig_index}"
+        """Return which GPU or slice it is: "0", "0:1", or "node2/0:1"."""
+        return place_of(self.index, self.mig_index, self.host)
 
 
 def request_ends(row: tuple[Any, ...]) -> RequestEnds:
@@ -54,8 +56,9 @@ def request_ends(row: tuple[Any, ...]) -> RequestEnds:
 
 
 def vram_point(row: tuple[Any, ...]) -> VramPoint:
-    """Return a row of index, slice, moment, bytes used and in all. Raises SessionError."""
-    return _converted(row, VramPoint)
+    """Return a row of index, slice, moment, bytes used and in all, host. Raises SessionError."""
+    *figures, host = row
+    return _converted((*figures, safe_line(str(host or ""))), VramPoint)
 
 
 def _converted(row: tuple[Any, ...], struct: type[_T]) -> _T:

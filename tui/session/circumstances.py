@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tui.core.safe_text import safe_line
@@ -10,6 +9,7 @@ from tui.metrics.arguments import NOT_COMPARED
 from tui.metrics.cell import CellResult
 from tui.metrics.circumstances import Circumstances
 from tui.metrics.conditions import POOLS_APART
+from tui.metrics.gpu_hosts import cards_in_words
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import ServerSettings
 from tui.profile.catalogue import PublishedTable
@@ -29,8 +29,8 @@ def of_profile(profile: Profile, gpu_summary: str = "") -> Circumstances:
         told["model"] = model
     if gpu_summary:
         told["GPUs"] = gpu_summary
-    elif server is not None and server.gpus:
-        told["GPUs"] = str(len(server.gpus))
+    elif profile.gpu_count:
+        told["GPUs"] = str(profile.gpu_count)
     told |= {"endpoint": str(load.endpoint), "mode": str(load.mode), "output tokens": str(load.output_tokens)}
     arguments = None
     if server is not None:
@@ -74,13 +74,6 @@ def of_session(
     told |= _of_cells(cells)
     told |= {f"client's {name}": meta.environment[name] for name in _SYSTEM if meta.environment.get(name)}
     return _checked(Circumstances(told=told, arguments=_as_run(known.arguments, settings)))
-
-
-def cards_in_words(cards: Iterable[GpuReading]) -> str:
-    """Return the cards of some readings, e.g. "2 × NVIDIA L4"; "" for none."""
-    names = {card.index: card.name for card in cards if card.mig_index is None}
-    counts = Counter(names.values())
-    return ", ".join(f"{count} × {name}" if count > 1 else name for name, count in sorted(counts.items()))
 
 
 def _of_load(profile: Profile) -> dict[str, str]:

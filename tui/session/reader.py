@@ -180,9 +180,10 @@ class SessionReader:
         last_ns = self._database.scalar("SELECT max(at_ns) FROM gpus")
         span_ns = max(1, (last_ns - self.meta.started_at_ns) // max(1, points))
         slice_of = "mig_index" if self._database.has_column(GPUS, "mig_index") else "NULL"
+        host = "host" if self._database.has_column(GPUS, "host") else "NULL"
         rows = self._database.rows(
-            f'SELECT "index", {slice_of}, max(at_ns), max(vram_used_bytes), max(vram_total_bytes)'  # noqa: S608
-            f' FROM gpus GROUP BY "index", {slice_of}, (at_ns - ?) / ? ORDER BY max(at_ns) LIMIT ?',
+            f'SELECT "index", {slice_of}, max(at_ns), max(vram_used_bytes), max(vram_total_bytes), {host}'  # noqa: S608
+            f' FROM gpus GROUP BY {host}, "index", {slice_of}, (at_ns - ?) / ? ORDER BY max(at_ns) LIMIT ?',
             (self.meta.started_at_ns, span_ns, MAX_DEVICES * (points + 1)),
         )
         return [vram_point(row) for row in rows]

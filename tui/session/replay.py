@@ -12,6 +12,7 @@ from tui.core.clock import NS_PER_S, NS_PER_US
 from tui.core.outcome import Outcome
 from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
+from tui.metrics.gpu_hosts import in_order, rounds
 from tui.metrics.gpu_trend import ROUNDS, GpuTrend, GpuTrends
 from tui.metrics.of_record import latency_point, request_row
 from tui.metrics.reading import GpuReading, SeriesPoint
@@ -40,7 +41,7 @@ from tui.session.references import Beside, beside_session
 
 # A round of readings of all GPUs is together; a GPU that was not read for longer is not there any more.
 _GPU_ROUND_S = 5
-_GPU_READINGS = 256
+_GPU_READINGS = 8192
 # A minute of eight cards cut into seven slices each.
 _TREND_READINGS = 64 * 60
 # Requests that were under way at a moment and ended later than this bear no token to its figures.
@@ -203,31 +204,26 @@ def _rows(reader: SessionReader, at_ns: int, series: list[SeriesPoint], *, faile
 
 
 def _gpus(reader: SessionReader, at_ns: int) -> list[GpuReading]:
-    readings = list(reader.gpus(until_ns=at_ns, last=_GPU_READINGS))
-    if not readings:
+    newest = next(reader.gpus(until_ns=at_ns, last=1), None)
+    if newest is None:
         return []
-    newest_ns, round_ns = readings[-1].at_ns, _GPU_ROUND_S * _second_ns(reader)
-    latest = {_place(reading): reading for reading in readings if newest_ns - reading.at_ns <= round_ns}
-    return [latest[place] for place in sorted(latest)]
+    since_ns = newest.at_ns - _GPU_ROUND_S * _second_ns(reader) - 1
+    latest = {each.place: each for each in reader.gpus(since_ns=since_ns, until_ns=at_ns, last=_GPU_READINGS)}
+    return sorted(latest.values(), key=_place)
 
 
 def _gpu_trends(reader: SessionReader, at_ns: int) -> list[GpuTrend]:
     """Return the minute before a moment; the readings of one round are together, and not of one time."""
     since_ns = at_ns - ROUNDS * _second_ns(reader)
-    trends, latest = GpuTrends(), list[GpuReading]()
-    for reading in reader.gpus(since_ns=since_ns, until_ns=at_ns, last=_TREND_READINGS):
-        if latest and _place(reading) <= _place(latest[-1]):
-            trends.take(latest)
-            latest = []
-        latest.append(reading)
-    if latest:
-        trends.take(latest)
+    trends = GpuTrends()
+    for latest in rounds(reader.gpus(since_ns=since_ns, until_ns=at_ns, last=_TREND_READINGS)):
+        trends.take(sorted(latest, key=_place))
     return trends.trends
 
 
-def _place(reading: GpuReading) -> tuple[int, int]:
-    """Return the order: by card, each before its slices."""
-    return reading.index, -1 if reading.mig_index is None else reading.mig_index
+def _place(reading: GpuReading) -> tuple[list[tuple[int, str]], int, int]:
+    """Return the order: by host, by card, each before its slices."""
+    return in_order(reading.host), reading.index, -1 if reading.mig_index is None else reading.mig_index
 
 
 def _grid(reader: SessionReader, at_ns: int, load: LoadTable, server: ServerStatus) -> GridStatus:

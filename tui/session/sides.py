@@ -26,7 +26,7 @@ from tui.session.kept_profile import profile_of
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 
-_CARDS_LOOKED_AT = 64
+_CARDS_LOOKED_AT = 1024
 _NAME_LIMIT = 80
 MOST_SIDES = 26
 

@@ -1,4 +1,4 @@
-"""Virtual GPUs: what a driver would report while the modelled engine runs.
+"""Virtual GPUs: what the drivers of one or several nodes would report while the modelled engine runs.
 
 VRAM as vLLM uses it: the weights and the whole KV cache are taken at the start and stay; what moves is the rest
 (CUDA context, workspace, activations), which reaches the card's end where the model's memory limit is. Pure: the
@@ -26,7 +26,7 @@ def fitted(table: SimulatorTable, indices: list[int]) -> SimulatorTable:
     """
     if table.fail is not None or (over := -VirtualGpus(table, indices).spare_bytes) <= 0:
         return table
-    tokens = table.kv_cache_tokens - math.ceil(over * len(indices or [0]) / table.kv_bytes_per_token)
+    tokens = table.kv_cache_tokens - math.ceil(over * table.nodes * len(indices or [0]) / table.kv_bytes_per_token)
     tokens -= tokens % table.block_size
     if tokens >= table.max_model_len:
         return table.model_copy(update={"kv_cache_tokens": tokens})
@@ -35,12 +35,13 @@ def fitted(table: SimulatorTable, indices: list[int]) -> SimulatorTable:
 
 
 class VirtualGpus:
-    """The cards of one simulated server; `indices` are their numbers."""
+    """The cards of one simulated server; `indices` are their numbers on each of its nodes."""
 
     def __init__(self, table: SimulatorTable, indices: list[int]) -> None:
         self._card = CARDS[table.gpu]
         self._indices = indices or [0]
-        cards = len(self._indices)
+        self._hosts = [f"node{number}" for number in range(1, table.nodes + 1)] if table.nodes > 1 else [""]
+        cards = len(self._hosts) * len(self._indices)
         self.weights_bytes = round(table.parameters_billion * 1e9 * table.bits_per_weight / 8 / cards)
         self.kv_cache_bytes = round(table.kv_cache_tokens * table.kv_bytes_per_token / cards)
         self._memory_limit_tokens = table.memory_limit_tokens or 2 * table.kv_cache_tokens
@@ -66,7 +67,7 @@ class VirtualGpus:
         return self.total_bytes - self.weights_bytes - self.kv_cache_bytes - _CONTEXT_BYTES
 
     def read(self, now_s: float, *, busy_s: float, tokens_alive: int, requests: int) -> list[dict[str, Any]]:
-        """Return one reading per card; `busy_s`: how long the engine has computed since its start."""
+        """Return one reading per card, node by node; `busy_s`: how long the engine has computed since its start."""
         share = self._active_share(now_s, busy_s)
         load = (tokens_alive + self._per_request_tokens * requests) / self._memory_limit_tokens
         other = _CONTEXT_BYTES + round(max(0, self.spare_bytes) * min(1.0, load))
@@ -87,7 +88,9 @@ class VirtualGpus:
                 "temperature_c": round(self._temperature_c),
                 "power_limit_w": self._card.full_power_w,
                 "neighbours_bytes": 0,
+                "host": host,
             }
+            for host in self._hosts
             for index in self._indices
         ]
 

@@ -66,7 +66,7 @@ def serve(
     gpus = VirtualGpus(table, profile.server.gpus)
     model = safe_line(profile.server.model)
     dialect = dialect_of(served_as or table.dialect)(Served(model, table))
-    log = dialect.log(len(profile.server.gpus) or 1)
+    log = dialect.log(table.nodes * (len(profile.server.gpus) or 1))
     log.banner(model, host, port, {name: getattr(table, name) for name in _TOLD})
     with contextlib.ExitStack() as stack:
         try:

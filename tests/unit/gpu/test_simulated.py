@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.gpu.simulated import MAX_PAYLOAD_BYTES, readings
+from tui.profile.simulator_table import MAX_CARDS
 
 GPU = {
     "index": 0,
@@ -62,11 +63,21 @@ def test_what_is_not_told_is_none() -> None:
         payload(GPU | {"name": None}),
         payload(GPU | {"power_w": "much"}),
         b'[{"index":0,"name":"x","power_w":1e999}]',
-        payload(*[GPU] * 257),
     ],
 )
 def test_what_is_malformed_gives_no_readings(content: bytes) -> None:
     assert readings(content, 0) == []
+
+
+def test_more_cards_than_a_profile_can_have_are_none() -> None:
+    assert len(readings(payload(*[GPU] * MAX_CARDS), 0)) == MAX_CARDS
+    assert readings(payload(*[GPU] * (MAX_CARDS + 1)), 0) == []
+
+
+def test_cards_of_several_nodes_come_node_by_node() -> None:
+    cards = [GPU | {"index": index, "host": host} for index in (1, 0) for host in ("node10", "node2\x1b[1m")]
+    found = readings(payload(*cards), 0)
+    assert [reading.place for reading in found] == ["node2/0", "node2/1", "node10/0", "node10/1"]
 
 
 def test_a_name_is_made_safe() -> None:

@@ -12,7 +12,18 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.fakes.snapshots import eight_gpus, failed, fresh, full_grid, hostile, launching, mid_ramp, no_gpu, oom_grid
+from tests.fakes.snapshots import (
+    eight_gpus,
+    failed,
+    fresh,
+    full_grid,
+    gpu_hosts,
+    hostile,
+    launching,
+    mid_ramp,
+    no_gpu,
+    oom_grid,
+)
 from tui.metrics.snapshot import Snapshot
 from tui.remote.exposition import Latest
 
@@ -177,3 +188,13 @@ def test_the_dashboard_is_of_grafanas_form() -> None:
             assert one["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     used = set(re.findall(r"\$\{?(\w+)", DASHBOARD.read_text()))
     assert used == set(variables)
+
+
+def test_the_same_card_number_on_two_hosts_gives_two_series() -> None:
+    samples = samples_of(gpu_hosts(2, 2))["vramp_gpu_power_watts"]
+    assert [(labels["host"], labels["gpu"]) for labels, _ in samples] == [
+        ("node1", "0"),
+        ("node1", "1"),
+        ("node2", "0"),
+        ("node2", "1"),
+    ]

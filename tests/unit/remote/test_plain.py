@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from tests.fakes.snapshot_parts import HOSTILE
-from tests.fakes.snapshots import failed, fresh, hostile, launching, mid_ramp, oom_grid, sweeping
+from tests.fakes.snapshots import failed, fresh, gpu_hosts, hostile, launching, mid_ramp, oom_grid, sweeping
 from tui.core.outcome import Outcome
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Snapshot
@@ -91,3 +91,16 @@ def test_the_figures_say_that_they_are_simulated() -> None:
     assert line.startswith("24 users x 296 tokens: 512 tokens/s") and "SIMULATED; at 13 min" in line
     assert "SIMULATED" not in Teller().figures(mid_ramp(simulated=False))
     assert "no figures yet, SIMULATED" in Teller().figures(fresh())
+
+
+def test_the_memory_of_the_cards_is_told_of_all_hosts_and_of_each() -> None:
+    ((*lines,),) = told(gpu_hosts(2, 4))
+    assert [line for line in lines if line.startswith("GPU memory")] == [
+        "GPU memory of all 2 hosts: SIMULATED 8 × A100 40 GB, 305.6 of 320.0 GB",
+        "GPU memory of node1: SIMULATED 4 × A100 40 GB, 152.8 of 160.0 GB",
+        "GPU memory of node2: SIMULATED 4 × A100 40 GB, 152.8 of 160.0 GB",
+    ]
+    ((*many,),) = told(gpu_hosts(40, 1))
+    assert "and 25 hosts more" in many
+    ((*one,),) = told(mid_ramp(simulated=False))
+    assert "GPU memory: 2 × NVIDIA A100-PCIE-40GB, 76.4 of 80.0 GB" in one

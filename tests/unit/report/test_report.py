@@ -296,6 +296,21 @@ def test_vram_is_the_most_of_each_stretch(tmp_path: Path) -> None:
     assert {point.place for point in points} == {"0"}
 
 
+def test_vram_of_many_cards_is_a_line_for_each_host(tmp_path: Path) -> None:
+    writer = SessionWriter(tmp_path / "s.vramp", made.meta())
+    for second in range(1, 20):
+        cards = [
+            msgspec.structs.replace(made.gpu(second, index), host=host, vram_total_bytes=40 * 10**9)
+            for host in ("node10", "node2")
+            for index in range(8)
+        ]
+        writer.add_gpus([msgspec.structs.replace(card, vram_used_bytes=second * 10**9) for card in cards])
+    writer.close("finished")
+    text, _ = _report(tmp_path / "s.vramp", tmp_path / "r.html")
+    assert "node2 of 320 GB" in text and "node10 of 320 GB" in text and "GPU node2/0" not in text
+    assert text.index("node2 of 320 GB") < text.index("node10 of 320 GB")
+
+
 @pytest.mark.parametrize("name", ["demo", "mistral-7b"])
 def test_the_profile_of_a_report_is_one_that_runs(tmp_path: Path, name: str) -> None:
     profile = find(name).profile

@@ -241,3 +241,26 @@ def test_an_empty_session_and_one_with_an_unknown_profile_can_be_shown(tmp_path:
     assert shown.profile_title == "demo"
     assert shown.figures.tokens_per_s_total is None and shown.figures.requests_ok_total == 0
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(shown), type=Snapshot) == shown
+
+
+def test_cards_of_several_hosts_that_are_read_at_different_times_are_one_round(tmp_path: Path) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta())
+    for second in range(1, 4):
+        writer.add_gpus(
+            [
+                msgspec.structs.replace(
+                    made.gpu(second, index), host=host, at_ns=_at(second + late_s), power_w=100.0 * second
+                )
+                for host, late_s in (("node2", 0.4), ("node10", 0.1))
+                for index in range(2)
+            ]
+        )
+    writer.close("finished")
+    shown = _shown(path, 3.5)
+    assert [gpu.place for gpu in shown.gpus] == ["node2/0", "node2/1", "node10/0", "node10/1"]
+    assert [gpu.vram_used_bytes for gpu in shown.gpus] == [3] * 4
+    assert [(trend.host, trend.power_w) for trend in shown.gpu_trends] == [
+        ("node2", [200.0, 400.0, 600.0]),
+        ("node10", [200.0, 400.0, 600.0]),
+    ]

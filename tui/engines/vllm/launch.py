@@ -58,6 +58,8 @@ class VllmLaunch(Launch):
     loading = Stage.LOADING_WEIGHTS
     may_return_to = frozenset({Stage.MEMORY_PROFILING, Stage.KV_CACHE, Stage.COMPILE, Stage.READY})
     known_flags: KnownFlags | None = VllmFlags()
+    ray_arguments = ("--distributed-executor-backend", "ray")
+    placed_before = Stage.LOADING_WEIGHTS
 
     def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
         """Return `vllm serve MODEL ...`. An executable that does not end in `serve` gets the model as `--model`."""

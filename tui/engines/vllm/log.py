@@ -31,6 +31,10 @@ PREFIX = re.compile(
     r"^(?:\([^()]*pid=\d+[^()]*\)\s+)*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+"
     r"\d\d-\d\d[ T][\d:.]+\s+\[[^\]]*\] ?"
 )
+# Before the lines of Ray's workers: "(EngineCore pid=7) (RayWorkerProc pid=9, ip=10.0.0.2) (Worker_PP1 pid=9) ...".
+_OF_RAY = re.compile(
+    r"(?:\(EngineCore\w* pid=\d+\) )?\(RayWorker\w+ pid=\d+(?:, ip=(?P<ip>[\w.:]{1,64}))?\) (?P<rest>.*)", re.DOTALL
+)
 # What most lines begin with: "(APIServer pid=7) INFO 11-20 20:42:18 [loggers.py:259] ...".
 _HEAD = re.compile(
     r"(?:\((?P<process>\w+) pid=\d+\) )?"
@@ -42,7 +46,12 @@ _PROCESS_ONLY = re.compile(r"^(?:\([^()]*pid=\d+[^()]*\)\s?)+")
 
 
 def without_head(line: str) -> str:
-    """Return a line without process, level, time and place; an unusual process or level stays."""
+    """Return a line without process, level, time and place; an unusual process or level stays, and on which node it was
+    written."""
+    of_ray = _OF_RAY.match(line)
+    if of_ray is not None:
+        shown = without_head(of_ray["rest"])
+        return f"{of_ray['ip']}: {shown}" if of_ray["ip"] else shown
     found = _HEAD.match(line)
     if found is None or found.end() == len(line):
         return line

@@ -69,8 +69,7 @@ def _component(meta: SessionMeta, label: str, profile: Profile | None, server: S
     arguments |= {} if server is None else server.settings.arguments
     version = (server.version if server is not None else "") or "unknown"
     standardized: dict[str, Any] = {"kind": "generic", "tool": meta.engine, "tool_version": version}
-    if profile is not None and profile.server is not None and profile.server.gpus:
-        count = len(profile.server.gpus)
+    if profile is not None and profile.server is not None and (count := profile.gpu_count):
         parallel = {short: str(arguments.get(f"{name}-parallel-size", "")) for short, name in _PARALLEL.items()}
         standardized = {
             **standardized,

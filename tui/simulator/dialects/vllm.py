@@ -73,7 +73,7 @@ class VllmDialect(ServedDialect):
 
     def log(self, cards: int) -> ServerLog:
         """Return what writes its log."""
-        return VllmLog(cards)
+        return VllmLog(cards, self.served.table.nodes)
 
     def ways(self) -> Sequence[Way]:
         """Return completions and chat."""

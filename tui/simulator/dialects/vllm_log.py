@@ -19,10 +19,11 @@ from tui.simulator.log import GIB, MARK, ServerLog, write
 class VllmLog(ServerLog):
     """Writes log lines."""
 
-    def __init__(self, cards: int) -> None:
+    def __init__(self, cards: int, nodes: int = 1) -> None:
         super().__init__(cards)
         self.worker = "EngineCore" if cards == 1 else "Worker_TP0"
         """One card: the engine process computes itself; more: a worker process per card."""
+        self._nodes = nodes
 
     def api(self, place: str, message: str, *, level: str = "INFO") -> None:
         """Say a line as the API server process."""
@@ -34,7 +35,19 @@ class VllmLog(ServerLog):
 
     def say(self, process: str, place: str, message: str, level: str = "INFO") -> None:
         """Say a message of one or more lines, each with the prefix."""
-        prefix = f"({process} pid={os.getpid()}) {level} {time.strftime('%m-%d %H:%M:%S')} [{place}]"
+        self._write(f"({process} pid={os.getpid()})", place, message, level)
+
+    def workers(self, place: str, message: str) -> None:
+        """Say a line as a worker; of several nodes, as one of each: Ray brings their logs to the engine's."""
+        if self._nodes == 1:
+            self.say(self.worker, place, message)
+            return
+        for node in range(1, self._nodes + 1):
+            of_ray = f"(RayWorkerProc pid={os.getpid() + node}, ip=10.0.0.{node})"
+            self._write(f"(EngineCore pid={os.getpid()}) {of_ray}", place, message, "INFO")
+
+    def _write(self, who: str, place: str, message: str, level: str) -> None:
+        prefix = f"{who} {level} {time.strftime('%m-%d %H:%M:%S')} [{place}]"
         write(sys.stdout, "".join(f"{prefix} {line}\n" for line in message.split("\n")))
 
     def banner(self, model: str, host: str, port: int, arguments: Mapping[str, object]) -> None:
@@ -63,7 +76,7 @@ class VllmLog(ServerLog):
 
     def loading(self, model: str) -> None:
         """Say that the weights are being read."""
-        self.say(self.worker, "gpu_model_runner.py:4812", f"Starting to load model {model}...")
+        self.workers("gpu_model_runner.py:4812", f"Starting to load model {model}...")
 
     def shard(self, done: int, shards: int) -> None:
         """Say how far the reading is."""
@@ -72,13 +85,13 @@ class VllmLog(ServerLog):
 
     def loaded(self, weights_bytes: int, took_s: float) -> None:
         """Say that the weights are on the cards."""
-        self.say(self.worker, "default_loader.py:501", f"Loading weights took {took_s:.2f} seconds")
+        self.workers("default_loader.py:501", f"Loading weights took {took_s:.2f} seconds")
         message = f"Model loading took {weights_bytes / GIB:.2f} GiB memory and {took_s:.6f} seconds"
-        self.say(self.worker, "gpu_model_runner.py:4879", message)
+        self.workers("gpu_model_runner.py:4879", message)
 
     def kv_cache(self, available_bytes: int, tokens: int, max_model_len: int) -> None:
         """Say how large the KV cache is."""
-        self.say(self.worker, "gpu_worker.py:456", f"Available KV cache memory: {available_bytes / GIB:.2f} GiB")
+        self.workers("gpu_worker.py:456", f"Available KV cache memory: {available_bytes / GIB:.2f} GiB")
         self.core(
             "kv_cache_utils.py:2327",
             f"GPU KV cache size: {tokens:,} tokens, Maximum concurrency for {max_model_len:,} tokens per request: "

@@ -95,6 +95,7 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
         ("model", server.model),
         ("override", f"{overridden} in place of the profile's" if overridden else ""),
         ("at", "  ".join(part for part in (server.base_url, whose) if part)),
+        ("nodes", ", ".join(f"{host}: {gpus} GPU{'' if gpus == 1 else 's'}" for host, gpus in server.nodes.items())),
         ("context", f"{formatting.count(server.max_model_len)} tokens" if server.max_model_len else ""),
         (
             "KV cache",

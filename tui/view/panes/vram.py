@@ -8,9 +8,10 @@ from tui.metrics.snapshot import Snapshot
 from tui.view import formatting
 from tui.view.panes.arrangement import Need
 from tui.view.panes.pane import Pane
-from tui.view.panes.vram_card import FREE, Card, Part, parts_of
+from tui.view.panes.vram_card import FREE, Card, Part, drawn_cards, labelled, parts_of
+from tui.view.panes.vram_hosts import drawn_hosts, hosts_of, least_rows
 from tui.view.widgets.bars import bar
-from tui.view.widgets.lines import Ink, Line, cut, pack, spread, wrapped
+from tui.view.widgets.lines import Ink, Line, pack, plain, wrapped
 
 _FULL = 0.97
 """From this share on the KV cache is shown as a warning."""
@@ -18,8 +19,6 @@ _MOST_ROWS = 9
 _SERVER_ROWS, _BORDER = 2, 2
 _FULLY_TOLD, _NOTES, _MOST_LINES = 3, 2, 8
 """Lines of a card, of what is said of all of them, and of all cards where they are many."""
-_ABREAST = 27
-"""From so many cells for each on, cards stand side by side where they have no line of their own otherwise."""
 
 
 class VramPane(Pane):
@@ -30,12 +29,15 @@ class VramPane(Pane):
     HELP: ClassVar[str] = (
         "The memory of each card: weights, the KV cache that the server has reserved and how much of it is used, what "
         "else the server holds, other programs by name, what is free; how much of the time it computed and its power, "
-        "now and in the latest minute; how full the server's KV cache is, and what runs, waits and was preempted."
+        "now and in the latest minute; of several hosts the sum of each and of all; how full the server's KV cache is, "
+        "and what runs, waits and was preempted."
     )
 
     def title(self, snapshot: Snapshot) -> str:
-        """Return the title; simulated cards are called so."""
-        return "VRAM and KV cache" + (" · SIMULATED" if any(gpu.simulated for gpu in snapshot.gpus) else "")
+        """Return the title; simulated cards are called so, and a host is named where its cards are all there are."""
+        hosts = {gpu.host for gpu in snapshot.gpus}
+        where = f" · {plain(hosts.pop(), 24)}" if len(hosts) == 1 and "" not in hosts else ""
+        return "VRAM and KV cache" + where + (" · SIMULATED" if any(gpu.simulated for gpu in snapshot.gpus) else "")
 
     def need(self, snapshot: Snapshot) -> Need:
         """Return the rows with which one or two cards have all there is to tell, and more of them a line each."""
@@ -47,52 +49,39 @@ class VramPane(Pane):
         """Return each card in as many lines as all of them leave for one, then the server."""
         server = _server_lines(snapshot, width)
         noted = _note(snapshot, width, max(1, height - 4))
-        cards = _cards(snapshot)
         room = height - len(noted) - len(server)
+        hosts = hosts_of(snapshot)
+        cards = [host.whole for host in hosts] or _cards(snapshot)
         if not cards:
             return [*noted[: max(0, room + len(noted))], *server]
         told = [*_legend(cards, width), *_why_flat(snapshot, width)]
-        least = 2 if room >= 2 * len(cards) else 1
-        told = told[: max(0, room - least * len(cards))]
-        each = min(_MOST_ROWS, (room - len(told)) // len(cards))
-        lines = [*noted, *_drawn(cards, each, width, max(1, room - len(told))), *told]
+        if hosts:
+            told = told[: max(0, room - least_rows(hosts))]
+            drawn = drawn_hosts(hosts, snapshot, width, max(1, room - len(told)))
+        else:
+            least = 2 if room >= 2 * len(cards) else 1
+            told = told[: max(0, room - least * len(cards))]
+            each = min(_MOST_ROWS, (room - len(told)) // len(cards))
+            drawn = drawn_cards(cards, each, width, max(1, room - len(told)))
+        lines = [*noted, *drawn, *told]
         blank: list[Line] = [[]] if len(lines) + len(server) < height else []
         return [*lines, *blank, *server][:height]
 
 
 def _cards(snapshot: Snapshot) -> list[Card]:
     trends = {trend.index: trend for trend in snapshot.gpu_trends}
-    place_cells = max((len(gpu.place) for gpu in snapshot.gpus), default=1)
+    label_cells = max((len(labelled(gpu)) for gpu in snapshot.gpus), default=1)
     return [
         Card(
             gpu,
             trends.get(gpu.index) if gpu.mig_index is None else None,
             snapshot.server.kv_cache_usage,
-            place_cells,
+            labelled(gpu),
+            label_cells,
             with_trends=bool(trends),
         )
         for gpu in snapshot.gpus
     ]
-
-
-def _drawn(cards: list[Card], rows: int, width: int, room: int) -> list[Line]:
-    """Return the cards below each other; side by side where they are too many for that, and how many are left out."""
-    if rows >= 1:
-        return [line for card in cards for line in card.lines(width, rows)]
-    abreast = max(1, min(3, width // _ABREAST))
-    size = width // abreast
-    shown = cards if len(cards) <= abreast * room else cards[: abreast * (room - 1)]
-    lines: list[Line] = []
-    deep = -(-len(shown) // abreast)
-    for row in range(deep):
-        line: Line = []
-        for place, card in enumerate(shown[row::deep]):
-            (own,) = card.lines(size - 1, 1)
-            line = [*spread(line, [], place * size), *cut(own, size - 1)]
-        lines.append(line)
-    if len(shown) < len(cards):
-        lines.append([(f"and {len(cards) - len(shown)} more", Ink.DIM)])
-    return lines[:room]
 
 
 def _note(snapshot: Snapshot, width: int, room: int) -> list[Line]:

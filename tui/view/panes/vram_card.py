@@ -1,4 +1,4 @@
-"""One card, or one slice of one, in as many lines as it is given: from all in one line to trends of several. Pure.
+"""One card, one slice of one, or all cards of a host as one, in as many lines as it is given. Pure.
 
 In two lines and more: what is used of the memory, and below it activity, power and heat; in three also what the memory
 holds, in figures; in four and more the bar and the trends of the latest minute have lines of their own.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tui.metrics.gpu_trend import GpuTrend
-from tui.metrics.reading import GpuReading
+from tui.metrics.reading import GpuReading, place_of
 from tui.view import formatting
 from tui.view.plotting.area import Values, area
 from tui.view.plotting.scale import round_top
@@ -18,11 +18,15 @@ from tui.view.widgets.lines import Ink, Line, Over, Paint, cells, cut, pack, pla
 
 FULL = 0.97
 """From this share on the memory is shown as a warning."""
+_ABREAST = 27
+"""From so many cells for each on, cards stand side by side where they have no line of their own otherwise."""
 _NAME, _SLICE_NAME = 16, 8
+_GPU = "GPU "
 _NARROW, _WITH_UNIT = 48, 32
 """Below so many cells what is told in one line is the memory alone, and without its unit."""
 _SHORT_TREND, _ONE_LINE = (6, 12), 38
 """Least and most cells of the latest minute in one line; what else is told there."""
+_MANY_W = 9999.5
 _TREND_FROM = 6
 _TALL_TREND_ROWS = 3
 
@@ -47,13 +51,15 @@ FREE = Part("free", "░", Ink.FAINT)
 
 @dataclass(frozen=True)
 class Card:
-    """One reading with its latest minute."""
+    """One reading, or the sum of several, with its latest minute."""
 
     gpu: GpuReading
     trend: GpuTrend | None
     kv_cache_usage: float | None
-    place_cells: int
-    """The longest place among the cards, so that their bars begin below each other."""
+    label: str
+    """What it is called, e.g. "GPU 0:1", or the name of a host."""
+    label_cells: int
+    """The longest label among the cards, so that their bars begin below each other."""
     with_trends: bool = False
     """Whether the latest minute of any card is known, likewise."""
 
@@ -65,7 +71,7 @@ class Card:
         if gpu.lost:
             return [
                 [
-                    (f"GPU {gpu.place} ", Ink.PLAIN),
+                    (f"{self.label} ", Ink.PLAIN),
                     (name, Ink.DIM),
                     ("  LOST: the driver does not reach it", Ink.FAILURE),
                 ]
@@ -79,7 +85,7 @@ class Card:
             return [self._first(name, width), self._parts(width), *self._trends(width, 1)]
         bar_rows = 2 if rows >= 7 else 1
         trend_rows = min(_TALL_TREND_ROWS, rows - 2 - bar_rows - (rows >= 6))
-        head = spread([(f"GPU {gpu.place} ", Ink.STRONG), (name, Ink.DIM)], self._figure(), width)
+        head = spread([(f"{self.label} ", Ink.STRONG), (name, Ink.DIM)], self._figure(), width)
         bars = [self._bar(width)] * bar_rows
         blank: list[Line] = [[]] if rows >= 6 else []
         return [head, *bars, self._parts(width), *self._trends(width, trend_rows), *blank]
@@ -87,7 +93,8 @@ class Card:
     def _one_line(self, name: str, width: int) -> Line:
         gpu = self.gpu
         narrow = width < _NARROW
-        label = ("" if narrow else "GPU ") + gpu.place.ljust(self.place_cells) + " "
+        short = self.label.removeprefix(_GPU) if narrow else self.label
+        label = short.ljust(self.label_cells - len(self.label) + len(short)) + " "
         if width >= 70 or gpu.mig_index is not None:
             label += cells(name.removeprefix("MIG ") if narrow else name, _SLICE_NAME if narrow else _NAME) + " "
         figure = self._close_figure(with_unit=width >= _WITH_UNIT)
@@ -100,7 +107,7 @@ class Card:
         return [(label, Ink.PLAIN), *self._bar(max(4, room)), *figure, *state]
 
     def _first(self, name: str, width: int) -> Line:
-        label = f"GPU {self.gpu.place} " + (cells(name, _NAME) + " " if width >= 70 else "")
+        label = f"{self.label.ljust(self.label_cells)} " + (cells(name, _NAME) + " " if width >= 70 else "")
         figure = self._figure()
         return [(label, Ink.PLAIN), *self._bar(max(4, width - len(label) - width_of(figure))), *figure]
 
@@ -115,7 +122,7 @@ class Card:
             (" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM),
             *([(" ", Ink.PLAIN), *picture] if size else []),
             (formatting.percent(gpu.active_share, 4) + "%", held),
-            (formatting.fixed(gpu.power_w, 4) + "W", held),
+            (_power(gpu.power_w), held),
             (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN),
         ]
 
@@ -130,7 +137,8 @@ class Card:
     def _close_figure(self, *, with_unit: bool) -> Line:
         used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
         of = f"/{formatting.gigabytes(total, 0)}{' GB' if with_unit else ''}"
-        return [(formatting.gigabytes(used, 6), self._ink_of_figure), (of, Ink.DIM)]
+        text = formatting.gigabytes(used, 6)
+        return [(text if text.startswith(" ") else f" {text}", self._ink_of_figure), (of, Ink.DIM)]
 
     @property
     def _ink_of_figure(self) -> Ink:
@@ -220,6 +228,31 @@ class Card:
         return [cut(line, width) for line in lines]
 
 
+def drawn_cards(cards: list[Card], rows: int, width: int, room: int) -> list[Line]:
+    """Return the cards below each other; side by side where they are too many for that, and how many are left out."""
+    if rows >= 1:
+        return [line for card in cards for line in card.lines(width, rows)]
+    abreast = max(1, min(3, width // _ABREAST))
+    size = width // abreast
+    shown = cards if len(cards) <= abreast * room else cards[: abreast * (room - 1)]
+    lines: list[Line] = []
+    deep = -(-len(shown) // abreast)
+    for row in range(deep):
+        line: Line = []
+        for place, card in enumerate(shown[row::deep]):
+            (own,) = card.lines(size - 1, 1)
+            line = [*spread(line, [], place * size), *cut(own, size - 1)]
+        lines.append(line)
+    if len(shown) < len(cards):
+        lines.append([(f"and {len(cards) - len(shown)} more", Ink.DIM)])
+    return lines[:room]
+
+
+def labelled(gpu: GpuReading) -> str:
+    """Return what a card or slice is called on its own host."""
+    return _GPU + place_of(gpu.index, gpu.mig_index, "")
+
+
 def parts_of(card: Card) -> list[Part]:
     """Return what a card's memory holds, in the order of the bar."""
     gpu = card.gpu
@@ -256,6 +289,12 @@ def _held_parts(gpu: GpuReading) -> list[tuple[str, int | None, Ink]]:
 
 def _named(parts: list[tuple[str, int | None, Ink]]) -> list[Line]:
     return [[(name, ink), (f" {formatting.gigabytes(value, 0):>4}", Ink.PLAIN)] for name, value, ink in parts]
+
+
+def _power(power_w: float | None) -> str:
+    if power_w is None or power_w < _MANY_W:
+        return formatting.fixed(power_w, 4) + "W"
+    return formatting.fixed(power_w / 1000, 3) + "kW"
 
 
 def _columns(values: Values, size: int) -> list[float | None]:
