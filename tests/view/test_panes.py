@@ -16,6 +16,7 @@ from tests.view.live_app import LiveApp
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.metrics.distribution import Distribution, Distributions
+from tui.metrics.hosts import HostReading
 from tui.metrics.reading import Event, GpuReading, SeriesPoint
 from tui.metrics.snapshot import (
     Figures,
@@ -135,6 +136,28 @@ def test_any_figures_at_any_size(snapshot: Snapshot, width: int, height: int) ->
     assert all(width_of(line) <= wide for line in around)
     presentation = presentation_lines(snapshot, max(60, width), max(16, height), users_wanted=3, words_per_token=0.75)
     assert len(presentation) <= max(16, height)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_host_that_is_lost_is_told_for_as_long_as_it_is(width: int) -> None:
+    there, lost = HostReading(name="gpu1", clock_error_s=0.0002), HostReading(name="gpu2\x1b[2J", lost="it is gone")
+    snapshot = snapshots.mid_ramp()
+
+    def told(*hosts: HostReading) -> tuple[str, str]:
+        load = msgspec.structs.replace(snapshot.load, hosts=list(hosts))
+        shown = msgspec.structs.replace(snapshot, load=load)
+        return (
+            text_of([status_line(shown, ViewState(), None, width)]),
+            text_of(ServerPane().lines(shown, width, 24)),
+        )
+
+    line, pane = told(there, lost)
+    assert "▲ host lost: gpu2" in line and "hosts     1 host, host lost: gpu2" in pane
+    assert "\x1b" not in line + pane
+    line, pane = told(there, there)
+    assert "▲" not in line and "hosts     2 hosts" in pane
+    line, _ = told(msgspec.structs.replace(there, clock_error_s=0.0021))
+    assert "▲ clocks of the hosts agree to ±2.1 ms"[: width // 2] in line
 
 
 def test_figures_never_jump_in_width() -> None:

@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -276,10 +277,11 @@ def _forms(text: str) -> list[str]:
     found += [match[0] for match in _PRIVATE_KEY.finditer(text)]
     if "=" in text:
         found += [value for name, value in _QUERY.findall(text) if is_secret(unquote(name), value)]
-    for rest in text.split("://")[1:]:
+    for before, rest in pairwise(text.split("://")):
         match = _UP_TO_SPACE.match(rest)
         userinfo = _userinfo(match[0] if match else "")
-        if userinfo:
+        # A name alone may be a token; not to ssh, where it says who logs in by what key.
+        if userinfo and not (before.endswith("ssh") and ":" not in userinfo):
             found.append(userinfo)
     return [secret for secret in found if secret not in _MARKS]
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 
+from tui.core.safe_text import safe_line
 from tui.hosts.line import Line
 from tui.hosts.remote_host import RemoteHost
 from tui.hosts.wire import Places, decode_from_agent
@@ -16,8 +17,8 @@ BRIDGE = 0xFFFF
 """The place of the bridge itself."""
 _SAID: tuple[tuple[str, str], ...] = (
     (r"No module named '?\"?ray", "needs Ray: pip install 'vramp[ray]'"),
-    (r"Could not find any running Ray instance|ConnectionError|failed to connect", "has no cluster to connect to"),
-    (r"Version mismatch|version mismatch", "runs other versions of Ray or Python than this machine"),
+    (r"version mismatch", "runs other versions of Ray or Python than this machine"),
+    (r"no cluster at ", "has no cluster to connect to"),
 )
 
 
@@ -41,7 +42,10 @@ class Cluster:
         if not places.places:
             await line.close()
             raise OSError(f"{self._place.address} has no node with a CPU")
-        self.hosts = [RemoteHost(place.name, self._bridge, place=place.number, shared=True) for place in places.places]
+        self.hosts = [
+            RemoteHost(safe_line(place.name, limit=80), self._bridge, place=place.number, shared=True)
+            for place in places.places
+        ]
 
     async def close(self) -> None:
         """End the bridge, and with it all that it started on the nodes."""

@@ -309,8 +309,12 @@ async def _insist(method: Any, *arguments: Any) -> Any:
 
 
 def _reason(error: BaseException) -> str:
+    return f"is out of reach: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"is out of reach: {type(error).__name__}: {lines[0] if lines else ''}"
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def _nodes() -> dict[str, str]:
@@ -343,7 +347,12 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR, namespace=f"vramp-{os.getpid()}")
+    try:
+        ray.init(
+            address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR, namespace=f"vramp-{os.getpid()}"
+        )
+    except (RayError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"no cluster at {sys.argv[1]}: {_first_line(error)}")
     try:
         asyncio.run(_serve(out))
     finally:

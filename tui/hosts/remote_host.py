@@ -72,9 +72,9 @@ class RemoteHost:
                     raise
 
     @property
-    def reachable(self) -> bool:
-        """Say whether there is a line to it."""
-        return self._line is not None
+    def trouble(self) -> str:
+        """Return why there is no line to it, in a sentence; empty where there is one."""
+        return "" if self._line is not None else f"{self.name} {self._why_lost or 'was not reached yet'}"
 
     async def open_worker(self, number: int) -> RemoteTransport:
         """Start a worker there. Raises OSError."""

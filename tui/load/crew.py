@@ -147,9 +147,9 @@ class Crew:
         host = handle.host
         if self._stopping or host in self.lost:
             return
-        if not host.reachable:
+        if host.trouble:
             if not any(other.host is host for other in self.handles):  # else the last of them will tell
-                self._lose(host, handle.why_gone())
+                self._lose(host, host.trouble)
         elif self._dies_again_and_again(host):
             self._employer.tell(f"load workers die again and again{_on(host)}: no more are started", "error")
         else:

@@ -20,8 +20,9 @@ MAX_DRIFT = 600e-6
 # By how much the rate may change while the pings are kept: temperature, and a time server's corrections.
 WANDER = 10e-6
 SLOT_NS = 10 * NS_PER_S
-"""Of the pings in so long a time the one with the shortest round trip is kept."""
+"""Of the pings in so long a time the one with the shortest round trip is kept, and a few more of the latest."""
 SLOTS = 30
+LATEST = 10
 
 
 class _Bound:
@@ -84,27 +85,24 @@ class HostClock:
         """Take a ping that came back. Raises ValueError for one that came back before it was sent."""
         if received_ns < sent_ns:
             raise ValueError("a ping came back before it was sent")
-        new, bounds = _Bound(sent_ns, host_ns, received_ns), self._bounds
-        if bounds and bounds[-1].at_ns // SLOT_NS == new.at_ns // SLOT_NS:
-            if new.round_trip_ns > bounds[-1].round_trip_ns and self._agrees(new):
-                return
-            bounds.pop()
-        bounds.append(new)
-        del bounds[:-SLOTS]
+        new = _Bound(sent_ns, host_ns, received_ns)
+        if self.known and self._tells_nothing_new(new):
+            return
+        self._bounds = _thinned([*self._bounds, new])
         if not self._fit():
             self.jumps += 1
             self._bounds = [new]
             self._fit()
 
-    def _agrees(self, new: _Bound) -> bool:
+    def _tells_nothing_new(self, new: _Bound) -> bool:
         offset, error = self.offset_ns(new.at_ns), self.error_ns(new.at_ns)
-        return new.low_ns <= offset + error and new.high_ns >= offset - error
+        return new.low_ns <= offset - error and new.high_ns >= offset + error
 
     def _fit(self) -> bool:
         """Find rate and offset that all kept pings allow; return whether there are any."""
         slowest, fastest = -MAX_DRIFT, MAX_DRIFT
         for early, late in combinations(self._bounds, 2):
-            apart_ns = late.at_ns - early.at_ns
+            apart_ns = max(1, late.at_ns - early.at_ns)
             slowest = max(slowest, (late.low_ns - early.high_ns) / apart_ns - WANDER)
             fastest = min(fastest, (late.high_ns - early.low_ns) / apart_ns + WANDER)
         drift, drift_error = (slowest + fastest) / 2, (fastest - slowest) / 2 + WANDER
@@ -121,3 +119,18 @@ class HostClock:
         self._at_ns, self._offset_ns, self._error_ns = now_ns, (low + high) / 2, (high - low) / 2
         self._drift, self._drift_error = drift, drift_error
         return True
+
+
+def _thinned(bounds: list[_Bound]) -> list[_Bound]:
+    """Return the best of each slot, and the best few of the latest, the newest among them; in the order of time."""
+    newest = bounds[-1]
+    best: dict[int, _Bound] = {}
+    latest = []
+    for bound in bounds[:-1]:
+        age_ns, slot = newest.at_ns - bound.at_ns, bound.at_ns // SLOT_NS
+        if age_ns < SLOT_NS:
+            latest.append(bound)
+        elif age_ns < SLOTS * SLOT_NS and (slot not in best or bound.round_trip_ns < best[slot].round_trip_ns):
+            best[slot] = bound
+    latest = sorted(latest, key=lambda bound: bound.round_trip_ns)[: LATEST - 1]
+    return [*best.values(), *sorted(latest, key=lambda bound: bound.at_ns), newest]

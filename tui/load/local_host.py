@@ -30,7 +30,7 @@ class LocalHost:
         """Take how many workers it may have at most; None = one per core."""
         self.name = ""
         self.clock = None
-        self.reachable = True
+        self.trouble = ""
         self.cores = most_workers or max(1, os.cpu_count() or 1)
 
     async def open_worker(self, number: int) -> LocalTransport:

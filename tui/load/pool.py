@@ -11,7 +11,7 @@ import asyncio
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from heapq import heapify, heapreplace
 
 import msgspec
@@ -49,6 +49,7 @@ from tui.load.wire import (
     Secrets,
 )
 from tui.load.worker_handle import WorkerHandle
+from tui.metrics.cell import users_in_words
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord
 from tui.profile.load_hosts import OnHostLoss
@@ -411,11 +412,19 @@ class LoadPool:
         if self._on_host_loss is OnHostLoss.DROP:
             self._dropped |= homeless
         if host.name:
-            moved = "ask no more" if self._on_host_loss is OnHostLoss.DROP else "go on elsewhere"
-            self.tell(f"{host.name} is lost: {why}; {len(homeless)} users {moved}", "error")
+            its = why.removeprefix(f"{host.name} ")
+            why = why if its == why else f"it {its}"
+            self.tell(f"{host.name} is lost: {why}{self._what_of(homeless)}", "error")
         else:
             self.tell(f"no load worker could be started: {why}", "error")
         self._place()
+
+    def _what_of(self, homeless: Collection[int]) -> str:
+        if not homeless:
+            return ""
+        dropped, one = self._on_host_loss is OnHostLoss.DROP, len(homeless) == 1
+        then = ("asks no more" if one else "ask no more") if dropped else ("goes on" if one else "go on") + " elsewhere"
+        return f"; {users_in_words(len(homeless))} {then}"
 
     def on_host_back(self, host: Host) -> None:
         """Have a fair share of the users ask from a host again."""

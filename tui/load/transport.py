@@ -44,8 +44,8 @@ class Host(Protocol):
         """Return what is known of its clock; None where it is the bench's own."""
 
     @property
-    def reachable(self) -> bool:
-        """Say whether it is there, as far as that is known without asking."""
+    def trouble(self) -> str:
+        """Return why it is out of reach, a sentence that begins with its name; empty as far as it is there."""
 
     async def open_worker(self, number: int) -> Transport:
         """Start a worker there, once more after it was out of reach. Raises OSError that says why that cannot be."""

@@ -39,15 +39,21 @@ def clock_error_s(hosts: Sequence[HostReading]) -> float | None:
 
 
 def in_words(hosts: Sequence[HostReading]) -> str:
-    """Return how many hosts there are, which are lost, and how sure times between them are; empty without any."""
+    """Return how many hosts there are and what is to be told of them; empty without any."""
     if not hosts:
         return ""
+    there = sum(not host.lost for host in hosts)
+    return ", ".join(filter(None, (f"{there} host{'' if there == 1 else 's'}", news(hosts))))
+
+
+def news(hosts: Sequence[HostReading]) -> str:
+    """Return which hosts are lost, and how sure times between them are where that is not very; else empty."""
     lost = [host.name or "this machine" for host in hosts if host.lost]
-    there = len(hosts) - len(lost)
-    said = [f"{there} host{'' if there == 1 else 's'}"]
+    told = []
     if lost:
-        said.append(f"lost: {', '.join(lost[:3])}{f' and {len(lost) - 3} more' if len(lost) > 3 else ''}")
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        told.append(f"host{'' if len(lost) == 1 else 's'} lost: {', '.join(lost[:3])}{more}")
     error_s = clock_error_s(hosts)
     if error_s is not None and error_s > SHOWN_FROM_S:
-        said.append(f"clocks ±{error_s * 1e3:.1f} ms")
-    return ", ".join(said)
+        told.append(f"clocks of the hosts agree to ±{error_s * 1e3:.1f} ms")
+    return ", ".join(told)

@@ -106,6 +106,7 @@ def test_a_value_is_a_secret_unless_it_is_a_switch_a_number_or_a_reference(name:
         ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END", ["-----BEGIN RSA PRIVATE KEY-----\nabc\n"]),
         ("http://me:pw@host:1/v1", ["me:pw"]),
         ("http://me@host/", ["me"]),
+        ("ssh://me:pw@host", ["me:pw"]),
         ("http://me:p/w@host:1", ["me:p/w"]),
         ("http://me:p?w#x@host:1", ["me:p?w#x"]),
         ("http://me:p@w@host:1", ["me:p@w"]),
@@ -142,6 +143,7 @@ def test_texts_with_secrets(text: str, secrets: list[str]) -> None:
         "a quote that's open",
         "HF_TOKEN=$HF_TOKEN vllm serve",
         "me@host",
+        "ssh://me@host:2222/opt/bin/python",
         "",
     ],
 )

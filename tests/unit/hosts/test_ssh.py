@@ -98,7 +98,7 @@ async def test_what_ends_the_way_there_leaves_nothing(known: SshServer) -> None:
     psutil.Process(host._line.pid).kill()
     assert [body async for body in worker.frames()] == []
     assert worker.why_gone().startswith("was lost: 127.0.0.1:")
-    assert not host.reachable
+    assert host.trouble.endswith(" is no longer connected")
     _, left = await asyncio.to_thread(psutil.wait_procs, there, timeout=10)
     assert left == []
     again = await host.open_worker(2)  # it can be had again

@@ -40,7 +40,7 @@ class Scripted:
     name = "far"
     cores = 1
     clock = None
-    reachable = True
+    trouble = ""
     pid = None
 
     def __init__(self, *bodies: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tui.metrics import hosts
 from tui.metrics.cell import users_in_words
 from tui.metrics.snapshot import Phase, Snapshot
 from tui.view.widgets.lines import Ink, Span, plain
@@ -55,7 +56,7 @@ def news_of(snapshot: Snapshot) -> str:
     if snapshot.load.users_before:
         back = f"the server died and is back; {users_in_words(snapshot.load.users_before)} asked before"
         return f"{back} (key line: users back). {snapshot.notice}"
-    return snapshot.notice
+    return snapshot.notice or hosts.news(snapshot.load.hosts)
 
 
 def cards_of(snapshot: Snapshot) -> str:

@@ -66,13 +66,6 @@ def _steadiness(load: LoadStatus) -> Line:
     return [("drifting  " if drifts else "steady    ", Ink.WARNING if drifts else Ink.DIM), (sure, Ink.PLAIN)]
 
 
-def _hosts(load: LoadStatus) -> Line:
-    error_s = hosts.clock_error_s(load.hosts)
-    is_wide = error_s is not None and error_s > hosts.SHOWN_FROM_S
-    is_lost = any(host.lost for host in load.hosts)
-    return [(hosts.in_words(load.hosts), Ink.FAILURE if is_lost else Ink.WARNING if is_wide else Ink.DIM)]
-
-
 def _asked(snapshot: Snapshot, view_state: ViewState) -> list[Line]:
     prompt = str(prompt_of(snapshot, view_state)).rjust(4)
     return [users_line(snapshot, view_state), [("prompt ", Ink.DIM), (prompt, Ink.STEER), (" tok", Ink.DIM)]]
@@ -89,8 +82,9 @@ def _standing(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
         _steadiness(load),
         [("delivered ", Ink.DIM), (formatting.fixed(load.delivered_concurrency, 5, 1), Ink.PLAIN)],
         [("load generator ", Ink.DIM), (formatting.percent(share), busy), (" % busy", Ink.DIM)],
-        *([_hosts(load)] if load.hosts else []),
     ]
+    if load.hosts:
+        parts.append([(plain(hosts.in_words(load.hosts), 60), Ink.DIM)])
     left = pack(parts, width)
     session = plain(snapshot.session_id, 40)
     if session and width - width_of(left) >= len(session) + 11:
