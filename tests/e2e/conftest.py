@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,6 +110,13 @@ def choose(terminal: Terminal, profile: str) -> None:
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with a_world(request.node.name) as made:
+        yield made
+
+
+@contextmanager
+def a_world(name: str) -> Iterator[World]:
+    """Have a world, which must be empty at its end; `name`: as what it is kept, where worlds are."""
     # Short, since a unix socket's path may have 107 characters.
     root = Path(tempfile.mkdtemp(prefix="vr"))
     env = {name: value for name, value in os.environ.items() if not name.startswith(("VRAMP", "XDG", "COLUMNS"))}
@@ -132,7 +140,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         for process in made.processes():
             process.kill()
         if keep := os.environ.get(KEEP):
-            name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+            kept = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
             left_out = shutil.ignore_patterns("*.sock", "cache")
-            shutil.copytree(root, Path(keep) / name, ignore=left_out, dirs_exist_ok=True)
+            shutil.copytree(root, Path(keep) / kept, ignore=left_out, dirs_exist_ok=True)
         shutil.rmtree(root, ignore_errors=True)

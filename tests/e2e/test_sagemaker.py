@@ -11,8 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.e2e.conftest import World
+from tests.e2e.simulated import simulated
 from tests.unit.engines.test_contract import in_frames
 
 REGION = "eu-central-1"
@@ -119,3 +122,29 @@ async def test_every_request_is_signed_and_every_frame_is_read(tmp_path: Path) -
     assert {cell["output_tokens_mean"] for cell in cells if cell["outcome"] == "ok"} <= {5}
     assert endpoint.signed >= 5
     assert not [line for line in endpoint.refused if line.startswith("POST")]
+
+
+def test_a_simulated_endpoint_lets_in_who_has_its_keys_and_tells_who_has_not(world: World) -> None:
+    pytest.importorskip("botocore")
+    profile = world.root / "p.toml"
+    world.env |= KEYS
+    with simulated(world, "--engine", "sagemaker", ready=False) as server:
+        assert "by the keys of the environment" in server.wait_for_line("signatures are checked")
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", server.wait_for_line("Serving at"))
+        assert found is not None
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:  # it listens a moment later
+            assert client.get(found[0]).status_code == httpx.codes.NOT_FOUND
+        text = PROFILE.format(port=found[1]).replace("my-endpoint", "vramp/simulated").replace("[1, 4]", "[2]")
+        profile.write_text(text)
+        done = world.run("run", str(profile), "--json")
+        world.env["AWS_SECRET_ACCESS_KEY"] = "another-key-0123456789"
+        refused = world.run("run", str(profile), "--json")
+    assert done.returncode in (0, 5), done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert (cell["requests_ok"], cell["requests_failed"]) == (2, 0)
+    assert refused.returncode == 1
+    (cell,) = json.loads(refused.stdout)["cells"]
+    assert cell["outcome"] == "http-error"
+    assert "HTTP 403: The request signature we calculated does not match" in cell["evidence"]
+    assert "it is asked with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in refused.stderr
+    assert "another-key" not in refused.stdout + refused.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import World
@@ -81,15 +83,36 @@ async def test_a_start_tells_its_stages_and_its_figures_and_a_stop_leaves_nothin
     status = one.status
     assert {stage.name: stage.state for stage in status.stages}["loading model"] == "done"
     assert (status.max_model_len, status.kv_cache_tokens, status.max_concurrency) == (CONTEXT, SLOTS * CONTEXT, SLOTS)
-    assert status.missing == ["its /metrics do not tell how full the KV cache is"]
+    assert status.missing == []
     assert status.version.startswith("b11434")
     assert await one.tokenize("a b c") is not None
     metrics = await one.read_metrics()
     assert metrics is not None and (metrics.running, metrics.waiting, metrics.generation_tokens_total) == (0, 0, 0)
+    assert metrics.kv_cache_usage == 0
     pids = one.pids()
     assert pids
     await one.stop()
     assert running(pids) == []
+
+
+@pytest.mark.parametrize("unified", [False, True])
+async def test_the_share_of_the_kv_cache_is_told_while_requests_run(
+    supervised: Callable[[Profile], Supervisor], unified: bool
+) -> None:
+    one = supervised(llama_profile({"kv-unified": True} if unified else {}))
+    await one.launch()
+    size = one.status.kv_cache_tokens
+    assert size == SLOTS * CONTEXT
+    asked = {"prompt": list(range(200, 300)), "n_predict": 400, "ignore_eos": True, "stream": True}
+    told = 0.0
+    async with httpx.AsyncClient(base_url=one.base_url, timeout=30, trust_env=False) as client, asyncio.timeout(60):
+        while not told:  # a busy machine may be asked when the answer is complete
+            async with client.stream("POST", "/completion", json=asked) as answer:
+                await anext(answer.aiter_lines())
+                metrics = await one.read_metrics()
+            assert metrics is not None and metrics.kv_cache_usage is not None
+            told = metrics.kv_cache_usage
+    assert 100 <= round(told * size) <= 500
 
 
 def beyond(limit: str, *args: str) -> list[str]:

@@ -86,6 +86,8 @@ class Liveness:
             return True
         if why in ("", NO_ANSWER):
             told = "it gives one, so it goes on" if not why else "no answer yet, so its silence will tell"
+            if not why:
+                self._supervisor.outlive_log()
             self._say(f"requests failed, and it was asked for one token: {told}", "warning")
             return False
         healthy = await self._supervisor.is_healthy()

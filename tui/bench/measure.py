@@ -181,14 +181,14 @@ _FATAL = frozenset({Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.DISCONNECT
 def _may_be_dead(testbed: SystemUnderTest, summary: CellSummary, users: int) -> bool:
     """Say whether what came back is reason to ask whether the server still lives.
 
-    A dead engine behind a front that lives answers whatever it likes; with an error of its own for every user, a
-    server of ours is asked. One that is attached to is not: it may be a gateway that has lost its way, and nobody
-    launches it again.
+    A dead engine behind a front that lives answers whatever it likes; with an error of its own for half of the users
+    and no success behind it, a server of ours is asked. One that is attached to is not: it may be a gateway that has
+    lost its way, and nobody launches it again.
     """
     if summary.outcomes_seen & _FATAL:
         return True
-    all_fail = summary.failures_in_a_row >= users
-    return all_fail and summary.server_errors_seen and testbed.profile.attach is None
+    all_fail_now = 2 * summary.failures_in_a_row >= users
+    return all_fail_now and summary.server_errors_seen and testbed.profile.attach is None
 
 
 async def _unless_died(testbed: SystemUnderTest, work: Awaitable[object], readings: Readings | None) -> None:

@@ -1,4 +1,5 @@
-"""A server in a container: any engine's launch, by the command line of docker, podman or apptainer. Pure.
+"""A server in a container: any engine's launch, by the command line of docker, podman or apptainer. Pure, but for the
+look at where a daemon is.
 
 The runtime's command stays in the foreground, so its output is the server's log, and its end the server's end. The
 container may outlive it, for docker's is no child of it but of a daemon: the plan says how it is found and removed.
@@ -18,11 +19,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from tui.core.address import ServerAddress
 from tui.engines.base import Container, Diagnosis, FailureClass, LaunchPlan, LogFact
 from tui.engines.engine import Launch
+from tui.engines.parts.container_daemon import other_host
 from tui.engines.parts.diagnosis_rules import first_match, rule
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ _ALL_GPUS_SEEN = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES")
 """Without meaning in a container that has the chosen GPUs only, and numbers them from 0."""
 _ALWAYS_MOUNTED = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - what apptainer mounts, not a place to write to
 
-_DAEMON_OF = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}
-"""The variable by which a runtime's own command is told where its daemon is."""
-_HERE = ("unix", "fd", "npipe", "")
-
 RULES = (
     rule(
         r"(?i)Cannot connect to the Docker daemon|Is the docker daemon running|unable to connect to Podman socket"
@@ -44,6 +40,12 @@ RULES = (
         FailureClass.CONTAINER_RUNTIME,
         "The container runtime's daemon does not run",
         'Start it (systemctl start docker), or use a runtime without one: runtime = "podman" in [server.container].',
+    ),
+    rule(
+        r"context \"[^\"]{1,200}\": context not found|[Cc]urrent context \"[^\"]{1,200}\" is not found",
+        FailureClass.CONTAINER_RUNTIME,
+        "There is no such docker context",
+        "See docker context ls; DOCKER_CONTEXT or docker context use says which is taken.",
     ),
     rule(
         r"(?i)permission denied while trying to connect to the Docker|dial unix \S+: connect: permission denied",
@@ -194,9 +196,8 @@ class ContainedLaunch(Launch):
         return self._inner.vram_share(server)
 
     def elsewhere(self, server: ServerTable) -> str:
-        """Return the host of the daemon that the environment names, where it is another than this one; else ""."""
-        variable = _DAEMON_OF.get(str(self._table.runtime), "")
-        return _other_host(server.env.get(variable) or os.environ.get(variable, ""))
+        """Return the host of the runtime's daemon, where it is another than this one; else ""."""
+        return other_host(str(self._table.runtime), {**os.environ, **server.env})
 
     def weight_copies(self, server: ServerTable) -> int:
         """Return how often its weights lie on all GPUs together."""
@@ -207,15 +208,3 @@ def diagnosis_by_runtime(lines: Sequence[str]) -> Diagnosis | None:
     """Return why a container runtime refused to start a container, by its output; None where it did not."""
     found = first_match(lines, RULES, lambda line: line)
     return found[0].applied_to(found[2]) if found else None
-
-
-def _other_host(daemon: str) -> str:
-    """Return the host in the address of a daemon, e.g. "ssh://me@gpu-7"; "" where it is this one."""
-    try:
-        found = urlsplit(daemon if "://" in daemon else f"tcp://{daemon}")
-        host = found.hostname or ""
-    except ValueError:
-        return ""  # the runtime will say what is wrong with it
-    if found.scheme in _HERE or not host:
-        return ""
-    return "" if ServerAddress(tls=False, host=host, port=0).is_loopback else host

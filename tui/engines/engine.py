@@ -7,6 +7,7 @@ imports is quick to import, and profiles are imported for the type checker only.
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -69,6 +70,8 @@ class Launch(ABC):
     """What has it start its workers by Ray, a flag and its value; None = it cannot."""
     placed_before: str = ""
     """The stage that begins when workers are on their machines."""
+    prefix: re.Pattern[str] | None = None
+    """What its logger puts before a message."""
 
     def command(self, server: ServerTable) -> list[str]:
         """Return the command that starts it, without arguments."""
@@ -94,12 +97,17 @@ class Launch(ABC):
         """Return a line of the log as it is shown: without what all lines have in common, which would fill a pane."""
         return line
 
+    def message_of(self, line: str) -> str:
+        """Return what a line of the log says, without what its logger puts before it."""
+        found = self.prefix.match(line) if self.prefix is not None else None
+        return line if found is None else line[found.end() :]
+
     def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
         """Return why the server failed, judged by its log, or None for a log that shows no failure.
 
         `started`: whether it had been ready before; `exit_code`: as by subprocess, negative = signal; None = unknown.
         """
-        found = first_match(lines, self.rules, lambda line: line)
+        found = first_match(lines, self.rules, self.message_of)
         if found is None:
             return None
         told = found[0].applied_to(found[2])

@@ -134,6 +134,10 @@ class LlamaCppQuestions(OpenAiQuestions):
         """Ask for its own figures."""
         return Question("/metrics", _metrics_in)
 
+    def held(self) -> Question[int] | None:
+        """Ask for its slots. How large the KV cache is they do not tell: with `kv-unified` each names all of it."""
+        return Question("/slots", _held_in)
+
     def limits(self, model: str) -> Question[int] | None:
         """Ask for the context of one slot."""
         return Question("/props", _context_in)
@@ -148,6 +152,25 @@ def _context_in(status: int, content: bytes) -> int | None:
     settings = object_in(status, content).get("default_generation_settings")
     length = settings.get("n_ctx") if isinstance(settings, dict) else None
     return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None
+
+
+class _Slot(msgspec.Struct, gc=False):
+    is_processing: bool = False
+    n_prompt_tokens: int = 0
+    """Of its prompt and of what it has answered so far."""
+
+
+_read_slots = msgspec.json.Decoder(list[_Slot]).decode
+
+
+def _held_in(status: int, content: bytes) -> int | None:
+    if status != 200:
+        return None
+    try:
+        slots = _read_slots(content)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return sum(max(slot.n_prompt_tokens, 0) for slot in slots if slot.is_processing)
 
 
 _RUNNING, _WAITING = "llamacpp:requests_processing", "llamacpp:requests_deferred"
@@ -170,7 +193,7 @@ def _metrics_in(status: int, content: bytes) -> ServerMetrics | None:
 
 _READY_LINE = re.compile(r"llama_server: (?:model loaded|listening on )|server is listening on ")
 _SMALLER_STEPS = Change("ubatch-size", times=0.5, usual=512, least=16, most=1e6)
-_SLOTS = re.compile(r"n_slots = (\d{1,6}), n_ctx_slot = (\d{1,9})")
+_SLOTS = re.compile(r"n_slots = (\d{1,6}), n_ctx_slot = (\d{1,9})(, kv_unified = 'true')?")
 
 
 class LlamaCppLaunch(Launch):
@@ -182,6 +205,7 @@ class LlamaCppLaunch(Launch):
     )
     stages = (PROCESS_UP, LOADING, READY)
     loading = LOADING
+    prefix = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} [A-Z] +")
     rules = (
         rule(
             r"failed to allocate buffer for (?:kv|rs) cache|failed to initialize the context: std::bad_alloc",
@@ -262,7 +286,10 @@ class LlamaCppLaunch(Launch):
         if slots := _SLOTS.search(line):
             count, context = int(slots[1]), int(slots[2])
             return LogFact(
-                stage=LOADING, kv_cache_tokens=count * context, max_concurrency=float(count), max_model_len=context
+                stage=LOADING,
+                kv_cache_tokens=context if slots[3] else count * context,
+                max_concurrency=1.0 if slots[3] else float(count),
+                max_model_len=context,
             )
         return LogFact(stage=READY, progress=1.0) if _READY_LINE.search(line) else None
 

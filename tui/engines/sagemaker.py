@@ -15,6 +15,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
+
 from tui.core.outcome import Outcome
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
@@ -27,7 +29,7 @@ from tui.engines.tgi import native_shape
 if TYPE_CHECKING:
     from tui.profile.schema import Profile
 
-_KEY_ID, _KEY, _SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+KEY_ID, KEY, _SESSION = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
 _SIGNER = "tui.engines.parts.sigv4:sign"
 """Its module imports botocore: in the workers that sign, before their first request, and nowhere else."""
 _REGION_OF_HOST = re.compile(r"//runtime(?:-fips)?\.sagemaker\.([a-z0-9-]{1,40})\.")
@@ -60,6 +62,16 @@ DIALECT = Dialect(
 )
 
 
+def signing(region: str) -> Auth:
+    """Return that each request is signed for a region, with the credentials of the environment."""
+    return Auth(
+        signer=_SIGNER,
+        settings={"service": "sagemaker", "region": region},
+        signer_variables=[KEY_ID, KEY, *([_SESSION] if os.environ.get(_SESSION) else [])],
+        signer_package="botocore",
+    )
+
+
 class SageMakerEngine(Engine):
     """An endpoint of SageMaker."""
 
@@ -73,13 +85,7 @@ class SageMakerEngine(Engine):
         url = profile.attach.base_url if profile.attach is not None else ""
         host = _REGION_OF_HOST.search(url)
         region = host[1] if host else os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-        return Auth(
-            plain.secret_headers,
-            plain.headers,
-            signer=_SIGNER,
-            settings={"service": "sagemaker", "region": region},
-            signer_variables=[_KEY_ID, _KEY, *([_SESSION] if os.environ.get(_SESSION) else [])],
-        )
+        return msgspec.structs.replace(signing(region), secret_headers=plain.secret_headers, headers=plain.headers)
 
     def request_shape(self, wish: Wish) -> RequestShape:
         """Return a request for at most so many tokens, in TGI's own shape."""

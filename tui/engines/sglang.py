@@ -6,12 +6,15 @@ https://docs.sglang.ai
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.engines.base import (
     PROCESS_UP,
     READY,
     Change,
+    Diagnosis,
     FailureClass,
     LaunchPlan,
     LogFact,
@@ -27,6 +30,7 @@ from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
 from tui.engines.parts.prometheus import samples_of, total
 from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, owned_by, tokens_in
+from tui.engines.parts.tracebacks import root_exception
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +95,8 @@ _STAGE_LINES = (
 )
 _ALLOCATED = re.compile(r"KV Cache is allocated\. #tokens: (\d{1,9})")
 _SIZES = re.compile(r"max_total_num_tokens=(\d{1,9}).*?context_len=(\d{1,9})")
+_HIT = "Scheduler hit an exception: "
+"""Behind it, in the same line, begins a traceback."""
 _FIRED_UP = re.compile(r"The server is fired up")
 
 
@@ -103,6 +109,7 @@ class SglangLaunch(Launch):
     )
     stages = (PROCESS_UP, WEIGHTS, KV_CACHE, GRAPHS, READY)
     loading = WEIGHTS
+    prefix = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?: [A-Z]{1,3}\d+)*\] ")
     rules = (
         rule(
             r"Not enough memory\. Please try to increase --mem-fraction-static",
@@ -160,7 +167,7 @@ class SglangLaunch(Launch):
             "Set port = 0 in [server] for a free one, or end what listens there.",
         ),
         rule(
-            r"Scheduler hit an exception",
+            _HIT,
             FailureClass.CRASH,
             "SGLang's scheduler ended by an error of its own",
             "Read the traceback below this line; its last line names the error.",
@@ -180,6 +187,17 @@ class SglangLaunch(Launch):
             env=self.environment(server),
             base_url=base_url(server.host, port),
         )
+
+    def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
+        """Return why the server failed; of a scheduler that did, by what it raised."""
+        told = super().diagnose(lines, started=started, exit_code=exit_code)
+        if told is None or told.failure is not FailureClass.CRASH:
+            return told
+        raised = root_exception(lines, self._said, lambda text: False)
+        return replace(told, line=raised.text) if raised is not None else told
+
+    def _said(self, line: str) -> tuple[str, str]:
+        return "", self.message_of(line).removeprefix(_HIT)
 
     def read_log_line(self, line: str) -> LogFact | None:
         """Return what a line of the log tells, or None."""

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tui.engines.base import PROCESS_UP, READY, Diagnosis, FailureClass, LaunchPlan, LogFact, RequestShape, Wish
 from tui.engines.engine import Engine, Launch
 from tui.engines.parts.addresses import base_url
@@ -24,6 +26,7 @@ MAX_MODEL_LEN = "max-model-len"
 """The one argument of a real server that the simulated one takes in place of its table's value."""
 TIME_SCALE_VARIABLE = "VRAMP_TIME_SCALE"
 LOADING = "loading"
+_ANY_REGION = "us-east-1"
 
 
 class _PlainLaunch(Launch):
@@ -137,8 +140,12 @@ class SimulatedEngine(Engine):
         return self._seen_as.request_shape(wish)
 
     def auth(self, profile: Profile) -> Auth:
-        """Return nothing: a simulated server asks for no key and checks no signature."""
-        return Auth()
+        """Return what signs where a simulated server looks at signatures; it asks for no other proof."""
+        auth = self._seen_as.auth(profile)
+        if not auth.signer or auth.lacks_to_sign():
+            return Auth()
+        settings = auth.settings | {"region": auth.settings.get("region") or _ANY_REGION}
+        return msgspec.structs.replace(auth, secret_headers=[], headers=[], settings=settings)
 
 
 ENGINE = SimulatedEngine(VLLM, VLLM.launch)

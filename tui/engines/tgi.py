@@ -18,6 +18,7 @@ from tui.engines.base import (
     PROCESS_UP,
     READY,
     Change,
+    Diagnosis,
     FailureClass,
     LaunchPlan,
     LogFact,
@@ -178,6 +179,7 @@ class TgiLaunch(Launch):
     )
     stages = (PROCESS_UP, DOWNLOAD, SHARDS, WARM_UP, READY)
     loading = SHARDS
+    prefix = re.compile(r"(?:\d{4}-\S+Z +)?(?:ERROR|WARN|INFO) +")
     rules = (
         rule(
             r"Not enough memory to handle (?P<tokens>\d{1,9}) prefill tokens",
@@ -257,6 +259,14 @@ class TgiLaunch(Launch):
             env=self.environment(server),
             base_url=base_url(server.host, port),
         )
+
+    def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
+        """Return why the server failed. A shard that has loaded seldom grows: then its kill may be anybody's."""
+        told = super().diagnose(lines, started=started, exit_code=exit_code)
+        if told is None or not started or told.failure is not FailureClass.OOM_HOST:
+            return told
+        advice = "Look for who sent the signal: an operator, or the kernel for lack of the host's memory (dmesg)."
+        return Diagnosis(FailureClass.CRASH, told.line, advice, "A shard was killed")
 
     def environment(self, server: ServerTable) -> dict[str, str]:
         """Return no usage reports, the chosen GPUs, and the profile's own variables."""

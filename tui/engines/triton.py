@@ -149,6 +149,12 @@ class TritonLaunch(Launch):
     )
     stages: tuple[str, ...] = (PROCESS_UP, LOADING, READY)
     rules: tuple[Rule, ...] = (*NAMING_CAUSES, OUT_OF_MEMORY, *CONSEQUENCES)
+    prefix = re.compile(r"[EF]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+:\d+\] ")
+
+    def message_of(self, line: str) -> str:
+        """Return what a line of the log says; newer releases quote it."""
+        said = super().message_of(line)
+        return said.strip()[1:-1] if said is not line and said.startswith('"') else said
 
     def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
         """Return `tritonserver` with requests on `port`, gRPC and metrics on the next two."""

@@ -147,7 +147,7 @@ class TritonVllmLaunch(triton.TritonLaunch):
 
     def diagnose(self, lines: Sequence[str], *, started: bool, exit_code: int | None) -> Diagnosis | None:
         """Return why the server failed: what Triton names, what vLLM names, what follows of it."""
-        lines = [line for line in lines if not triton.NO_CAUSE.match(line)]
+        lines = [self.message_of(line) for line in lines if not triton.NO_CAUSE.match(line)]
         if found := first_match(lines, triton.NAMING_CAUSES, lambda line: line):
             return found[0].applied_to(found[2])
         if told := diagnosis.diagnose(lines, started=started, exit_code=None):

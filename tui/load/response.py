@@ -137,15 +137,17 @@ class Response:
         # always its parts begin where they did the last time: to compare them there is cheaper than to look for them.
         size_bytes = self._size_bytes
         if _CHUNK_BYTES.get(data[:size_bytes]) == len(data):
-            template = self._template
-            text_at = size_bytes + template.text_at
-            tail_at = len(data) - template.tail_bytes
-            if data[size_bytes:text_at] == template.head:
-                told = template.tails.get(data[tail_at:])
+            if (whole := self._whole) is not None:
+                # As `_told_by_whole`, written out.
+                match = whole(data, size_bytes)
+                told = None if match is None else TOKEN if match.lastindex is None else _running(match[1])
+            else:
+                template = self._template
+                text_at = size_bytes + template.text_at
+                tail_at = len(data) - template.tail_bytes
+                told = template.tails.get(data[tail_at:]) if data[size_bytes:text_at] == template.head else None
                 if told is not None and (text := data[text_at:tail_at]) not in texts and not is_text(text):
                     told = None
-            else:
-                told = None if self._whole is None else self._told_by_whole(data, size_bytes)
             if told is not None:
                 # As `_on_token`, written out: a call would cost as much as all of it.
                 counted = self.counted + 1

@@ -12,6 +12,7 @@ from tui.metrics.cell import CellResult
 _REFUSED = re.compile(r"\d+ of \d+ requests: HTTP (4\d\d)\b")
 _OF_THE_LOAD = frozenset({408, 425, 429})
 _REFUSALS = frozenset({Outcome.HTTP_ERROR, Outcome.OVERLOADED, Outcome.MALFORMED, Outcome.DISCONNECTED})
+_BY_AWS = re.compile(r"request signature|security token|Missing Authentication Token|Signature (?:expired|not yet)")
 _OTHER_ENDPOINT = {"completions": "chat", "chat": "completions"}
 
 
@@ -44,6 +45,8 @@ def _told(cell: CellResult, endpoint: str) -> str:
 
 def hint_for(status: int | None, text: str, endpoint: str) -> str:
     """Return what may help with a request that was refused, after a semicolon; empty where nothing is known."""
+    if status == 403 and _BY_AWS.search(text):
+        return "; it is asked with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a role, AWS_SESSION_TOKEN"
     if status in (401, 403):
         return "; name the variable that holds its key: api_key_env in [attach], or --api-key-env"
     if status in (404, 405, 501) and not re.search(r"\bmodel\b", text, re.IGNORECASE):

@@ -130,6 +130,13 @@ class LaunchedServer:
         lines = self._excerpt.lines()
         return lines[-1] if lines else ""
 
+    def outlive_log(self) -> None:
+        """Take it that it goes on behind all that its log has said so far, be it an end that was waited for."""
+        self._excerpt.outlive()
+        if self._death is not None:
+            self._death.cancel()
+            self._death = None
+
     def told_by_log(self) -> FailureReport | None:
         """Return what its log names as fatal; None where it names nothing."""
         found = self._launch.diagnose(self._excerpt.lines(), started=self.ready, exit_code=None)

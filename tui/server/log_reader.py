@@ -96,26 +96,31 @@ class LogExcerpt:
     TELLING, ERRORS, LAST = 200, 300, 300
 
     def __init__(self) -> None:
-        self._kept: dict[int, str] = {}
+        self._telling: dict[int, str] = {}
+        self._errors: dict[int, str] = {}
         self._last: deque[tuple[int, str]] = deque(maxlen=self.LAST)
-        self._count = self._telling = self._errors = 0
+        self._count = 0
 
     def add(self, line: str, *, telling: bool) -> bool:
         """Take a line; say whether it was kept as one of the first errors."""
         self._count += 1
         self._last.append((self._count, line))
-        if telling and self._telling < self.TELLING:
-            self._telling += 1
-            self._kept[self._count] = line
-        elif self._errors < self.ERRORS and sounds_like_an_error(line):
-            self._errors += 1
-            self._kept[self._count] = line
+        if telling and len(self._telling) < self.TELLING:
+            self._telling[self._count] = line
+        elif len(self._errors) < self.ERRORS and sounds_like_an_error(line):
+            self._errors[self._count] = line
             return True
         return False
 
+    def outlive(self) -> None:
+        """Take it that the server goes on behind all that it has said: no error among that is the cause of a later
+        end."""
+        self._errors.clear()
+        self._last.clear()
+
     def lines(self) -> list[str]:
         """Return the lines in their order."""
-        return [line for _at, line in sorted((self._kept | dict(self._last)).items())]
+        return [line for _at, line in sorted((self._telling | self._errors | dict(self._last)).items())]
 
 
 _ERROR_WORDS = (

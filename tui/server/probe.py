@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tui.core.safe_text import safe_line
@@ -32,8 +32,9 @@ class Probe:
     """Whether it says that it is a simulated server of vramp's."""
 
 
-async def ask(client: ServerClient, questions: Questions) -> Probe:
-    """Return what the server tells. Raises NoAnswer when nothing answers."""
+async def ask(client: ServerClient, questions: Questions, kv_cache_tokens: int | None = None) -> Probe:
+    """Return what the server tells; `kv_cache_tokens`: the size of its KV cache by its log. Raises NoAnswer when
+    nothing answers."""
     listing = await first_answer(client, questions)
     asked = questions.models()
     found = asked.read(listing.status, listing.content) if asked is not None else None
@@ -45,7 +46,7 @@ async def ask(client: ServerClient, questions: Questions) -> Probe:
     version = await answer_to(client, questions.version())
     if version is None:
         missing.append("no /version")
-    metrics = await answer_to(client, questions.metrics())
+    metrics = await figures_of(client, questions, kv_cache_tokens)
     if metrics is None or metrics == ServerMetrics():
         missing.append("no /metrics of its own: no queue, KV cache or server-side latency")
     elif untold := _untold(metrics):
@@ -84,6 +85,18 @@ async def answer_to(client: ServerClient, question: Question[T] | None) -> T | N
     except NoAnswer:
         return None
     return question.read(response.status, response.content)
+
+
+async def figures_of(client: ServerClient, questions: Questions, kv_cache_tokens: int | None) -> ServerMetrics | None:
+    """Return the server's own figures now; None where it tells none.
+
+    `kv_cache_tokens`, the size of its KV cache, serves where it tells how many tokens it holds, and not their share.
+    """
+    metrics = await answer_to(client, questions.metrics())
+    if metrics is None or metrics.kv_cache_usage is not None or not kv_cache_tokens:
+        return metrics
+    held = await answer_to(client, questions.held())
+    return metrics if held is None else replace(metrics, kv_cache_usage=min(held / kv_cache_tokens, 1.0))
 
 
 async def tokens_of(client: ServerClient, questions: Questions, model: str, content: Content) -> list[int] | None:

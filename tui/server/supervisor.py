@@ -222,7 +222,7 @@ class Supervisor(AskedServer):
             raise LaunchFailed(not_started(plan.argv[0], error, contained=server.container is not None)) from None
         await self._wait_ready(launched, self.client, server.startup_timeout_s)
         try:
-            self.told = await probe.ask(self.client, self.engine.questions)
+            self.told = await probe.ask(self.client, self.engine.questions, launched.kv_cache_tokens)
         except NoAnswer as error:
             if launched.failure.done():
                 raise LaunchFailed(launched.failure.result()) from None
@@ -290,6 +290,11 @@ class Supervisor(AskedServer):
         """Return what the log of a server of ours names as fatal to one that was ready; None where it names nothing."""
         return self._launched.told_by_log() if self._launched is not None else None
 
+    def outlive_log(self) -> None:
+        """Take it that the server goes on behind all that its log, if it has one, has said so far."""
+        if self._launched is not None:
+            self._launched.outlive_log()
+
     def declare_dead(self, report: FailureReport) -> None:
         """Take it that a server which was ready is dead, though its process may live: it does nothing any more."""
         self._report_death(report)
@@ -341,7 +346,8 @@ class Supervisor(AskedServer):
         """Return the server's own figures now, or None where it tells none."""
         if self.client is None:
             return None
-        metrics = await probe.answer_to(self.client, self.engine.questions.metrics())
+        size = self._launched.kv_cache_tokens if self._launched is not None else None
+        metrics = await probe.figures_of(self.client, self.engine.questions, size)
         if metrics is None:
             return None
         if metrics.kv_cache_tokens is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from tui.profile.simulator_table import FailOnPurpose, SimulatorTable
 from tui.simulator.gauges import Gauges
@@ -65,6 +66,9 @@ class Way(ABC):
 
     def __init__(self, served: Served) -> None:
         self.served = served
+
+    def admit(self, scope: Scope, body: bytes) -> None:  # noqa: B027
+        """Let a request in by who asks; by default anybody. Raises Refused."""
 
     @abstractmethod
     def accept(self, body: bytes, path: str) -> GenerationRequest:

@@ -30,7 +30,9 @@ class Generation:
         """Answer one request."""
         way = self._way
         try:
-            request = way.accept(await read_body(receive), scope["path"])
+            body = await read_body(receive)
+            way.admit(scope, body)
+            request = way.accept(body, scope["path"])
             if self._engine.death is not None:
                 await way.dead(self._engine.death)(scope, receive, send)
                 return

@@ -8,12 +8,18 @@ from typing import Any, cast
 
 import pytest
 
+from tests.fakes.testbed import FakeTestbed
+from tests.unit.bench.records import record
 from tui.bench import liveness as liveness_module
+from tui.bench import measure
 from tui.bench.liveness import NO_ANSWER, Liveness
 from tui.core.clock import NS_PER_S
+from tui.core.outcome import Outcome
 from tui.engines.base import FailureClass, ServerMetrics
 from tui.load.wire import LoadProgress
 from tui.metrics.snapshot import FailureReport
+from tui.metrics.summary import CellSummary
+from tui.profile.schema import Mode
 
 PATIENCE_S = 20.0
 
@@ -37,6 +43,9 @@ class Server:
 
     def told_by_log(self) -> FailureReport | None:
         return self.by_log and FailureReport(failure="oom-runtime", summary=self.by_log, line="", advice="")  # type: ignore[return-value]
+
+    def outlive_log(self) -> None:
+        self.said.append("its log is outlived")
 
     def declare_dead(self, report: FailureReport) -> None:
         self.failure.set_result(report)
@@ -160,3 +169,23 @@ async def test_a_token_decides_whatever_the_health_check_says(
     monkeypatch.setattr(liveness, "why_no_token", no_token)
     assert await liveness.check(server.failure) is dead
     assert words in (server.failure.result().summary if dead else " ".join(server.said))
+    assert ("its log is outlived" in server.said) is (why == "")
+
+
+@pytest.mark.parametrize(
+    ("ends", "asked"),
+    [
+        ([Outcome.OK] * 4 + [Outcome.HTTP_ERROR] * 4, True),  # of a burst the first were answered, and then it died
+        ([Outcome.OK] * 5 + [Outcome.HTTP_ERROR] * 3, False),
+        ([Outcome.HTTP_ERROR] * 7 + [Outcome.OK], False),
+        ([Outcome.OVERLOADED] * 8, False),
+        ([Outcome.OK] * 7 + [Outcome.ENGINE_DEAD], True),
+    ],
+)
+async def test_whether_a_server_lives_is_asked_when_half_of_the_users_have_nothing_but_its_errors(
+    ends: list[Outcome], asked: bool
+) -> None:
+    summary = CellSummary(Mode.BURST)
+    for at, outcome in enumerate(ends):
+        summary.add(record(start_ns=at, last_token_ns=at + 1, outcome=outcome))
+    assert measure._may_be_dead(cast(Any, FakeTestbed(lambda users, prompt_tokens: None)), summary, 8) is asked

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.server.containers import keep_context
 from tui.core.errors import ProfileError
 from tui.engines.catalogue import launch_of
 from tui.engines.command_line import command_line
@@ -156,6 +158,8 @@ def test_preflight_says_what_is_not_here(tmp_path: Path) -> None:
          "runtime attempted to invoke a command that was not found", "executable-missing"),
         ("docker: Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?",
          "container-runtime"),
+        ('Failed to initialize: unable to resolve docker endpoint: context "far": context not found: open '
+         "/root/.docker/contexts/meta/5dc/meta.json: no such file or directory", "container-runtime"),
         ("unknown flag: --gpu", "bad-flag"),
     ],
 )  # fmt: skip
@@ -189,7 +193,8 @@ def test_the_pull_of_an_image_is_no_failure() -> None:
 def test_a_daemon_on_another_host_is_said_before_the_launch(
     runtime: str, variable: str, daemon: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, daemon)
     profile = profile_of(container={"runtime": runtime})
     assert profile.server is not None
@@ -197,3 +202,51 @@ def test_a_daemon_on_another_host_is_said_before_the_launch(
     check = preflight(profile, TWO_L4)
     assert (check.state == "on another host") is bool(host)
     assert any(f"its daemon is on {host}" in need for need in check.missing) is bool(host)
+
+
+@pytest.mark.parametrize(
+    ("variables", "current", "host"),
+    [
+        ({}, "far", "gpu-7"),
+        ({}, "near", ""),
+        ({}, "default", ""),
+        ({}, "", ""),
+        ({}, "gone", ""),  # docker itself will say so
+        ({"DOCKER_CONTEXT": "far"}, "near", "gpu-7"),
+        ({"DOCKER_CONTEXT": "near"}, "far", ""),
+        ({"DOCKER_CONTEXT": "default"}, "far", ""),
+        # A host that is named goes before any context.
+        ({"DOCKER_HOST": "unix:///var/run/docker.sock"}, "far", ""),
+        ({"DOCKER_HOST": "tcp://10.0.0.7:2376", "DOCKER_CONTEXT": "near"}, "far", "10.0.0.7"),
+    ],
+)
+def test_a_docker_context_on_another_host_is_said_before_the_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], current: str, host: str
+) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".docker"
+    keep_context(folder, "far", "ssh://me@gpu-7")
+    keep_context(folder, "near", "unix:///run/user/1000/docker.sock")
+    (folder / "config.json").write_text(json.dumps({"auths": {}, **({"currentContext": current} if current else {})}))
+    profile = profile_of(env=variables)
+    assert profile.server is not None
+    assert launch_of(profile).elsewhere(profile.server) == host
+    assert (preflight(profile, TWO_L4).state == "on another host") is bool(host)
+    podman = profile_of(container={"runtime": "podman"}, env=variables)
+    assert podman.server is not None
+    assert launch_of(podman).elsewhere(podman.server) == ""
+
+
+@pytest.mark.parametrize("config", [b"", b"[]", b"\xff", b'{"currentContext": 7}', b"[" * 9000])
+def test_a_docker_config_that_says_nothing_is_that_of_this_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: bytes
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_bytes(config)
+    profile = profile_of()
+    assert profile.server is not None
+    assert launch_of(profile).elsewhere(profile.server) == ""

@@ -21,6 +21,8 @@ from tui.core.outcome import Outcome
 from tui.engines.base import READY, FailureClass, LogFact, Wish
 from tui.engines.catalogue import engine_for, names
 from tui.engines.parts.dialect import dialect_named
+from tui.engines.triton import NAMING_CAUSES, OUT_OF_MEMORY
+from tui.engines.vllm.rules import CONSEQUENCES, MEMORY_WHILE_RUNNING, SPECIFIC, TELLING
 from tui.load.response import Response
 from tui.load.tally import Tally
 from tui.profile.catalogue import entries
@@ -225,6 +227,7 @@ def test_nonsense_is_no_answer_to_a_question(name: str) -> None:
             questions.version(),
             questions.tokenize("m", "a"),
             questions.metrics(),
+            questions.held(),
         ),
         *(questions.tokenize("m", [{"role": "user", "content": "a"}]), questions.limits("m")),
         *(questions.count("m", "a"), questions.count("m", [{"role": "user", "content": "a"}])),
@@ -276,7 +279,47 @@ def test_its_logs_tell_of_a_start_and_of_failures(name: str) -> None:
             assert any(fact.kv_cache_tokens for fact in facts)
         else:
             assert found is not None and log.words in found.line
+            assert launch.message_of(found.line) == found.line
             assert found.summary and found.advice
+
+
+OF_STARTS, OF_REQUESTS = 1, 2
+UNSAID = {Outcome.OK, Outcome.HTTP_ERROR, Outcome.MALFORMED}
+"""What needs no words of a system's own."""
+
+
+def documented() -> dict[str, list[set[str]]]:
+    """Return the failures that docs/engines.md says are known: of each engine, those of starts and of requests."""
+    text = (Path(__file__).parents[3] / "docs" / "engines.md").read_text()
+    table = text.partition("## Failures known")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| `")]
+    return {row[0].strip(" `"): [set(re.findall(r"`([\w-]+)`", column)) for column in row] for row in rows}
+
+
+def failures_of_starts(name: str) -> set[str]:
+    launch = engine_for(name).launch
+    rules = [] if launch is None else list(launch.rules)
+    if name in ("vllm", "triton-vllm"):
+        rules += [*SPECIFIC, *TELLING, *CONSEQUENCES, MEMORY_WHILE_RUNNING]
+    if name == "triton-vllm":
+        rules += [*NAMING_CAUSES, OUT_OF_MEMORY]
+    found = {str(rule.failure) for rule in rules}
+    return found | {"oom-runtime"} if "oom-weights" in found else found  # the same words, once it runs
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name != "simulated"])
+def test_the_failures_that_are_documented_are_those_that_are_known(name: str) -> None:
+    found = documented()[name]
+    assert found[OF_STARTS] == failures_of_starts(name)
+    assert found[OF_REQUESTS] == {
+        str(answer.outcome) for answer in corpus_of(name).answers if answer.outcome not in UNSAID
+    }
+
+
+@pytest.mark.parametrize("name", ["llama-cpp", "sglang", "tgi", "triton-trtllm"])
+def test_each_failure_of_a_start_is_in_the_corpus(name: str) -> None:
+    in_corpus = {str(log.failure) for log in corpus_of(name).logs if log.failure}
+    assert in_corpus | {"oom-runtime"} == failures_of_starts(name)
 
 
 def test_every_engine_that_is_launched_has_a_profile() -> None:

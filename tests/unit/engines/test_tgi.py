@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tui.engines.base import ServerMetrics, Wish
-from tui.engines.tgi import ENGINE
+from tui.engines.base import FailureClass, ServerMetrics, Wish
+from tui.engines.tgi import ENGINE, TgiLaunch
 from tui.profile.schema import Endpoint, Profile
 
 METRICS = b"""# TYPE tgi_queue_size gauge
@@ -86,3 +86,13 @@ def test_one_shard_for_each_gpu_unless_the_profile_says_otherwise() -> None:
 
     assert " ".join(argv()).endswith("--num-shard 2")
     assert " ".join(argv(sharded=False)) == "text-generation-launcher --model-id m --hostname 127.0.0.1 --port 8001"
+
+
+def test_a_shard_that_is_killed_under_load_may_have_been_killed_by_anybody() -> None:
+    said = "text_generation_launcher: Shard process was signaled to shutdown with signal 9"
+    line = f"2026-11-20T10:00:05.000000Z  ERROR {said}"
+    loading = TgiLaunch().diagnose([line], started=False, exit_code=1)
+    running = TgiLaunch().diagnose([line], started=True, exit_code=1)
+    assert loading is not None and running is not None
+    assert (loading.failure, running.failure) == (FailureClass.OOM_HOST, FailureClass.CRASH)
+    assert running.line == said

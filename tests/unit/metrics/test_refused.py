@@ -80,3 +80,19 @@ def test_a_cell_that_was_refused_as_wrong_is_told_with_what_may_help(
 def test_a_run_of_refusals_alone_is_told(outcome: Outcome, evidence: str) -> None:
     why = why_nothing_was_asked([cell(outcome, evidence), cell(Outcome.TOO_LONG, "too long", tag=0)], "chat")
     assert why == f"not one request was answered: {evidence}"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The request signature we calculated does not match the signature you provided.",
+        "The security token included in the request is invalid.",
+        "Missing Authentication Token",
+        "Signature expired: 20260101T000000Z is now earlier than 20260101T000500Z",
+    ],
+)
+def test_a_refused_signature_has_the_variables_named_that_it_is_made_of(said: str) -> None:
+    why = why_nothing_was_asked([cell(Outcome.HTTP_ERROR, f"4 of 4 requests: HTTP 403: {said}")], "completions")
+    assert "AWS_SECRET_ACCESS_KEY" in why and "api_key_env" not in why
+    why = why_nothing_was_asked([cell(Outcome.HTTP_ERROR, "4 of 4 requests: HTTP 403: Forbidden")], "completions")
+    assert "api_key_env" in why

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 IMAGE = f"vramp-test-{os.getpid()}"
@@ -37,6 +38,14 @@ def fake_docker(folder: Path) -> Iterator[dict[str, str]]:
         for record in state.glob("*.json"):  # of a test that failed
             with suppress(ProcessLookupError):
                 os.killpg(json.loads(record.read_text())["pid"], signal.SIGKILL)
+
+
+def keep_context(folder: Path, name: str, host: str) -> None:
+    """Keep a context in docker's folder, as `docker context create` does."""
+    kept = folder / "contexts" / "meta" / sha256(name.encode()).hexdigest()
+    kept.mkdir(parents=True)
+    endpoints = {"docker": {"Host": host, "SkipTLSVerify": False}}
+    (kept / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": endpoints}))
 
 
 def containers_of(env: dict[str, str]) -> list[str]:

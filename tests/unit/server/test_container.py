@@ -16,7 +16,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.server.containers import IMAGE, containers_of, fake_docker, wait_for_containers, working_podman
+from tests.unit.server.containers import (
+    IMAGE,
+    containers_of,
+    fake_docker,
+    keep_context,
+    wait_for_containers,
+    working_podman,
+)
 from tests.unit.server.test_supervisor import FAKE, ROOT, run
 from tui.core.errors import LaunchError
 from tui.engines.base import Container
@@ -304,10 +311,16 @@ async def test_podman_says_which_image_is_missing(
         assert report.failure == "image-missing"
 
 
+@pytest.mark.parametrize("by", ["its variable", "its context"])
 async def test_a_daemon_on_another_host_is_asked_for_nothing(
-    docker: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by: str, docker: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "ssh://me@gpu-7")
+    if by == "its variable":
+        monkeypatch.setenv("DOCKER_HOST", "ssh://me@gpu-7")
+    else:
+        keep_context(tmp_path / "config", "far", "ssh://me@gpu-7")
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
+        monkeypatch.setenv("DOCKER_CONTEXT", "far")
     async with run(profile_of(), tmp_path) as one:
         with pytest.raises(LaunchError, match="daemon is on gpu-7"):
             await one.supervisor.launch()

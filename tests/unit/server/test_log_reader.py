@@ -83,3 +83,14 @@ def test_excerpt_keeps_the_first_errors_what_told_and_the_end() -> None:
     assert kept[:2] == ["KV cache size: 5 tokens", "ValueError: the cause"]
     assert kept[-1] == "ValueError: consequence 9999"
     assert len(kept) <= LogExcerpt.TELLING + LogExcerpt.ERRORS + LogExcerpt.LAST
+
+
+def test_errors_that_a_server_outlived_are_no_cause_of_what_comes_later() -> None:
+    excerpt = LogExcerpt()
+    excerpt.add("KV cache size: 5 tokens", telling=True)
+    for _ in range(LogExcerpt.ERRORS):
+        excerpt.add("CUDA out of memory", telling=False)
+    excerpt.outlive()
+    assert excerpt.lines() == ["KV cache size: 5 tokens"]
+    assert excerpt.add("another process was killed", telling=False)
+    assert excerpt.lines() == ["KV cache size: 5 tokens", "another process was killed"]

@@ -270,6 +270,14 @@ async def test_its_figures_are_told_as_far_as_the_system_tells_them(name: Served
         assert found.queue_count == 1
 
 
+async def test_what_a_kv_cache_holds_is_told_by_slots_where_no_gauge_tells_its_share() -> None:
+    async with simulated(ServedAs.LLAMA_CPP, max_num_seqs=2, step_base_s=0.01) as server:
+        held = server.engine.questions.held()
+        assert await server.ask(held) == 0
+        await occupy(server.live, 2, 3)
+        assert await server.ask(held) == sum(one.length for one in server.live.model.running) >= 80
+
+
 @pytest.mark.parametrize("name", ServedAs)
 async def test_it_answers_what_it_can_be_asked(name: ServedAs) -> None:
     async with simulated(name) as server:

@@ -7,7 +7,9 @@ handed on between processes, kept and shown are the names of the variables.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Protocol, cast
 
 import msgspec
@@ -46,6 +48,8 @@ class Auth(msgspec.Struct, frozen=True):
     """What the signer needs besides secrets, e.g. a region."""
     signer_variables: list[str] = []
     """The environment variables that the signer reads."""
+    signer_package: str = ""
+    """What the signer's module imports that may not be installed."""
 
     @property
     def variables(self) -> list[str]:
@@ -60,6 +64,13 @@ class Auth(msgspec.Struct, frozen=True):
             if value is not None:
                 found.append((header.name, header.prefix + value))
         return found
+
+    def lacks_to_sign(self) -> str:
+        """Return what the signer lacks here, in words; "" = nothing, or there is no signer. Imports nothing."""
+        if self.signer_package and find_spec(self.signer_package) is None:
+            return f"{self.signer_package} is not installed"
+        absent = [name for name in self.signer_variables if not os.environ.get(name)]
+        return f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not set" if absent else ""
 
     def load_signer(self) -> Signer | None:
         """Return the signer, if there is one. Raises UsageError where it cannot be imported."""

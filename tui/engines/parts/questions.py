@@ -72,6 +72,10 @@ class Questions:
         """Ask for the server's own figures."""
         return None
 
+    def held(self) -> Question[int] | None:
+        """Ask how many tokens the KV cache holds of the requests that run, where `metrics` does not tell its share."""
+        return None
+
     def limits(self, model: str) -> Question[int] | None:
         """Ask how many tokens prompt and answer may have together."""
         return None

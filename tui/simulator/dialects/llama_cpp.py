@@ -151,6 +151,11 @@ class _ChatFlavour(Flavour):
         return ()
 
 
+def slots_of(tokens: int, max_model_len: int) -> int:
+    """Return how many slots share a KV cache of so many tokens."""
+    return max(1, tokens // max_model_len)
+
+
 class LlamaCppLog(ServerLog):
     """`SECONDS.MILLIS.MICROS LEVEL WHO FUNCTION: ...`."""
 
@@ -168,7 +173,7 @@ class LlamaCppLog(ServerLog):
 
     def kv_cache(self, available_bytes: int, tokens: int, max_model_len: int) -> None:
         """Say how many slots share the KV cache."""
-        slots = max(1, tokens // max_model_len)
+        slots = slots_of(tokens, max_model_len)
         text = f"srv    load_model: initializing, n_slots = {slots}, n_ctx_slot = {max_model_len}, kv_unified = 'false'"
         self._say("I", text)
 
@@ -243,9 +248,19 @@ class LlamaCppDialect(ServedDialect):
                 }
             )
 
+        async def slots(_: Request) -> Response:
+            context, running = self.served.table.max_model_len, engine.model.running
+            many = max(slots_of(self.served.table.kv_cache_tokens, context), len(running))
+            rows: list[dict[str, Any]] = [{"id": at, "n_ctx": context, "is_processing": False} for at in range(many)]
+            for row, one in zip(rows, running, strict=False):
+                held = {"n_prompt_tokens": one.length, "n_prompt_tokens_cache": 0}
+                row |= {"is_processing": True, **held, "next_token": [{"n_decoded": one.generated}]}
+            return json_response(rows)
+
         return [
             Route("/health", health),
             Route("/metrics", metrics),
+            Route("/slots", slots),
             Route("/props", self._props),
             Route("/v1/models", self._models),
             Route("/tokenize", self._tokenize, methods=["POST"]),

@@ -1,20 +1,24 @@
 """A SageMaker endpoint whose container is TGI: its events in Amazon's frames, the runtime's own errors beside them.
 
-No signature is asked for. The runtime tells nothing of itself. Frames do not end where events do (recorded with boto3).
+Signatures are checked where botocore is installed and the environment has keys; else the log says why they are not. The
+runtime tells nothing of itself. Frames do not end where events do (recorded with boto3).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
+from tui.engines.sagemaker import signing
 from tui.profile.simulator_table import FailOnPurpose
-from tui.simulator.dialect import Aftermath, ServedDialect, Way, Writer, json_response, sse
-from tui.simulator.dialects import tgi
+from tui.simulator.dialect import Aftermath, Served, ServedDialect, Way, Writer, json_response, sse
+from tui.simulator.dialects import sagemaker_signature, tgi
+from tui.simulator.dialects.sagemaker_signature import Forbidden
 from tui.simulator.dialects.tgi import TgiLog, TgiWay, TgiWriter
 from tui.simulator.gauges import Gauges
 from tui.simulator.live import LiveEngine
@@ -61,6 +65,16 @@ class _EndpointWay(TgiWay):
     path = "/endpoints/{name:path}/invocations-response-stream"
     media_type = _STREAM
 
+    def __init__(self, served: Served) -> None:
+        super().__init__(served)
+        self._checks = not signing("").lacks_to_sign()
+
+    def admit(self, scope: Scope, body: bytes) -> None:
+        """Let in who signs with the keys of this server's environment."""
+        if self._checks:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            sagemaker_signature.check(scope["method"], scope["raw_path"], headers, body)
+
     def accept(self, body: bytes, path: str) -> GenerationRequest:
         """Return what is asked for. Raises Refused."""
         name = path.removeprefix("/endpoints/").rpartition("/")[0]
@@ -74,6 +88,10 @@ class _EndpointWay(TgiWay):
 
     def refusal(self, refused: Refused) -> Response:
         """Return what TGI refuses within a 200, and what the runtime refuses with a status."""
+        if isinstance(refused, Forbidden):
+            response = json_response({"message": str(refused)}, refused.status)
+            response.headers["x-amzn-errortype"] = refused.kind
+            return response
         if refused.status not in (422, 503):
             return json_response({"Message": str(refused)}, refused.status)
         return _within(*tgi.refusal_of(refused))
@@ -87,6 +105,17 @@ def _within(text: str, kind: str) -> Response:
     return Response(_in_frames(sse(tgi.error_json(text, kind))), headers={"content-type": _STREAM.decode()})
 
 
+class SageMakerLog(TgiLog):
+    """Its container's log, and whether signatures are checked."""
+
+    def banner(self, model: str, host: str, port: int, arguments: Mapping[str, object]) -> None:
+        """Say who this is."""
+        super().banner(model, host, port, arguments)
+        lacks = signing("").lacks_to_sign()
+        checked = f"are not checked: {lacks}" if lacks else "are checked, by the keys of the environment"
+        self.raw(f"signatures {checked} (SIMULATED)")
+
+
 class SageMakerDialect(ServedDialect):
     """An endpoint, which starts another container when its container ends."""
 
@@ -95,7 +124,7 @@ class SageMakerDialect(ServedDialect):
 
     def log(self, cards: int) -> ServerLog:
         """Return what writes its container's log."""
-        return TgiLog(cards)
+        return SageMakerLog(cards)
 
     def ways(self) -> Sequence[Way]:
         """Return the one way to ask."""
