@@ -82,7 +82,7 @@ def test_an_opened_cell_says_what_limited_it_how_many_ran_and_under_what_conditi
         verdict=VERDICT,
         delivered_concurrency=16.0,
         delivered_concurrency_max=16,
-        occupancy=Occupancy(running_mean=5.0, running_max=6.0, waiting_mean=11.0),
+        occupancy=Occupancy(readings=9, running_mean=5.0, running_max=6.0, waiting_mean=11.0),
         conditions=Conditions(
             launch=2,
             version="0.32.0",

@@ -279,7 +279,9 @@ async def _result(
         "client_cpu_share": max(readings.cpu_shares, default=None),
         "client_lag_p99_s": max(readings.lags_p99_s, default=None),
         "preemptions": _difference(before, after, "preemptions_total"),
-        "occupancy": readings.gauges.occupancy(before, after, result.duration_s),
+        "occupancy": readings.gauges.occupancy(
+            before, after, result.duration_s, all_answered=result.outcome is Outcome.OK
+        ),
         "conditions": readings.conditions(testbed),
         "server_ttft_mean_s": _mean(before, after, "ttft"),
         "server_itl_mean_s": _mean(before, after, "itl"),

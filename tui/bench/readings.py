@@ -44,7 +44,7 @@ class Readings:
     ) -> Readings:
         """Return what is to be filled from now on, of requests with prompts of that size."""
         return cls(
-            GaugeReadings(prompt_tokens),
+            GaugeReadings(prompt_tokens, burst=idle_around),
             before,
             EnergyMeter(testbed.clock.now_ns()),
             testbed.conditions.server_age_s,

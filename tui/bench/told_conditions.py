@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tui.core.address import address_of
 from tui.engines.parts.weights import weights_bytes
 from tui.metrics.arguments import differences
 from tui.metrics.conditions import Conditions
 from tui.metrics.snapshot import ServerStatus
+from tui.profile.load_hosts import LOCAL
 from tui.profile.schema import Profile
 
 
@@ -27,8 +29,14 @@ def conditions_of(profile: Profile, status: ServerStatus, weights_told_bytes: in
         max_num_seqs=None if most is None else most * engines,
         weights_estimated_bytes=estimate,
         weights_told_bytes=weights_told_bytes,
+        over_loopback=profile.load.hosts == LOCAL and _is_here(profile),
         differences=[*_overrides(status), *differences(server.args, told)] if server is not None else [],
     )
+
+
+def _is_here(profile: Profile) -> bool:
+    """Say whether the server has an address of this machine: what is launched always has."""
+    return profile.attach is None or address_of(profile.attach.base_url).is_loopback
 
 
 def _overrides(status: ServerStatus) -> list[str]:

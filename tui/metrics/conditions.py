@@ -53,6 +53,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """The most that others held of the server's cards in the cell; 0 = nobody else was there."""
     control_of: int = 0
     """The launch on which the same cell was measured before, if it is a control; 0 = it is none."""
+    over_loopback: bool = False
+    """Whether all requests went to an address of the client's own machine, over no network."""
     notes: list[str] = []
     """What sets it apart from other cells of the session, a sentence each: another pool, the drift of a control."""
 

@@ -1,7 +1,9 @@
 """What a server said, while a cell was measured, of the requests that it had. Pure.
 
-Its gauges are read once a second, which is nothing in a burst that lasts less. Then its own times tell the means: by
-Little's law as many requests are in a state on average as come per second, times the seconds that each stays in it.
+Its gauges are read once a second: a burst of a few seconds has few readings, and what they come to depends on where in
+its rise and fall they happened to be taken. Where all of its requests were answered, the server's own times tell the
+means exactly: by Little's law as many requests are in a state on average as come per second, times the seconds that
+each stays in it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
     readings: int = 0
     """How often the gauges were read."""
     running_mean: float | None = None
+    """Of the time in which requests were under way; of a burst that was answered whole by the server's own times."""
     running_max: float | None = None
     waiting_mean: float | None = None
     waiting_readings: int = 0
@@ -41,9 +44,10 @@ class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
 class GaugeReadings:
     """Adds up readings of a server's gauges; bounded, however many there are."""
 
-    def __init__(self, prompt_tokens: int) -> None:
-        """`prompt_tokens`: of the requests that wait for a place."""
+    def __init__(self, prompt_tokens: int, *, burst: bool = False) -> None:
+        """`prompt_tokens`: of the requests that wait for a place; `burst`: the server is idle before and after them."""
         self._prompt_tokens = prompt_tokens
+        self._burst = burst
         self._last: ServerMetrics | None = None
         self._running: list[float] = [0.0, 0.0, 0.0]
         self._waiting: list[float] = [0.0, 0.0]
@@ -54,10 +58,12 @@ class GaugeReadings:
         self._full = 0
 
     def take(self, metrics: ServerMetrics) -> None:
-        """Take a reading; the same one again counts once."""
+        """Take a reading; the same one again counts once, and one of before or after a burst not at all."""
         if metrics is self._last:
             return
         self._last = metrics
+        if self._burst and metrics.running == 0 and not metrics.waiting:
+            return
         self._readings += 1
         if metrics.running is not None:
             _add(self._running, metrics.running)
@@ -79,15 +85,24 @@ class GaugeReadings:
         return min(KV_FULL, 1 - needed / metrics.kv_cache_blocks)
 
     def occupancy(
-        self, before: ServerMetrics | None, after: ServerMetrics | None, duration_s: float | None
+        self,
+        before: ServerMetrics | None,
+        after: ServerMetrics | None,
+        duration_s: float | None,
+        *,
+        all_answered: bool = False,
     ) -> Occupancy:
-        """Return what they come to, with what the server's counters and times say of the time between two readings."""
+        """Return what they come to, with what the server's counters and times say of the time between two readings.
+
+        `all_answered`: each of the requests that were under way, and none else, was answered in that time.
+        """
+        exact = self._burst and all_answered
         running, waiting, highest = _mean(self._running), _mean(self._waiting), self._running[2]
         prefill_s, decode_s = _per_request(before, after, "prefill"), _per_request(before, after, "decode")
-        if running is None and duration_s:
-            running = _by_times(before, after, ("prefill", "decode"), duration_s)
-        if waiting is None and duration_s:
-            waiting = _by_times(before, after, ("queue",), duration_s)
+        if duration_s and (running is None or exact):
+            running = _either(_by_times(before, after, ("prefill", "decode"), duration_s), running)
+        if duration_s and (waiting is None or exact):
+            waiting = _either(_by_times(before, after, ("queue",), duration_s), waiting)
         return Occupancy(
             readings=self._readings,
             running_mean=running,
@@ -110,6 +125,10 @@ def _add(total: list[float], value: float) -> None:
 
 def _mean(total: list[float]) -> float | None:
     return total[0] / total[1] if total[1] else None
+
+
+def _either(first: float | None, second: float | None) -> float | None:
+    return second if first is None else first
 
 
 def _grown(before: ServerMetrics | None, after: ServerMetrics | None, name: str) -> float | None:

@@ -7,77 +7,23 @@ earlier ones did not apply. Figures that a rule needs and that are missing make 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from tui.core.outcome import Outcome
 from tui.metrics.answers import BUFFERED_SHARE
+from tui.metrics.case import FEWEST_READINGS, MOST, QUEUE_SHARE, Case
 from tui.metrics.cell import CellResult
-from tui.metrics.conditions import Conditions
 from tui.metrics.limits import Limit, Verdict
-from tui.metrics.occupancy import KV_FULL, Occupancy
+from tui.metrics.occupancy import KV_FULL
 
-QUEUE_SHARE = 0.1
-"""A queue matters when requests spend this share of their time in it: a cell is known no better (metrics/steady)."""
+NO_QUEUE_SHARE = 0.01
+"""Below it nobody would call it waiting."""
 APART = 0.1
 """What was asked, delivered and running part when they differ by more than this, for the same reason."""
-MOST = 0.5
-"""Of readings: what is so in more than half of them is no chance."""
-FEWEST_READINGS = 3
-"""Fewer say nothing of whether a number of running requests stands still."""
 GROWN = 1.5
 """A gap between tokens that is half as long again as with few users has grown: decoding is what takes the time. In one
 step of a batch that is bound by reading the weights, it hardly grows at all."""
 PREFILL_SHARE = 0.5
 """From this share of the server's time on, more of it goes into prompts than into answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A cell, and the one of fewest users among those of the same mode and prompt size; None where there is none."""
-
-    cell: CellResult
-    fewest: CellResult | None = None
-
-    @property
-    def seen(self) -> Occupancy:
-        """What the server said."""
-        return self.cell.occupancy or Occupancy()
-
-    @property
-    def conditions(self) -> Conditions:
-        """Under what conditions."""
-        return self.cell.conditions or Conditions()
-
-    @property
-    def queue_share(self) -> float | None:
-        """Of the time of its requests, how much they spent in the server's queue: by its times or its gauges.
-
-        Its times tell of requests that ended, so that a queue that only grows is seen by the gauges alone. But users
-        who ask all at once wait for one step together, and a single reading may fall into it.
-        """
-        cell, seen = self.cell, self.seen
-        shares = []
-        if cell.server_queue_mean_s is not None and cell.time_to_resolve_s:
-            shares.append(cell.server_queue_mean_s / cell.time_to_resolve_s)
-        lasting = seen.readings >= FEWEST_READINGS and seen.waiting_readings >= MOST * seen.readings
-        if seen.waiting_mean is not None and seen.running_mean is not None and (lasting or not shares):
-            inside = seen.waiting_mean + seen.running_mean
-            shares.append(seen.waiting_mean / inside if inside else 0.0)
-        return max(shares, default=None)
-
-    @property
-    def queued(self) -> bool:
-        """Whether the server's queue held requests up."""
-        return (self.queue_share or 0.0) >= QUEUE_SHARE
-
-    @property
-    def kv_capacity(self) -> int | None:
-        """How many requests of this size the KV cache holds at once, in whole blocks; None where that is not known."""
-        blocks, size = self.conditions.kv_pool_blocks, self.conditions.block_size
-        tokens = self.cell.prompt_tokens + self.cell.output_tokens
-        if blocks is not None and size:
-            return blocks // -(-tokens // size)
-        return None if self.conditions.kv_pool_tokens is None else self.conditions.kv_pool_tokens // tokens
 
 
 Rule = Callable[[Case], Verdict | None]
@@ -123,9 +69,9 @@ def where_they_part(cell: CellResult) -> str:
     found = []
     if (delivered := _delivered(cell)) is not None and cell.mode != "rate" and delivered < (1 - APART) * cell.users:
         found.append(f"{delivered:,.0f} of {cell.users:,} users had a request under way")
-    seen, under_way = cell.occupancy, cell.delivered_concurrency
-    if seen is not None and seen.running_mean is not None and under_way and _is_less(seen.running_mean, under_way):
-        found.append(f"the server ran {seen.running_mean:,.1f} of the {under_way:,.1f} requests under way")
+    at_server, under_way = Case(cell).at_server, cell.delivered_concurrency
+    if at_server is not None and under_way and _is_less(at_server.running, under_way, at_server.readings):
+        found.append(f"the server ran {at_server.running:,.1f} of the {under_way:,.1f} requests under way")
     return "; ".join(found)
 
 
@@ -134,8 +80,10 @@ def _delivered(cell: CellResult) -> float | None:
     return cell.delivered_concurrency_max if cell.mode == "burst" else cell.delivered_concurrency
 
 
-def _is_less(part: float, whole: float) -> bool:
-    return whole - part >= max(1.0, APART * whole)
+def _is_less(part: float, whole: float, readings: int) -> bool:
+    """Say whether a mean is less than another, by more than one reading more or less makes of it; 0 = it is exact."""
+    by_chance = max(1.0, whole / readings) if readings else 0.0
+    return whole - part >= max(by_chance, APART * whole)
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------
@@ -243,25 +191,30 @@ def _prefill_queue(case: Case) -> Verdict | None:
 
 
 def _before_the_server(case: Case) -> Verdict | None:
-    """Requests that are under way by the client, and that the server neither runs nor has in its queue."""
-    cell, seen = case.cell, case.seen
-    delivered = cell.delivered_concurrency
-    if seen.running_mean is None or seen.waiting_mean is None or delivered is None:
+    """Requests that are under way by the client, and that the server neither runs nor has in its queue.
+
+    Where the server tells when first tokens leave it, they must also come late by a real share of a request's time.
+    """
+    cell, at_server, delivered, late_s = case.cell, case.at_server, case.cell.delivered_concurrency, case.late_s
+    if at_server is None or delivered is None:
         return None
-    inside = seen.running_mean + seen.waiting_mean
-    if not _is_less(inside, delivered):
+    inside = at_server.running + at_server.waiting
+    if not _is_less(inside, delivered, at_server.readings):
         return None
-    figures = (f"{delivered:,.1f} under way, {inside:,.1f} at the server", _gap_figure(cell))
-    gap_s, usual_s = _gap_s(cell), _gap_s(case.fewest) if case.fewest is not None else None
-    if gap_s is None or usual_s is None:
-        if gap_s is not None and cell.users == 1:
-            return _verdict(Limit.NETWORK, "Most of a lone request's time passes on its way to the server", *figures)
-        return _verdict(
-            Limit.NOT_KNOWN, "Requests were held up between client and server, where is not known", *figures
-        )
-    if gap_s >= 2 * max(usual_s, 0.0) + QUEUE_SHARE * (cell.time_to_resolve_s or 0.0):
+    real_s = QUEUE_SHARE * (cell.time_to_resolve_s or 0.0)
+    if late_s is not None and late_s < real_s:
+        return None
+    late = "" if late_s is None else f"the first token comes {_ms(late_s)} later than the server says"
+    figures = (f"{delivered:,.1f} under way, {inside:,.1f} at the server", late)
+    usual_s = None if case.fewest is None else Case(case.fewest).late_s
+    here = case.conditions.over_loopback
+    if late_s is not None and usual_s is not None and late_s >= 2 * max(usual_s, 0.0) + real_s:
         return _verdict(Limit.GATEWAY, "Requests waited before the server, longer the more there were", *figures)
-    return _verdict(Limit.NETWORK, "The way to the server takes as long with few users: the network", *figures)
+    if late_s is not None and usual_s is not None and not here:
+        return _verdict(Limit.NETWORK, "The way to the server takes as long with few users: the network", *figures)
+    if late_s is not None and cell.users == 1 and not here:
+        return _verdict(Limit.NETWORK, "Most of a lone request's time passes on its way to the server", *figures)
+    return _verdict(Limit.NOT_KNOWN, "Requests were held up between client and server, where is not known", *figures)
 
 
 def _buffered(case: Case) -> Verdict | None:
@@ -273,16 +226,16 @@ def _buffered(case: Case) -> Verdict | None:
 
 
 def _prefill_time(case: Case) -> Verdict | None:
-    """No queue, but the server's time goes into prompts: by its own times, or by what a prompt alone takes it."""
-    seen, share = case.seen, _prefill_load(case)
+    """No queue, but the server's time goes into prompts."""
+    seen, share = case.seen, case.prompts_share
     if seen.prefill_mean_s is not None and seen.decode_mean_s is not None and case.cell.users > 1:
         inside_s = seen.prefill_mean_s + seen.decode_mean_s
         if inside_s and seen.prefill_mean_s >= PREFILL_SHARE * inside_s:
             what = "More than half of a request's time in the batch passes before its first token"
             return _verdict(Limit.PREFILL, what, _prefill_figure(case))
     if share is not None and share >= PREFILL_SHARE:
-        what = f"Prompts take {min(share, 1.0):.0%} of the server's time, by what one takes it alone"
-        return _verdict(Limit.PREFILL, what, _prefill_figure(case))
+        what = f"Prompts take {share:.0%} of the server's time"
+        return _verdict(Limit.PREFILL, what, _prefill_figure(case), _stall_figure(case))
     return None
 
 
@@ -300,7 +253,10 @@ def _not_limited(case: Case) -> Verdict | None:
         return None
     if cell.users > 1 and (case.fewest is None or cell.tpot_p50_s is None or case.fewest.tpot_p50_s is None):
         return None
-    return _verdict(Limit.NONE, "Nothing gave out: no request waited, and each went on at its pace", _kv_figure(case))
+    waited = "no request waited"
+    if case.queue_share >= NO_QUEUE_SHARE:
+        waited = f"requests waited {case.queue_share:.0%} of their time"
+    return _verdict(Limit.NONE, f"Nothing gave out: {waited}, and each went on at its pace", _kv_figure(case))
 
 
 def _not_known(case: Case) -> Verdict:
@@ -340,33 +296,6 @@ def _smaller(limit: int | None, users: int, other: int | None) -> bool:
     return limit is not None and limit < users and (other is None or limit <= other)
 
 
-def _prefill_load(case: Case) -> float | None:
-    """Return which share of the time goes into prompts, by what one takes alone in the batch, less a step of decoding.
-
-    By the server's own times alone: on its way to the batch a request takes time that does not hold up the others.
-    """
-    cell, few = case.cell, case.fewest
-    alone = few.occupancy if few is not None and few.users == 1 else None
-    if few is None or alone is None or alone.prefill_mean_s is None or alone.decode_mean_s is None:
-        return None
-    if not cell.duration_s or cell.output_tokens < 2:
-        return None
-    step_s = alone.decode_mean_s / (cell.output_tokens - 1)
-    return max(0.0, alone.prefill_mean_s - step_s) * cell.requests_ok / cell.duration_s
-
-
-def _gap_s(cell: CellResult) -> float | None:
-    """Return how much later a first token comes than the server says, s."""
-    if cell.ttft_mean_s is None or cell.server_ttft_mean_s is None:
-        return None
-    return cell.ttft_mean_s - cell.server_ttft_mean_s
-
-
-def _gap_figure(cell: CellResult) -> str:
-    gap_s = _gap_s(cell)
-    return "" if gap_s is None else f"the first token comes {_ms(gap_s)} later than the server says"
-
-
 def _queue_figures(case: Case) -> list[str]:
     cell, seen = case.cell, case.seen
     said = []
@@ -389,6 +318,10 @@ def _prefill_figure(case: Case) -> str:
     if seen.prefill_mean_s is None or seen.decode_mean_s is None:
         return ""
     return f"{_ms(seen.prefill_mean_s)} to the first token in the batch, {_ms(seen.decode_mean_s)} for the others"
+
+
+def _stall_figure(case: Case) -> str:
+    return "" if case.stalled_s is None else f"{_ms(case.stalled_s)} of those held up by other prompts"
 
 
 def _ms(seconds: float) -> str:

@@ -49,6 +49,7 @@ class _Job:
     arrived_s: float = 0.0
     admitted_s: float | None = None
     first_s: float = 0.0
+    tokens_s: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -96,6 +97,7 @@ class _World:
         ended = []
         for sequence in self.engine.finish_step(step):
             job = self.jobs[sequence]
+            job.tokens_s.append(self.now_s)
             if sequence.generated == 1:
                 job.first_s = self.now_s
                 self.count("ttft", self.now_s - job.arrived_s)
@@ -129,7 +131,8 @@ class _World:
             return round(seconds * NS_PER_S)
 
         last_s = self.now_s + self.way.delay_s
-        first_s = last_s if self.way.buffers else job.first_s + self.way.delay_s
+        tokens_s = [last_s if self.way.buffers else token_s + self.way.delay_s for token_s in job.tokens_s]
+        first_s = tokens_s[0] if tokens_s else last_s
         return RequestRecord(
             request_id=number,
             worker=1,
@@ -144,8 +147,8 @@ class _World:
             output_tokens_asked=self.output_tokens,
             prompt_tokens_usage=self.prompt_tokens,
             output_tokens=self.output_tokens,
-            events=2,
-            **msgspec.structs.asdict(gaps_between([ns(first_s), ns(last_s)])),
+            events=len(tokens_s),
+            **msgspec.structs.asdict(gaps_between([ns(token_s) for token_s in tokens_s])),
             counted_by=CountedBy.USAGE,
             outcome=Outcome.OK,
             http_status=200,
@@ -168,8 +171,8 @@ def measured(
     for user in range(users):
         world.send(user, 0.0)
     summary = CellSummary(mode, lasting_s=MEASURED_S)
-    gauges = GaugeReadings(prompt_tokens)
     burst = mode is Mode.BURST
+    gauges = GaugeReadings(prompt_tokens, burst=burst)
     before = world.metrics() if burst else None
     begun_s, read_s, waiting_max, usage_max = 0.0, 0.0, 0.0, 0.0
     died = False
@@ -213,7 +216,7 @@ def measured(
     )
     if not tells_metrics or before is None:
         return result
-    told = gauges.occupancy(before, after, result.duration_s)
+    told = gauges.occupancy(before, after, result.duration_s, all_answered=result.outcome is Outcome.OK)
     return msgspec.structs.replace(
         result,
         conditions=conditions,

@@ -113,10 +113,14 @@ def test_prompts_may_take_half_the_time_without_a_queue() -> None:
     lone = made(Outcome.OK, occupancy=Occupancy(prefill_mean_s=0.05, decode_mean_s=0.03))
     lone = msgspec.structs.replace(lone, users=1)
     seen = Occupancy(readings=9, prefill_mean_s=0.1, decode_mean_s=0.2, running_mean=8.0, waiting_mean=0.0)
-    cell = made(Outcome.OK, occupancy=seen, requests_ok=150, duration_s=10.0)
+    cell = made(Outcome.OK, occupancy=seen, requests_ok=150, duration_s=10.0, itl_p50_s=0.03, tpot_p50_s=0.066)
     found = verdict_of(cell, [lone])
     assert found is not None and found.limit is Limit.PREFILL
-    assert found.sentence == "Prompts take 60% of the server's time, by what one takes it alone"
+    assert found.sentence == "Prompts take 60% of the server's time"
+    # Where none of its requests was held up for so long, prompts were computed together, in less time than alone.
+    short = msgspec.structs.replace(cell, itl_p50_s=0.066)
+    found = verdict_of(short, [msgspec.structs.replace(lone, tpot_p50_s=0.06)])
+    assert found is not None and found.limit is Limit.NONE
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def made(outcome: Outcome, **changes: Any) -> CellResult:
 
 
 def test_where_asked_delivered_and_running_part_is_told() -> None:
-    seen = Occupancy(running_mean=3.0, running_max=4.0, waiting_mean=2.0)
+    seen = Occupancy(readings=9, running_mean=3.0, running_max=4.0, waiting_mean=2.0)
     cell = made(Outcome.OK, delivered_concurrency=6.0, delivered_concurrency_max=8, occupancy=seen)
     assert asked_delivered_running(cell) == ("8 asked, 6.0 delivered (8 at most), 3.0 running (4 at most), 2.0 waiting")
     assert where_they_part(cell) == (
@@ -164,7 +168,37 @@ def test_where_asked_delivered_and_running_part_is_told() -> None:
     # Of a burst the most counts, as its requests end one after another.
     whole = msgspec.structs.replace(cell, mode="burst", occupancy=msgspec.structs.replace(seen, running_mean=5.6))
     assert where_they_part(whole) == ""
+    # Of a few readings one more or less makes the difference, and the server's times say more than gauges do.
+    few = msgspec.structs.replace(cell, occupancy=msgspec.structs.replace(seen, readings=2))
+    assert where_they_part(few) == "6 of 8 users had a request under way"
+    timed = msgspec.structs.replace(seen, prefill_mean_s=0.1, decode_mean_s=0.8)
+    known = msgspec.structs.replace(cell, occupancy=timed, time_to_resolve_s=1.0, server_queue_mean_s=0.0)
+    assert where_they_part(known) == "6 of 8 users had a request under way"
     assert asked_delivered_running(made(Outcome.OK)) == ""
+
+
+@pytest.mark.parametrize(("over_loopback", "limit"), [(False, Limit.NETWORK), (True, Limit.NOT_KNOWN)])
+@pytest.mark.parametrize("users", [1, 16])
+def test_what_is_asked_over_loopback_is_not_held_up_by_a_network(users: int, over_loopback: bool, limit: Limit) -> None:
+    plant = PLANTS["network, far away"]
+    cell = plant.cell(users)
+    assert cell.conditions is not None
+    conditions = msgspec.structs.replace(cell.conditions, over_loopback=over_loopback)
+    found = verdict_of(msgspec.structs.replace(cell, conditions=conditions), [plant.cell(1)])
+    assert found is not None and found.limit is limit
+
+
+@pytest.mark.parametrize("readings", [0, 2, 3, 9])
+def test_gauges_are_evidence_only_with_enough_readings_and_first_tokens_that_come_late(readings: int) -> None:
+    """Of a server that tells no times: 8 under way and 6 at it."""
+    seen = Occupancy(readings=readings, running_mean=6.0, running_max=8.0, waiting_mean=0.0)
+    cell = made(Outcome.OK, occupancy=seen, delivered_concurrency=8.0, time_to_resolve_s=2.6)
+    late = msgspec.structs.replace(cell, ttft_mean_s=1.0, server_ttft_mean_s=0.5)
+    in_time = msgspec.structs.replace(cell, ttft_mean_s=1.0, server_ttft_mean_s=0.99)
+    held_up = "Requests were held up between client and server, where is not known"
+    for each, told in ((cell, readings == 9), (late, readings == 9), (in_time, False)):
+        found = verdict_of(each)
+        assert found is not None and (found.sentence == held_up) is told
 
 
 @pytest.mark.parametrize("name", PLANTS)
