@@ -251,7 +251,7 @@ def well_known_cell() -> Snapshot:
             evidence=["waited 2.00 s on average", "KV cache 99% at most (full)"],
         ),
         delivered_concurrency_max=16,
-        occupancy=Occupancy(running_mean=5.0, running_max=6.0, waiting_mean=11.0),
+        occupancy=Occupancy(readings=9, running_mean=5.0, running_max=6.0, waiting_mean=11.0),
         conditions=Conditions(
             launch=2,
             version="0.32.0",
