@@ -28,6 +28,11 @@ def command_of(session_id: str, *, stage: bool) -> str:
     return shlex.join(argv)
 
 
+def _server(command: str, port: int, title: str) -> Any:
+    """Return the server as anything, for parts of it are replaced here."""
+    return Server(command, host=HOST, port=port, title=title)
+
+
 class BrowserView:
     """Serves one session until interrupted."""
 
@@ -35,7 +40,7 @@ class BrowserView:
         self.token = secrets.token_urlsafe(24)
         self._host_names = (f"{HOST}:{port}", f"localhost:{port}")
         command = command_of(session_id, stage=stage)
-        self._server: Any = Server(command, host=HOST, port=port, title=f"vramp {session_id}")
+        self._server = _server(command, port, f"vramp {session_id}")
         self._policy = _POLICY.format(host=HOST, port=port)
         self._make = self._server._make_app
         self._server._make_app = self._app
