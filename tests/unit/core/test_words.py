@@ -10,7 +10,16 @@ from tui.core.nearest import did_you_mean, nearest
 
 @pytest.mark.parametrize(
     ("duration_s", "words"),
-    [(0, "0 s"), (40, "40 s"), (89.4, "89 s"), (90, "2 min"), (420, "7 min"), (3599, "60 min"), (7500, "2 h 05 min")],
+    [
+        (0, "0 s"),
+        (40, "40 s"),
+        (89.4, "89 s"),
+        (90, "90 s"),
+        (91, "2 min"),
+        (420, "7 min"),
+        (3599, "60 min"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_durations_are_rough_and_readable(duration_s: float, words: str) -> None:
     assert rough_duration(duration_s) == words

@@ -1,6 +1,7 @@
 """The palettes of terminals with few colours: 256, the terminal's own sixteen, and none at all.
 
-Of 256 only the cube's and the grey ramp's are used: the first sixteen are whatever the user made of them. Sixteen
+Of 256 only the cube's and the grey ramp's are used: the first sixteen are whatever the user made of them. The cube's
+dark corner has pure hues alone, which stand out where an area is to fade; so dark areas have one tone or two. Sixteen
 cannot be mixed, so areas are shaded by a glyph, and the heat map is written in colour instead of on it. Without colours
 all is told by bold, dim and reverse.
 """
@@ -40,10 +41,10 @@ DARK_256 = Palette(
         Ink.WEIGHTS: Look("#5f87d7"),
         Ink.KV_RESERVED: Look("#005f5f"),
         Ink.OTHER: Look("#af87ff"),
-        Ink.HEAT_0: Look("#ffffff", "#00005f"),
-        Ink.HEAT_1: Look("#ffffff", "#005f87"),
-        Ink.HEAT_2: Look("#ffffff", "#005f5f"),
-        Ink.HEAT_3: Look("#ffffff", "#005f00"),
+        Ink.HEAT_0: Look("#ffffff", "#005f87"),
+        Ink.HEAT_1: Look("#ffffff", "#005f5f"),
+        Ink.HEAT_2: Look("#ffffff", "#00875f"),
+        Ink.HEAT_3: Look("#000000", "#5f875f"),
         Ink.HEAT_4: Look("#121212", "#87af5f"),
         Ink.HEAT_5: Look("#121212", "#d7af5f"),
         Ink.HEAT_6: Look("#121212", "#ff875f"),
@@ -52,15 +53,15 @@ DARK_256 = Palette(
         Ink.HEAT_IMPLIED: Look("#875f5f", "#1c1c1c"),
     },
     fills={
-        Ink.TOTAL: ("#005f87", "#00005f"),
-        Ink.EACH: ("#00875f", "#005f5f", "#005f00", "#262626"),
-        Ink.USERS: ("#878700", "#5f5f00", "#303030"),
-        Ink.TTFT: ("#af5f00", "#875f00", "#5f5f00"),
-        Ink.E2E: ("#875f87", "#5f005f", "#303030"),
+        Ink.TOTAL: ("#005f87",),
+        Ink.EACH: ("#00875f", "#005f5f"),
+        Ink.USERS: ("#878700", "#5f5f00"),
+        Ink.TTFT: ("#af5f00", "#875f00"),
+        Ink.E2E: ("#875f87",),
         Ink.ITL: ("#6c6c6c", "#585858", "#444444", "#303030"),
-        Ink.KV: ("#008787", "#005f5f", "#262626"),
+        Ink.KV: ("#008787", "#005f5f"),
         Ink.GPU: ("#5f5f87", "#4e4e4e", "#3a3a3a", "#303030"),
-        Ink.WEIGHTS: ("#005f87", "#00005f"),
+        Ink.WEIGHTS: ("#005f87",),
     },
 )
 

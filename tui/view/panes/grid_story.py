@@ -12,7 +12,7 @@ from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.snapshot import Snapshot
 from tui.view.panes.cell_story import server_story, story, verdict_line
 from tui.view.panes.grid_beside import Beside, Place
-from tui.view.widgets.lines import Ink, Line, cut, pack, plain, width_of, wrapped
+from tui.view.widgets.lines import Ink, Line, pack, plain, shortened, width_of, wrapped
 
 
 def told_place(snapshot: Snapshot, picked: Place | None) -> Place | None:
@@ -57,17 +57,19 @@ class GridStory:
             done = sum(cell.outcome is Outcome.OK for cell in self._grid.cells)
             return [(f"{done} of {len(self._grid.users) * len(self._grid.prompt_tokens)} cells measured", Ink.DIM)]
         queueing = self._place in self._grid.queueing
-        return cut(story(self._place, self._cell, queueing, self._width), self._width)
+        return shortened(story(self._place, self._cell, queueing, self._width), self._width)
 
     def _limit(self) -> Line:
         """Return what limited the cell whose story is told; where none is picked and it is not known, the last one."""
         if self._cell is not None and self._cell.verdict is not None:
-            return cut(verdict_line(self._cell.verdict), self._width)
+            return shortened(verdict_line(self._cell.verdict), self._width)
         judged = [each for each in self._grid.cells if each.verdict is not None] if self._picked is None else []
         last = max(judged, key=lambda each: each.started_at_ns, default=None)
         if last is None or last.verdict is None:
             return []
-        return cut([(f"{last.users} × {last.prompt_tokens}  ", Ink.DIM), *verdict_line(last.verdict)], self._width)
+        return shortened(
+            [(f"{last.users} × {last.prompt_tokens}  ", Ink.DIM), *verdict_line(last.verdict)], self._width
+        )
 
     def _kv_edge(self) -> Line:
         """Return how many users the KV cache carries at this prompt size; nothing where all of the grid's fit."""

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from tui.metrics.snapshot import Snapshot
 from tui.view.panes.pane import Pane
-from tui.view.widgets.lines import Ink, Line, cut, flowed, plain, text_of
+from tui.view.widgets.lines import Ink, Line, flowed, plain, shortened, text_of
 
 _MOST_LINES = 3
 """Of one row."""
@@ -119,12 +119,9 @@ class ListPane(Pane):
         line = row.line
         if self.words:
             line = marked(line, self.words, Ink.PILL_WARNING if row.key == self._found else Ink.BADGE)
-        text = row.text.rstrip()
-        if cell_len(text) <= width:
-            return [cut(line, width)]
-        if row.indent and row.indent <= width // 2:
+        if row.indent and row.indent <= width // 2 and cell_len(row.text.rstrip()) > width:
             return flowed(line, width, row.indent, most)
-        return [[*cut(line, width - 1), ("…", Ink.DIM)]]
+        return [shortened(line, width)]
 
     def _place(self, rows: list[Row]) -> int:
         """Return which row is the newest in view, such that the room is filled."""

@@ -28,6 +28,8 @@ _COLUMNS = [
 ]
 _TABLE = sum(column.width + 1 for column in _COLUMNS)
 _FEW_LINES = 6
+_CAUSE_LINES, _CAUSE_INDENT = 2, 7
+"""What ended a request goes on in a second line, where the others leave it room."""
 _WIDEST = 1000
 """Cells: as far as an error is read; the pane cuts at its own width."""
 _NUMBERS = re.compile(r"\d+(?:[.:,]\d+)*")
@@ -68,8 +70,10 @@ class RequestsPane(ListPane):
         head = _headings(_totals(snapshot), width, height)
         latest = sum(request.outcome in _WELL for request in snapshot.requests)
         room = height - len(head)
-        shown = [self._shown(_row(request), width)[0] for request in failed[: max(1, room // 3, room - latest)]]
-        return [*head, *shown]
+        most = max(1, room // 3, room - latest)
+        lines = [self._shown(_row(request), width, _CAUSE_LINES) for request in failed[:most]]
+        told = sum(lines, []) if sum(map(len, lines)) <= max(most, _CAUSE_LINES) else [line[0] for line in lines]
+        return [*head, *told]
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the table; where all that there is stands above, no word that there is nothing."""
@@ -132,7 +136,8 @@ def _totals(snapshot: Snapshot) -> Line:
 
 
 def _row(request: RequestRow) -> Row:
-    return Row((request.at_ns, request.request_id), _request_line(request))
+    failed = request.outcome not in _WELL
+    return Row((request.at_ns, request.request_id), _request_line(request), indent=_CAUSE_INDENT if failed else 0)
 
 
 def _request_line(request: RequestRow) -> Line:

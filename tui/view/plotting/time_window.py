@@ -13,7 +13,7 @@ from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import Snapshot
 from tui.metrics.trend import TrendPoint, trend_point
 
-SPANS_S = (30, 60, 120, 180, 300, 600)
+SPANS_S = (30, 45, 60, 90, 120, 180, 240, 300, 420, 600)
 _LONGER_S = (1200, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400)
 _FRESH_S = 2.5
 

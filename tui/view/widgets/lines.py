@@ -64,6 +64,12 @@ def cut(line: Line, width: int) -> Line:
     return left
 
 
+def shortened(line: Line, width: int) -> Line:
+    """Return a line in at most `width` cells, with an ellipsis where it is cut."""
+    text = "".join(text for text, _ in line).rstrip()
+    return cut(line, width) if cell_len(text) <= width else [*cut(line, width - 1), ("…", Ink.DIM)]
+
+
 def spread(left: Line, right: Line, width: int) -> Line:
     """Return one line with `right` at the right edge; the left gives way."""
     room = width - width_of(right)
