@@ -37,7 +37,7 @@ _EDGE_WORDS = {
 
 def wished_rows(grid: GridStatus) -> tuple[int, ...]:
     """Return in how many lines the whole map has cells of four lines, three, two, one."""
-    rows = len(grid.asked_users or grid.users)
+    rows = len(grid.users)
     return tuple(rows * deep + (4 if deep > 1 else 3) for deep in range(MOST_ROWS, 0, -1)) if rows else ()
 
 

@@ -15,6 +15,7 @@ from tui.view.widgets.lines import Ink, Line, cells, plain, width_of, wrapped
 
 _LEVELS = {"warning": Ink.WARNING, "error": Ink.FAILURE}
 _SERVER = "server"
+_TOLD_WHOLE = ("cell", "sweep")
 _FILTERS: tuple[tuple[str, Callable[[Event], bool]], ...] = (
     ("what happened", lambda event: event.source != _SERVER),
     ("warnings and errors", lambda event: event.level != "info"),
@@ -50,7 +51,8 @@ class LogPane(ListPane):
         for event, times in folded([event for event in snapshot.log if wanted(event)]):
             place = of_moment[event.at_ns] = of_moment.get(event.at_ns, -1) + 1
             line = _event_line(event, times, snapshot)
-            whole = event.source != _SERVER and event.level != "info"  # the cause is what it is read for
+            # The cause is what it is read for.
+            whole = event.source in _TOLD_WHOLE or (event.source != _SERVER and event.level != "info")
             rows.append(Row((event.at_ns, place), line, indent=width_of(line[:2]) if whole else 0))
         return rows[::-1]
 

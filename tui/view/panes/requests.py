@@ -72,8 +72,8 @@ class RequestsPane(ListPane):
         room = height - len(head)
         most = max(1, room // 3, room - latest)
         lines = [self._shown(_row(request), width, _CAUSE_LINES) for request in failed[:most]]
-        told = sum(lines, []) if sum(map(len, lines)) <= max(most, _CAUSE_LINES) else [line[0] for line in lines]
-        return [*head, *told]
+        whole = sum(map(len, lines)) <= max(most, _CAUSE_LINES)
+        return [*head, *(line for block in lines for line in (block if whole else block[:1]))]
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
         """Return the table; where all that there is stands above, no word that there is nothing."""
