@@ -46,7 +46,7 @@ async def test_only_who_knows_the_token_is_let_in_and_only_by_loopbacks_own_name
 
     view = in_browser.BrowserView("s", port=8722, stage=True)
     host = {"Host": "127.0.0.1:8722"}
-    async with TestClient(TestServer(await view._app())) as client:
+    async with TestClient(TestServer(await view._make_app())) as client:
         for path in ("/", "/ws", "/static/js/textual.js", "/?token=wrong", f"/ws?token={view.token}"):
             assert (await client.get(path, headers=host, allow_redirects=False)).status == 403
         foreign = await client.get(f"/?token={view.token}", headers={"Host": "evil.example"}, allow_redirects=False)
