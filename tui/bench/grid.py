@@ -6,9 +6,12 @@ A grid per mode (burst, steady, rate), never mixed. A cell is (users, prompt_tok
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 
 from tui.core.outcome import Outcome
+from tui.metrics.burst_time import burst_time
 from tui.metrics.cell import CellResult, users_in_words
+from tui.profile.schema import Mode
 
 Cell = tuple[int, int]
 
@@ -28,7 +31,7 @@ class Grid:
         self.mode = mode
         self.output_tokens = output_tokens
         self.rate_per_s = rate_per_s
-        self._asked = [(n, p) for p in sorted(prompt_tokens) for n in sorted(users)]
+        self._asked = sorted(product(users, prompt_tokens), key=self._work)
         self._results: dict[Cell, CellResult] = {}
 
     @property
@@ -48,8 +51,18 @@ class Grid:
 
     @property
     def asked(self) -> list[Cell]:
-        """Return the cells that a sweep walks, in its order: users grow within a prompt size."""
+        """Return the cells that a sweep walks, in its order: those that take less time first.
+
+        The time of a burst goes with the tokens of its requests, prompts and answers. It grows with users and prompt
+        size, so that a cell which implies others comes before them. Standing cells all take as long: there users grow
+        within a prompt size, and those who ask go on.
+        """
         return list(self._asked)
+
+    def _work(self, cell: Cell) -> tuple[int, int, int]:
+        users, prompt_tokens = cell
+        tokens = users * (prompt_tokens + self.output_tokens) if self.mode == Mode.BURST else 0
+        return tokens, prompt_tokens, users
 
     @property
     def results(self) -> list[CellResult]:
@@ -76,6 +89,10 @@ class Grid:
                 ):
                     new.append(self._imply(other, result))
         return new
+
+    def replace(self, result: CellResult) -> None:
+        """Tell more of a cell that is known already; it implies nothing new."""
+        self._results[result.users, result.prompt_tokens] = result
 
     def larger_ok(self, cell: Cell) -> CellResult | None:
         """Return the largest other cell that was measured well though it asks at least as much as this one."""
@@ -119,14 +136,16 @@ class Grid:
         """Estimate how long the open cells will take, s; None when nothing can be said.
 
         `expected_s` has what is known beforehand (a published table). The server may be faster or slower than the one
-        of the table: a cell is taken as long as expected times what the nearest measured cell took of its own
-        expectation, and where nothing is expected, as long as the nearest measured one.
+        of the table: until enough bursts were measured to foretell the others, a cell is taken as long as expected
+        times what the nearest measured cell took of its own expectation, and where nothing is expected, as long as the
+        nearest measured one.
         """
         measured = {(r.users, r.prompt_tokens): r.duration_s for r in self._results.values() if r.outcome is Outcome.OK}
         known = {cell: duration_s for cell, duration_s in measured.items() if duration_s}
+        foretold = burst_time(known) if self.mode == Mode.BURST else None
         total = 0.0
         for cell in self.open_cells():
-            guess = _guess_s(cell, known, expected_s)
+            guess = foretold(cell) if foretold is not None else _guess_s(cell, known, expected_s)
             if guess is None:
                 return None
             total += guess

@@ -1,4 +1,4 @@
-"""The walk over the grid: all open cells of the profile's mode, short prompts and few users first, one by one."""
+"""The walk over the grid: all open cells of the profile's mode, cheap ones first, one by one."""
 
 from __future__ import annotations
 
