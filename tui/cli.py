@@ -149,15 +149,22 @@ def _open_app(context: click.Context, start: StartWish) -> int:
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Modelled time runs X times faster.")
 @click.option("--engine", metavar="NAME", help="The serving system that the simulated server is seen as.")
 @click.option("--script", metavar="NAME|FILE", help="Show this on stage step by step: r runs it, space holds it.")
+@click.option("--reference", metavar="NAME|SESSION", help="A published table or an earlier session to lay beside.")
 @click.pass_context
 def demo(
-    context: click.Context, stage: bool, no_ramp: bool, time_scale: float, engine: str | None, script: str | None
+    context: click.Context,
+    stage: bool,
+    no_ramp: bool,
+    time_scale: float,
+    engine: str | None,
+    script: str | None,
+    reference: str | None,
 ) -> int:
     """The app on a simulated server: no GPU needed, every figure says SIMULATED."""
     from dataclasses import replace
 
     from tui.engines.catalogue import simulated_as
-    from tui.profile.overrides import seen_as, served_as
+    from tui.profile.overrides import Overrides, apply, seen_as, served_as
     from tui.profile.scripts import load_script
     from tui.view.start import demo as demo_wish
 
@@ -166,6 +173,9 @@ def demo(
     if engine is not None:
         dialect = served_as(engine)
         entry = replace(entry, profile=seen_as(entry.profile, dialect, simulated_as(dialect).endpoints))
+    if reference is not None:
+        assert entry.profile is not None
+        entry = replace(entry, profile=apply(entry.profile, Overrides(reference=_reference(reference))))
     steps = load_script(script) if script is not None else None
     wish = demo_wish(entry, ramp=not no_ramp, presentation=stage, time_scale=time_scale, script=steps)
     return _open_app(context, wish)
@@ -193,7 +203,13 @@ def demo(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--resume", metavar="SESSION", help="Go on with a session: measured cells stay.")
-@click.option("--like", type=click.Choice(["inria", "georgian"]), help="Load as a published study did.")
+@click.option(
+    "--like",
+    type=click.Choice(["inria", "georgian"]),
+    help="Load as a published study did. inria: bursts of 1 to 128 requests, prompts of 31 to 2,193 tokens, answers of "
+    "100; georgian: 10 requests/s for ten minutes, three runs, then ten users without pause for an hour, prompts of "
+    "100 tokens, answers of 4. Options win, and a profile's own prompt sizes.",
+)
 @click.option("--find-edge", is_flag=True, help="Find the most users that are served well at each prompt size.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Simulated servers: X times faster.")
 @click.option(
@@ -222,7 +238,6 @@ def run(
     a failure where the profile has no SLO.
     """
     from tui import headless
-    from tui.profile import protocols
     from tui.profile.overrides import Overrides
 
     overrides = Overrides(**options, reference=_reference(reference))
@@ -232,8 +247,7 @@ def run(
             raise UsageError("--resume takes the profile of its session; name no other")
         specs = [_resumed(resume, start)]
     elif profiles:
-        parts = [overrides] if like is None else protocols.like(like, overrides)
-        specs = [_spec(name, part, time_scale, start) for name in profiles for part in parts]
+        specs = [_spec(name, part, time_scale, start) for name in profiles for part in _parts_of(name, like, overrides)]
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
     code = headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
@@ -263,6 +277,15 @@ def plan(profiles: tuple[str, ...], users: int, prompt_tokens: int, within_s: fl
     plans = planning.plan(profiles, planning.Wish(users, prompt_tokens, within_s))
     tell(msgspec.json.encode(plans).decode() if as_json else "\n".join(map(planning.in_words, plans)))
     return ExitCode.OK if plans and plans[0].carried else ExitCode.UNEXPECTED
+
+
+def _parts_of(name: str, study: str | None, overrides: Any) -> list[Any]:
+    """Return the options of each session that a profile is measured in."""
+    from tui.profile.protocols import like
+
+    profile = known_profile(name).profile
+    assert profile is not None
+    return [overrides] if study is None else like(study, overrides, profile)
 
 
 def _reference(wanted: str | None) -> dict[str, str] | None:

@@ -136,7 +136,7 @@ def test_a_resumed_session_is_launched_with_the_overrides_of_before() -> None:
         (["demo", "sim-mistral-7b"], ["demo", "sim-mistral-7b"]),
         (["demo"], []),
         (["demo", "sim-mistral-7b", "--json"], []),
-        (["demo", "--like", "georgian", "--rate", "2"], []),
+        (["demo", "--like", "georgian"], []),
     ],
 )
 def test_a_run_of_several_profiles_is_compared_at_its_end(
