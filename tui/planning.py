@@ -281,21 +281,36 @@ class _Twin:
         return known
 
     def _error(self) -> _ModelError:
-        """Step the model through the whole table that it was fitted to."""
+        """Return how far the model errs; where no table tells, that of its kind errs at least as much as any."""
+        return self._own_error() or self._error_of_its_kind()
+
+    def _own_error(self) -> _ModelError | None:
+        """Step the model through the whole table that it was fitted to; None where there is none."""
         try:
             cells = published_table(self.published or "").cells
         except VrampError:
-            return _ModelError(0.0, "not known, since it models no published table")
+            return None
         errors = []
         for place, there in cells.items():
             here = burst(self.table, *place, self.output_tokens).seconds
             if here is not None and there.seconds:
                 errors.append(abs(here / there.seconds - 1))
         if not errors:
-            return _ModelError(0.0, "not known, since its table has no such cells")
+            return None
         worst = max(errors)
         words = f"the model's worst error against {self.published}, {worst:.0%} (median {median(errors):.0%})"
         return _ModelError(worst, words, [place[0] for place in cells], [place[1] for place in cells])
+
+    def _error_of_its_kind(self) -> _ModelError:
+        profiles = [entry.profile for entry in entries() if entry.profile is not None and entry.profile.simulated]
+        twins = [twin for profile in profiles if (twin := _Twin.of(profile)) is not None]
+        known = [error.worst for twin in twins if (error := twin._own_error()) is not None]
+        worst = max(known, default=0.0)
+        words = (
+            f"{self.name} models no published table; the worst error of the {len(known)} models of its kind that do is "
+            f"{worst:.0%}, and its own may be larger"
+        )
+        return _ModelError(worst, words)
 
 
 @dataclass(frozen=True, slots=True)
