@@ -1,6 +1,6 @@
 """A bench whose load workers play what they tell (`player.py`), on so many hosts, all of which are this machine.
 
-    python drivers/played_bench.py WORKERS HOSTS USERS RATE < SPEC
+    python drivers/played_bench.py WORKERS HOSTS USERS RATE [--unjudged] < SPEC
 
 The users are spread evenly from the first; each gets RATE tokens a second.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+
+from unjudged import judge_nothing
 
 from tui.bench import testbed
 from tui.bench.__main__ import main
@@ -33,6 +35,8 @@ class PlayerHost(LocalHost):
 
 if __name__ == "__main__":
     workers, hosts, users, rate = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    if "--unjudged" in sys.argv:
+        judge_nothing()
     pool.USERS_PER_WORKER = -(-users // workers)
     played = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
     testbed.LoadPool = partial(pool.LoadPool, hosts=played)  # type: ignore[misc,assignment]

@@ -37,6 +37,8 @@ class FakePool:
         self.dies_unsettled = False
         self.fails = False
         """Every request is refused."""
+        self.unanswered = 0
+        """So many requests are under way when the load is cut."""
         self.dead_status = 500
         self.dead_words = Outcome.ENGINE_DEAD
         """What requests to a dead server end with: a front that lives may answer with an HTTP error."""
@@ -60,6 +62,8 @@ class FakePool:
     async def cut(self) -> None:
         self.cuts += 1
         self._keep_asking(0)
+        self._testbed.deliver([self._record(user, Outcome.CANCELLED) for user in range(self.unanswered)])
+        self.unanswered = 0
 
     async def settled(self, users: int, prompt_tokens: int) -> None:
         self.settling.append((users, prompt_tokens))

@@ -8,12 +8,15 @@ import msgspec
 
 from tests.fakes import snapshots
 from tests.fakes.snapshot_parts import HOSTILE
+from tui.core.outcome import Outcome
 from tui.metrics.boundary import Edge
 from tui.metrics.conditions import Conditions
+from tui.metrics.earlier import EarlierMeasure
 from tui.metrics.limits import Limit, Verdict
 from tui.metrics.occupancy import Occupancy
 from tui.metrics.snapshot import Snapshot
 from tui.view.panes.grid import GridPane
+from tui.view.panes.grid_cell import AGAIN
 from tui.view.screens.cell import cell_facts
 from tui.view.widgets.lines import text_of
 
@@ -104,6 +107,7 @@ def test_an_opened_cell_says_what_limited_it_how_many_ran_and_under_what_conditi
         "launch 2",
         "version 0.32.0",
         "KV pool 9,600 tokens in 600 blocks of 16",
+        "how many requests it runs at most is not known",
         "gpu-memory-utilization: the profile says 0.95, the server runs 0.90",
         "its KV pool differs by -2.0% from that of launch 1",
     ]
@@ -119,3 +123,26 @@ def test_what_a_server_says_of_itself_is_never_markup_nor_moves_the_cursor() -> 
     shown = text_of(picked().lines(snapshot, 300, 40))
     shown += "".join(line.plain for fact in cell_facts(PLACE, snapshot) for line in fact.lines)
     assert not any(char < " " and char != "\n" for char in shown)
+
+
+def test_a_cell_that_was_measured_before_is_marked_and_its_page_shows_both() -> None:
+    earlier = EarlierMeasure(
+        count=2, outcome=Outcome.OK, launch=1, time_to_resolve_s=4.0, ttft_p50_s=0.5, tokens_per_s_total=200.0
+    )
+    snapshot = judged(earlier=earlier, time_to_resolve_s=3.0, ttft_p50_s=0.5, tokens_per_s_total=250.0)
+    told = {fact.label: [line.plain for line in fact.lines] for fact in cell_facts((16, 296), snapshot)}
+    assert told["before"] == [
+        "2 earlier measures, the last on launch 1: ok",
+        "resolve 4.00 s then, 3.00 s now (−25.0%)",
+        "TTFT p50 0.50 s then, 0.50 s now (+0.0%)",
+        "tokens/s 200 then, 250 now (+25.0%)",
+    ]
+    failed = judged(earlier=EarlierMeasure(outcome=Outcome.TIMEOUT))
+    told = {fact.label: [line.plain for line in fact.lines] for fact in cell_facts((16, 296), failed)}
+    assert told["before"] == ["one earlier measure, the last: timeout"]
+    for width, height in ((80, 20), (120, 36), (200, 46), (46, 12)):
+        lines = text_of(GridPane().lines(snapshot, width, height)).splitlines()
+        row = next(place for place, line in enumerate(lines) if line.split()[:1] == ["16"])
+        assert AGAIN in "".join(lines[row : row + 3]), (width, height, lines)
+        assert all(len(line) <= width for line in lines)
+    assert AGAIN not in text_of(GridPane().lines(judged(), 120, 36))

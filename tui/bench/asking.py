@@ -16,6 +16,7 @@ from tui.core.outcome import Outcome
 from tui.core.tasks import background, end_task
 from tui.metrics.cell import CellResult
 from tui.metrics.precision import Precision, repeats_of
+from tui.metrics.summary import CellSummary
 from tui.profile.schema import Mode
 
 
@@ -136,14 +137,34 @@ class Asking:
         try:
             result = await self._stand(cell, Mode.RATE, "sweep", ask)
             ended_early = (result.duration_s or 0.0) < load.duration_s * 0.99
-            dropped = await task if task is not None and self._testbed.ready and not ended_early else 0
+            cut = await self._cut(result.tag) if ended_early or not self._testbed.ready else 0
+            dropped = await task if task is not None else 0
         finally:
             if task is None:
                 asking.close()
             else:
                 await end_task(task)
             await self.stop()
-        return msgspec.structs.replace(result, requests_dropped=dropped)
+        result = msgspec.structs.replace(result, requests_dropped=dropped)
+        if not cut or result.rate is None:
+            return result
+        said = f"{cut:,} requests under way were cut unanswered when the cell ended before its time"
+        return msgspec.structs.replace(
+            result,
+            rate=msgspec.structs.replace(result.rate, cut=cut),
+            caveats="; ".join(filter(None, (result.caveats, said))),
+        )
+
+    async def _cut(self, tag: int) -> int:
+        """End a plan and what is under way of it; return how many requests that left unanswered."""
+        assert self._testbed.pool is not None
+        left = CellSummary(Mode.RATE, tag=tag)
+        self._testbed.collect(left)
+        try:
+            await self._testbed.pool.cut()
+        finally:
+            self._testbed.release(left)
+        return left.cancelled
 
     async def _stand(
         self, cell: Cell, mode: Mode, by: str, ask: Callable[[], Coroutine[None, None, None]]

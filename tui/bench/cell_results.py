@@ -13,8 +13,9 @@ from tui.bench.server_death import DiedUnsettled
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult, users_in_words
-from tui.metrics.conditions import pool_note
+from tui.metrics.conditions import Conditions, pool_is_told, pool_note
 from tui.metrics.control import drift
+from tui.metrics.earlier import EarlierMeasure
 from tui.metrics.edge import Carried, edges
 from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.verdict import verdict_of
@@ -46,6 +47,8 @@ class CellResults:
             for mode in Mode
         }
         self._measures: dict[Mode, deque[CellResult]] = {mode: deque(maxlen=MEASURES_KEPT) for mode in Mode}
+        self._latest: dict[tuple[Mode, Cell], CellResult] = {}
+        """The last measure of each cell, also of one whose grid was taken to be empty since."""
         self._edges: list[Carried] | None = None
         self._voids: Counter[tuple[Mode, Cell]] = Counter()
         self._deaths: Counter[tuple[Mode, Cell]] = Counter()
@@ -83,7 +86,10 @@ class CellResults:
 
     def _remember(self, result: CellResult) -> None:
         if result.outcome is not Outcome.IMPLIED:
-            self._measures[Mode(result.mode)].append(result)
+            mode = Mode(result.mode)
+            self._measures[mode].append(result)
+            if result.measured:
+                self._latest[mode, (result.users, result.prompt_tokens)] = result
             self._edges = None
 
     def mark_running(self, cell: Cell, mode: Mode) -> None:
@@ -119,10 +125,13 @@ class CellResults:
 
     def keep(self, result: CellResult) -> None:
         """Keep a result, and all that it implies."""
-        grid = self.grids[Mode(result.mode)]
+        mode, cell = Mode(result.mode), (result.users, result.prompt_tokens)
+        grid = self.grids[mode]
         result = self._judged(self._marked(result), grid)
-        before = grid.get((result.users, result.prompt_tokens))
+        result = msgspec.structs.replace(result, earlier=_earlier(self._latest.get((mode, cell)), result))
+        before = grid.get(cell)
         self._remember(result)
+        self._tell_earlier_pools(result, grid)
         for new in grid.put(result):
             self._testbed.keep_cell(new)
         if before is None or before.outcome is not result.outcome:  # a cell that stands is measured again and again
@@ -209,9 +218,24 @@ class CellResults:
         if conditions is not None:
             earlier = (other.conditions for other in grid.results if other.conditions is not None)
             if note := pool_note(conditions, earlier):
-                conditions = msgspec.structs.replace(conditions, notes=[*conditions.notes, note])
-                result = msgspec.structs.replace(result, caveats="; ".join(filter(None, (result.caveats, note))))
-        return msgspec.structs.replace(result, conditions=conditions, verdict=verdict_of(result, grid.results))
+                result = _noted(result, conditions, note)
+        return msgspec.structs.replace(result, verdict=verdict_of(result, grid.results))
+
+    def _tell_earlier_pools(self, present: CellResult, grid: Grid) -> None:
+        """Say of each cell measured before on a launch with another KV pool that this one differs, once."""
+        if present.conditions is None:
+            return
+        measures = self._measures[Mode(present.mode)]
+        for other in grid.results:
+            if other.conditions is None or pool_is_told(other.conditions):
+                continue
+            if note := pool_note(other.conditions, [present.conditions]):
+                marked = _noted(other, other.conditions, note)
+                grid.replace(marked)
+                for place, measure in enumerate(measures):
+                    if measure is other:
+                        measures[place] = marked
+                self._testbed.keep_cell(marked)
 
     def _tell(self, result: CellResult, more: str = "") -> None:
         cell = f"{users_in_words(result.users)} x {result.prompt_tokens} tokens"
@@ -220,3 +244,29 @@ class CellResults:
         else:
             text = f"{cell}: {result.outcome}: {result.evidence}"
             self._testbed.say("cell", f"{text}; {more}" if more else text, level="warning")
+
+
+def _noted(result: CellResult, conditions: Conditions, note: str) -> CellResult:
+    """Return the result with what sets its conditions apart, told in its caveats as well."""
+    return msgspec.structs.replace(
+        result,
+        conditions=msgspec.structs.replace(conditions, notes=[*conditions.notes, note]),
+        caveats="; ".join(filter(None, (result.caveats, note))),
+    )
+
+
+def _earlier(before: CellResult | None, present: CellResult) -> EarlierMeasure | None:
+    """Return the measure before the present one; those in which the operator's users stood on count as one."""
+    if before is None or not present.measured:
+        return None
+    if before.measured_by == present.measured_by == "operator":
+        return before.earlier
+    return EarlierMeasure(
+        count=1 + (before.earlier.count if before.earlier is not None else 0),
+        tag=before.tag,
+        outcome=before.outcome,
+        launch=before.conditions.launch if before.conditions is not None else 0,
+        time_to_resolve_s=before.time_to_resolve_s,
+        ttft_p50_s=before.ttft_p50_s,
+        tokens_per_s_total=before.tokens_per_s_total,
+    )

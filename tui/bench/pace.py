@@ -12,7 +12,7 @@ from tui.bench.readings import Readings
 from tui.bench.server_death import ServerDied
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
-from tui.metrics.precision import LEAST_BINS, Precision, mser5
+from tui.metrics.precision import LEAST_VALUES, Precision, mser5
 from tui.metrics.summary import CellSummary
 
 OnProgress = Callable[[float, Precision | None], None]
@@ -22,8 +22,8 @@ LOOK_EVERY_S = 1.0
 """How sure the figures are is looked at so often at most, s of the clock."""
 LOOK_GROWTH = 0.05
 """And not before so much more time has passed: each look is a chance to stop too early (docs/precision.md)."""
-SURE_LOOKS = 2
-"""So many looks in a row must find the figures sure: one may do so by luck."""
+SURE_LOOKS = 4
+"""So many looks in a row must find the figures sure: fewer may do so by luck."""
 STEP_S = 0.5
 
 
@@ -98,7 +98,7 @@ class Pace:
 
     def _has_warmed_up(self) -> bool:
         rates = self._summary.token_rates(self._testbed.clock.now_ns())
-        if len(rates) < LEAST_BINS:
+        if len(rates) < LEAST_VALUES:
             return False
         self._warm_up_ended = mser5(rates) is not None
         return self._warm_up_ended

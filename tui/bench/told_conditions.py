@@ -26,6 +26,7 @@ def conditions_of(profile: Profile, status: ServerStatus, weights_told_bytes: in
         kv_pool_tokens=pool.tokens,
         kv_pool_blocks=pool.blocks,
         block_size=pool.block_size,
+        state_blocks=pool.state_blocks,
         max_num_seqs=None if most is None else most * engines,
         weights_estimated_bytes=estimate,
         weights_told_bytes=weights_told_bytes,

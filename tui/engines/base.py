@@ -155,6 +155,8 @@ class ServerMetrics:
     """That requests can have, of all its engines."""
     block_size: int | None = None
     """Tokens of the KV cache in a block."""
+    state_blocks: int = 0
+    """Further blocks that a request has whatever its length: the states of the model's Mamba layers."""
     arguments: Mapping[str, str] = field(default_factory=dict)
     """With which it runs, as far as its figures tell: by their flags without dashes before them."""
     ttft_sum_s: float | None = None

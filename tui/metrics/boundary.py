@@ -2,7 +2,8 @@
 
 vLLM hands its cache out in blocks, one of which stands for nothing (the null block), and gives a request
 ceil(tokens / block size) of them (vllm/v1/core/block_pool.py, kv_cache_utils.py). Hybrid models have larger blocks, for
-a page of attention must hold a state of Mamba's. Prompts of ours share no prefix, so that no block serves two requests.
+a page of attention must hold a state of Mamba's, and a request has a block for its state in each group of such layers,
+however short it is. Prompts of ours share no prefix, so that no block serves two requests.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class KvPool(msgspec.Struct, frozen=True, kw_only=True):
     """That requests can have: without the null block of each engine."""
     block_size: int | None = None
     """Tokens."""
+    state_blocks: int = 0
+    """Further blocks that a request has whatever its length: the states of the model's Mamba layers."""
 
     def requests_of(self, tokens: int) -> int | None:
         """Return how many requests of so many tokens, prompt and answer, it holds at once; None where not known."""
         if self.blocks is not None and self.block_size:
-            return self.blocks // -(-tokens // self.block_size)
+            return self.blocks // (-(-tokens // self.block_size) + self.state_blocks)
         return self.tokens // tokens if self.tokens is not None else None
 
 

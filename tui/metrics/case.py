@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tui.metrics.boundary import KvPool
 from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions
 from tui.metrics.occupancy import Occupancy
@@ -90,11 +91,14 @@ class Case:
     @property
     def kv_capacity(self) -> int | None:
         """How many requests of this size the KV cache holds at once, in whole blocks; None where that is not known."""
-        blocks, size = self.conditions.kv_pool_blocks, self.conditions.block_size
-        tokens = self.cell.prompt_tokens + self.cell.output_tokens
-        if blocks is not None and size:
-            return blocks // -(-tokens // size)
-        return None if self.conditions.kv_pool_tokens is None else self.conditions.kv_pool_tokens // tokens
+        known = self.conditions
+        pool = KvPool(
+            tokens=known.kv_pool_tokens,
+            blocks=known.kv_pool_blocks,
+            block_size=known.block_size,
+            state_blocks=known.state_blocks,
+        )
+        return pool.requests_of(self.cell.prompt_tokens + self.cell.output_tokens)
 
     @property
     def stalled_s(self) -> float | None:

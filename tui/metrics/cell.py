@@ -7,6 +7,7 @@ import msgspec
 from tui.core.outcome import Outcome
 from tui.metrics.conditions import Conditions
 from tui.metrics.distribution import Distributions
+from tui.metrics.earlier import EarlierMeasure
 from tui.metrics.limits import Verdict
 from tui.metrics.occupancy import Occupancy
 from tui.metrics.precision import Precision, Repeats
@@ -121,6 +122,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """Where it was measured several times for one result."""
     rate: RateFigures | None = None
     """In mode rate."""
+    earlier: EarlierMeasure | None = None
+    """The measure before this one, where the cell was asked for again."""
 
     @property
     def measured(self) -> bool:

@@ -13,6 +13,7 @@ from tui.metrics.reading import GpuReading, devices
 POOLS_APART = 0.01
 """Two launches whose KV pools differ by more than this do not carry the same users at the edge."""
 MOST_SAID = 12
+_OTHER_POOL = "its KV pool differs"
 _GB = 1e9
 
 
@@ -32,6 +33,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """That requests can have."""
     block_size: int | None = None
     """Tokens of the KV cache in a block."""
+    state_blocks: int = 0
+    """Further blocks that a request has whatever its length: the states of the model's Mamba layers."""
     max_num_seqs: int | None = None
     """How many requests it runs at most, by its own word."""
     weights_estimated_bytes: int | None = None
@@ -71,9 +74,12 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
             blocks = (
                 f" in {self.kv_pool_blocks:,} blocks of {self.block_size}" if self.kv_pool_blocks is not None else ""
             )
-            said.append(f"KV pool {self.kv_pool_tokens:,} tokens{blocks}")
+            states = f", {self.state_blocks} of them for the states of each request" if self.state_blocks else ""
+            said.append(f"KV pool {self.kv_pool_tokens:,} tokens{blocks}{states}")
         if self.max_num_seqs is not None:
             said.append(f"runs at most {self.max_num_seqs:,} requests")
+        elif self.launch:
+            said.append("how many requests it runs at most is not known")
         if self.weights_told_bytes is not None:
             said.append(f"weights {self.weights_told_bytes / _GB:.1f} GB of a GPU{self._estimate}")
         if self.clock_max_mhz is not None:
@@ -135,5 +141,10 @@ def pool_note(present: Conditions, earlier: Iterable[Conditions]) -> str:
     for other in earlier:
         here, there = present.kv_pool_tokens, other.kv_pool_tokens
         if other.launch != present.launch and here is not None and there and abs(here - there) > POOLS_APART * there:
-            return f"its KV pool differs by {(here - there) / there:+.1%} from that of launch {other.launch}"
+            return f"{_OTHER_POOL} by {(here - there) / there:+.1%} from that of launch {other.launch}"
     return ""
+
+
+def pool_is_told(conditions: Conditions) -> bool:
+    """Say whether the conditions tell already that another launch's KV pool differs."""
+    return any(note.startswith(_OTHER_POOL) for note in conditions.notes)

@@ -3,7 +3,8 @@
 In this order:
 
 - **measures**: the cell was measured three times or more; the mean of the measures, by Student's t.
-- **interval**: of a standing cell, batch means for tokens/s and sectioning for the median latency (`precision`).
+- **interval**: of a standing cell, batch means for tokens/s and sectioning for the median latency (`precision`); where
+  its window is too short for them, nothing.
 - **repeats**: of several bursts or runs, Student's t over the figure of each; throughput goes as their time does.
 - **requests**: within one measure. A percentile lies between two order statistics (Conover, "Practical Nonparametric
   Statistics", 1999, 3.2: ranks n p -+ 1.96 sqrt(n p (1 - p))); a mean has the standard error of its requests, and
@@ -80,6 +81,9 @@ def _of_one(cell: CellResult, figure: CellFigure, value: float) -> Estimate:
         error = cell.repeats.error
     if error is not None:
         return _within(value, error, "repeats")
+    if cell.precision is not None and cell.precision.error is None:
+        # Its window is too short for an interval, and its requests are no independent sample.
+        return Estimate(value=value)
     return _by_requests(cell, figure, value)
 
 

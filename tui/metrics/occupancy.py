@@ -81,7 +81,7 @@ class GaugeReadings:
         """Return from which share on the cache takes no more of such prompts: a long one needs many blocks at once."""
         if not metrics.kv_cache_blocks or not metrics.block_size:
             return KV_FULL
-        needed = -(-self._prompt_tokens // metrics.block_size)
+        needed = -(-self._prompt_tokens // metrics.block_size) + metrics.state_blocks
         return min(KV_FULL, 1 - needed / metrics.kv_cache_blocks)
 
     def occupancy(

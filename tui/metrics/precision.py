@@ -4,11 +4,18 @@
   69, 1997; with batches of five: White, Cobb & Spratt, WSC 2000). Of the series of tokens/s, batched by fives, the cut
   d is taken that makes the squared standard error of what is left least: Σ (y - mean)² / (n - d)², both over the n - d
   batches after the cut. A least that lies in the second half tells of no end of the warm-up.
-- **Tokens/s**: the series is correlated, so the interval is one of batch means: k batches of equal length that do not
-  overlap, Student's t with k - 1 degrees of freedom (Schmeiser, "Batch size effects", Operations Research 30, 1982:
-  10 to 30 batches).
-- **Median latency**: sectioning (Asmussen & Glynn, "Stochastic Simulation", 2007, III.5a): the requests, in the order
-  they ended, are cut into k sections; the spread of the sections' medians around the median of all gives the interval.
+- **Tokens/s**: batch means. The series is cut into as many as 30 batches of equal length that do not overlap
+  (Schmeiser, "Batch size effects", Operations Research 30, 1982), and an AR(1) is fitted to their means, as ASAP3 does
+  (Steiger, Lada, Wilson, Joines, Alexopoulos & Goldsman, ACM TOMACS 15, 2005): batches that resemble the one before
+  are worth fewer than they are. With r the first autocorrelation, n batches are worth n (1 - r) / (1 + r), and the
+  half width is Student's t over that many. r itself comes out too small in a short series, by (1 + 3r) / n (Marriott &
+  Pope, Biometrika 41, 1954), and is then taken half a standard error larger than found, sqrt((1 - r²) / n) (Bartlett,
+  1946), so that a series that seems quick to forget by chance gives no narrow interval.
+- **Median latency**: the same of the medians of sections, around the median of all (Asmussen & Glynn, "Stochastic
+  Simulation", 2007, III.5a): the requests, in the order they ended, are cut into sections as the series is.
+  Their logarithms are taken: queues are skewed, and in a quiet stretch both the median and its spread come out small.
+- **Nothing is said** where the batches are worth fewer than three independent ones, or the window is shorter than
+  `LATENCIES` median latencies: what does not vary within it varies beyond it.
 
 How often these intervals hold the truth was tried: docs/precision.md.
 """
@@ -22,17 +29,26 @@ from statistics import fmean, median, stdev
 
 import msgspec
 
-CONFIDENCE = 0.95
-SECTIONS = 10
-"""Batches of the series, and sections of the requests."""
-LEAST_BINS = 5 * SECTIONS
-"""The series must have so many bins: five in each batch."""
-LEAST_REQUESTS = 5 * SECTIONS
-"""So many requests must have ended: five in each section."""
+BATCHES = 30
+"""Batches of the series, and sections of the requests, at most."""
+FEWEST_BATCHES = 10
+LEAST_IN_BATCH = 5
+"""So many bins or requests are in each at least."""
+LEAST_VALUES = FEWEST_BATCHES * LEAST_IN_BATCH
+"""The series must have so many bins, and so many requests must have ended."""
+FEWEST_INDEPENDENT = 3.0
+"""Batches that are worth fewer independent ones have no interval."""
+LATENCIES = 15
+"""Users who ask again and again repeat themselves with each answer: a window must hold so many median latencies."""
+_WIDEST_LOG = 100.0
+_ROUNDING = 1e-12
+CAUTION = 0.5
+"""Standard errors by which the autocorrelation is taken larger than found."""
+SLICES = 10
+"""Of the series, for the test of a steady state."""
 MOST_VALUES = 5_000
 MSER_BATCH = 5
-# Student's t, two-sided 95 %, SECTIONS - 1 degrees of freedom.
-_T_95 = 2.262157
+FEWEST_MSER_BATCHES = 10
 
 
 class Precision(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +68,13 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
     """The half width as a share of tokens/s."""
     e2e_p50_error: float | None = None
     """The half width as a share of the median E2E latency."""
-    sections: int = SECTIONS
-    """Batches and sections: t has one degree of freedom less."""
+    sections: int = 10
+    """Batches and sections that the intervals are made of, each at most."""
+    independent: float | None = None
+    """How many independent batches the batches are worth, of tokens/s or of latency, whichever is worth less; t has one
+    degree of freedom less. None = no interval."""
+    needed_s: float | None = None
+    """How long the window would have to be for what was asked, by the spread seen in it, s; None = not known."""
     bins: int = 0
     """Values of the series of tokens/s."""
     requests: int = 0
@@ -78,7 +99,7 @@ def mser5(series: Sequence[float]) -> int | None:
     sight.
     """
     batches = [fmean(series[at : at + MSER_BATCH]) for at in range(0, len(series) - MSER_BATCH + 1, MSER_BATCH)]
-    if len(batches) < SECTIONS:
+    if len(batches) < FEWEST_MSER_BATCHES:
         return None
     best, best_cut = math.inf, 0
     total = squares = 0.0
@@ -93,21 +114,12 @@ def mser5(series: Sequence[float]) -> int | None:
     return None if best_cut > len(batches) // 2 else best_cut * MSER_BATCH
 
 
-def batch_means(series: Sequence[float]) -> list[float]:
-    """Return the means of equal batches that do not overlap; none where the series is too short.
+def slices(series: Sequence[float]) -> list[float]:
+    """Return the means of `SLICES` equal parts that do not overlap; none where the series is too short.
 
-    What does not fill a whole batch at the beginning is left out.
+    What does not fill a whole part at the beginning is left out.
     """
-    if len(series) < LEAST_BINS:
-        return []
-    size = len(series) // SECTIONS
-    return [fmean(series[at : at + size]) for at in range(len(series) - size * SECTIONS, len(series), size)]
-
-
-def batch_means_half_width(series: Sequence[float]) -> float | None:
-    """Return the half width of the 95 % interval of a correlated series' mean; None where it is too short."""
-    means = batch_means(series)
-    return _half_width(means, fmean(means)) if means else None
+    return _means(series, SLICES) if len(series) >= LEAST_VALUES else []
 
 
 def thinned(values: Sequence[float]) -> Sequence[float]:
@@ -115,18 +127,70 @@ def thinned(values: Sequence[float]) -> Sequence[float]:
     return values[:: -(-len(values) // MOST_VALUES)] if len(values) > MOST_VALUES else values
 
 
-def median_half_width(values: Sequence[float]) -> float | None:
-    """Return the half width of the 95 % interval of the median of values in the order they came; None for too few."""
-    if len(values) < LEAST_REQUESTS:
+class Interval(msgspec.Struct, frozen=True):
+    """Of a figure at 95 %."""
+
+    half_width: float
+    independent: float
+    """How many independent batches it rests on."""
+
+
+def interval_of_mean(series: Sequence[float]) -> Interval | None:
+    """Return the interval of a correlated series' mean; None where too little is known of it."""
+    if len(series) < LEAST_VALUES:
         return None
-    edges = [round(place * len(values) / SECTIONS) for place in range(SECTIONS + 1)]
+    means = _means(series, _batches_of(len(series)))
+    return _interval(means, fmean(means))
+
+
+def interval_of_median(values: Sequence[float]) -> Interval | None:
+    """Return the interval of the median of values in the order they came; None where too little is known of it."""
+    if len(values) < LEAST_VALUES:
+        return None
+    count = _batches_of(len(values))
+    edges = [round(place * len(values) / count) for place in range(count + 1)]
     medians = [median(values[begin:end]) for begin, end in pairwise(edges)]
-    return _half_width(medians, median(values))
+    middle = median(values)
+    if min(medians) <= 0:
+        return None
+    found = _interval([math.log(each) for each in medians], math.log(middle))
+    return (
+        None if found is None else Interval(middle * math.expm1(min(found.half_width, _WIDEST_LOG)), found.independent)
+    )
 
 
-def _half_width(parts: Sequence[float], centre: float) -> float:
+def _batches_of(values: int) -> int:
+    return min(BATCHES, values // LEAST_IN_BATCH)
+
+
+def _means(series: Sequence[float], count: int) -> list[float]:
+    size = len(series) // count
+    return [fmean(series[at : at + size]) for at in range(len(series) - size * count, len(series), size)]
+
+
+def _interval(parts: Sequence[float], centre: float) -> Interval | None:
+    count = len(parts)
+    likeness = _likeness(parts)
+    if likeness >= 1:
+        return None
+    inflated = (1 + likeness) / (1 - likeness)
+    independent = count / inflated
+    if independent < FEWEST_INDEPENDENT:
+        return None
+    # What is alike spreads less: the expected sum of squares is (n - inflated) variances.
     squares = sum((part - centre) ** 2 for part in parts)
-    return _T_95 * math.sqrt(squares / (len(parts) * (len(parts) - 1)))
+    return Interval(t_95(independent - 1) * math.sqrt(squares / (count - inflated) * inflated / count), independent)
+
+
+def _likeness(parts: Sequence[float]) -> float:
+    """Return how much each value resembles the one before, from 0, on the side of caution."""
+    count, mean = len(parts), fmean(parts)
+    squares = sum((part - mean) ** 2 for part in parts)
+    if squares <= count * (_ROUNDING * mean) ** 2:  # all are alike
+        return 0.0
+    found = sum((one - mean) * (other - mean) for one, other in pairwise(parts)) / squares
+    found += (1 + 3 * found) / count
+    return max(0.0, found + CAUTION * math.sqrt(max(0.0, 1 - found * found) / count))
 
 
 def precision_of(
@@ -142,33 +206,35 @@ def precision_of(
     """Return how sure a measured window is.
 
     `series`: tokens/s in bins of equal length; `latencies_s`: E2E latencies in the order the requests ended; `steady`:
-    what is known of the window (`metrics/steady.py`); `lasting_s`: how long it is. Users who ask again and again repeat
-    themselves with each answer, so that a batch shorter than a request is no sample of its own: less than `SECTIONS`
-    median latencies are never enough.
+    what is known of the window (`metrics/steady.py`); `lasting_s`: how long it is.
     """
-    tokens_half, e2e_half = batch_means_half_width(series), median_half_width(latencies_s)
     rate = fmean(series) if series else 0.0
     middle_s = median(latencies_s) if latencies_s else 0.0
-    tokens_error = tokens_half / rate if tokens_half is not None and rate > 0 else None
-    e2e_error = e2e_half / middle_s if e2e_half is not None and middle_s > 0 else None
-    long_enough = lasting_s >= SECTIONS * middle_s
-    sure = (
-        asked is not None
-        and None not in (tokens_error, e2e_error)
-        and max(tokens_error or 0.0, e2e_error or 0.0) <= asked
-    )
-    return Precision(
+    tokens = e2e = None
+    if lasting_s >= LATENCIES * middle_s:
+        tokens, e2e = interval_of_mean(series), interval_of_median(latencies_s)
+    known = Precision(
         state="drifting" if steady is False else "steady",
         asked=asked,
-        reached=None if asked is None else sure and long_enough and steady is not False,
-        tokens_per_s_half_width=tokens_half,
-        e2e_p50_half_width_s=e2e_half,
-        tokens_per_s_error=tokens_error,
-        e2e_p50_error=e2e_error,
+        tokens_per_s_half_width=tokens.half_width if tokens is not None else None,
+        e2e_p50_half_width_s=e2e.half_width if e2e is not None else None,
+        tokens_per_s_error=tokens.half_width / rate if tokens is not None and rate > 0 else None,
+        e2e_p50_error=e2e.half_width / middle_s if e2e is not None and middle_s > 0 else None,
+        sections=BATCHES,
+        independent=min(tokens.independent, e2e.independent) if tokens is not None and e2e is not None else None,
         bins=len(series),
         requests=len(latencies_s),
         warm_up_s=warm_up_s,
         warm_up_ended=warm_up_ended,
+    )
+    if asked is None:
+        return known
+    error = known.error
+    return msgspec.structs.replace(
+        known,
+        reached=error is not None and error <= asked and steady is not False,
+        # A half width falls with the square root of time.
+        needed_s=None if error is None else lasting_s * (error / asked) ** 2,
     )
 
 
@@ -191,18 +257,29 @@ class Repeats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FEWEST_REPEATS = 3
-# Student's t, two-sided 95 %, by degrees of freedom from 2 on; the normal distribution's beyond.
+# Student's t, two-sided 95 %, by degrees of freedom from 2 on.
 _T_BY_FREEDOM = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_T_MORE = 2.131
+_FEWEST_FREEDOM = 2
+_Z_95 = 1.959964
+
+
+def t_95(freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t with so many degrees of freedom, at least 2, within 0.2 %."""
+    place = max(freedom, float(_FEWEST_FREEDOM)) - _FEWEST_FREEDOM
+    below = int(place)
+    if below + 1 >= len(_T_BY_FREEDOM):  # Abramowitz & Stegun, 26.7.5
+        return _Z_95 + 2.3723 / freedom + 2.8225 / freedom**2
+    # It is all but linear in 1 / freedom.
+    low, high = 1 / (below + _FEWEST_FREEDOM), 1 / (below + 1 + _FEWEST_FREEDOM)
+    share = (low - 1 / (place + _FEWEST_FREEDOM)) / (low - high)
+    return _T_BY_FREEDOM[below] + share * (_T_BY_FREEDOM[below + 1] - _T_BY_FREEDOM[below])
 
 
 def mean_half_width(values: Sequence[float]) -> float | None:
     """Return the half width of the 95 % interval of the mean of independent values; None for fewer than three."""
     if len(values) < FEWEST_REPEATS:
         return None
-    freedom = len(values) - 1
-    t = _T_BY_FREEDOM[freedom - 2] if freedom - 2 < len(_T_BY_FREEDOM) else _T_MORE
-    return t * stdev(values) / math.sqrt(len(values))
+    return t_95(len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
 def repeats_of(values_s: Sequence[float], figure: str) -> Repeats | None:
@@ -229,12 +306,15 @@ def unreached(precision: Precision) -> str:
         return f"{asked}, but there was no steady state in the time given"
     if precision.error is None:
         return f"{asked}, but the time given is too short to tell: {precision.requests} requests ended"
-    if precision.error <= precision.asked:
-        return f"{asked}, but the time given is less than {SECTIONS} median latencies, which is too short to be sure"
+    enough = "" if precision.needed_s is None else f"; by the spread seen it takes about {_time(precision.needed_s)}"
     return (
         f"{asked}, but the time given allows ±{precision.error:.1%} only "
-        f"(tokens/s ±{precision.tokens_per_s_error:.1%}, median E2E ±{precision.e2e_p50_error:.1%})"
+        f"(tokens/s ±{precision.tokens_per_s_error:.1%}, median E2E ±{precision.e2e_p50_error:.1%}){enough}"
     )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
 class RateBins:

@@ -29,6 +29,8 @@ class RateFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Planned requests/s."""
     answered_per_s: float
     """Requests/s that were answered in full."""
+    cut: int = 0
+    """Requests that were sent and then cut, unanswered, for the cell ended before its time."""
     over_saturated: bool | None = None
     """Whether queue or TTFT rose by the test; None where there was too little to tell."""
     what: str = ""

@@ -81,6 +81,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """That requests can have: without what stands for nothing."""
     block_size: int | None = None
     """Tokens of the KV cache in a block."""
+    state_blocks: int = 0
+    """Further blocks that a request has whatever its length: the states of the model's Mamba layers."""
 
 
 class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +121,10 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     def kv_pool(self) -> KvPool:
         """Return the size of its KV cache."""
         return KvPool(
-            tokens=self.kv_cache_tokens, blocks=self.settings.kv_cache_blocks, block_size=self.settings.block_size
+            tokens=self.kv_cache_tokens,
+            blocks=self.settings.kv_cache_blocks,
+            block_size=self.settings.block_size,
+            state_blocks=self.settings.state_blocks,
         )
 
 

@@ -24,7 +24,7 @@ from tui.metrics.cost import cost_per_tokens, throughput
 from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.ended import EndedRequests
 from tui.metrics.percentile import percentile_of_sorted
-from tui.metrics.precision import Precision, RateBins, batch_means, precision_of, thinned
+from tui.metrics.precision import Precision, RateBins, precision_of, slices, thinned
 from tui.metrics.record import RequestRecord
 from tui.metrics.saturation import PARTS, RateFigures, saturation
 from tui.metrics.steady import is_steady
@@ -139,6 +139,11 @@ class CellSummary:
         """Return how many answers have a latency so far."""
         return len(self._ended.e2e_s)
 
+    @property
+    def cancelled(self) -> int:
+        """Return how many of its requests were cut by vramp itself."""
+        return self._ended.failures[Outcome.CANCELLED]
+
     def mean_e2e_s(self, since: int) -> float | None:
         """Return the mean E2E latency of all answers but the first `since`, s."""
         column = self._ended.e2e_s[since:]
@@ -169,7 +174,7 @@ class CellSummary:
         latencies_s = thinned(self._ended.e2e_s)
         middle = len(latencies_s) // 2
         lasting_s = (min(now_ns, self._end_ns) - self.start_ns) / NS_PER_S
-        means = batch_means(rates)
+        means = slices(rates)
         steady = is_steady(means, latencies_s[:middle], latencies_s[middle:]) if means else None
         return precision_of(
             rates,

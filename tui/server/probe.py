@@ -28,6 +28,8 @@ class Probe:
     """Of the list of models: 401 and 403 mean that a key is wanted. None = it has no such list."""
     location: str = ""
     """Where the list of models is said to be instead; no redirect is followed."""
+    arguments: dict[str, str] = field(default_factory=dict)
+    """With which it says that it runs, by their flags without dashes before them."""
     simulated: bool = False
     """Whether it says that it is a simulated server of vramp's."""
 
@@ -53,6 +55,7 @@ async def ask(client: ServerClient, questions: Questions, kv_cache_tokens: int |
         missing.append(f"its /metrics do not tell {untold}")
     if await answer_to(client, questions.count(models[0] if models else "", "a")) is None:
         missing.append("no /tokenize: prompt sizes are checked by usage only")
+    arguments = await answer_to(client, questions.arguments())
     return Probe(
         version=safe_line(version or "", limit=NAME_CHARS),
         models=models,
@@ -60,6 +63,7 @@ async def ask(client: ServerClient, questions: Questions, kv_cache_tokens: int |
         missing=missing,
         status=listing.status if asked is not None else None,
         location=listing.location,
+        arguments=arguments or {},
         simulated=listing.server == SERVER_MARK,
     )
 

@@ -109,9 +109,12 @@ class Supervisor(AskedServer):
         """Return how the server says that it is set up."""
         told = self._launched.arguments if self._launched is not None else {}
         metrics = self._metrics
-        arguments = {**told, **{name: safe_line(value, limit=200) for name, value in metrics.arguments.items()}}
+        asked = {**self.told.arguments, **metrics.arguments}
         return ServerSettings(
-            arguments=arguments, kv_cache_blocks=metrics.kv_cache_blocks, block_size=metrics.block_size
+            arguments={**told, **{name: safe_line(value, limit=200) for name, value in asked.items()}},
+            kv_cache_blocks=metrics.kv_cache_blocks,
+            block_size=metrics.block_size,
+            state_blocks=metrics.state_blocks,
         )
 
     def override(self, profile: Profile, arguments: Mapping[str, str]) -> None:

@@ -111,8 +111,15 @@ class SessionReader:
         return self._database.scalar("SELECT max(request_id) FROM requests")
 
     def cells(self, until_ns: int = ALWAYS_NS) -> list[CellResult]:
-        """Return all results of cells known at a moment, repeated measurements included, oldest first."""
-        return list(self._database.values(CELLS, "recorded_at_ns <= ?", (until_ns,), last=MAX_CELLS))
+        """Return all results of cells known at a moment, repeated measurements included, oldest first.
+
+        Of a measurement that was told again, since more became known of it, what was told last.
+        """
+        found: dict[object, CellResult] = {}
+        kept = self._database.values(CELLS, "recorded_at_ns <= ?", (until_ns,), last=MAX_CELLS)
+        for number, cell in enumerate(kept):
+            found[(cell.tag, cell.mode, cell.users, cell.prompt_tokens) if cell.tag else number] = cell
+        return list(found.values())
 
     def requests(
         self,

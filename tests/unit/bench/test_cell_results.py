@@ -131,3 +131,69 @@ async def test_a_server_that_never_came_up_ends_the_open_cells_alone(testbed: Fa
     cells.fail_all(Mode.BURST, Outcome.OOM_LAUNCH, "CUDA out of memory")
     assert known(cells).pop((1, 30)) is Outcome.OK
     assert [cell.outcome for cell in testbed.kept[1:]] == [Outcome.OOM_LAUNCH] * 5
+
+
+def measured(users: int, time_s: float, *, launch: int = 1, tag: int, **fields: Any) -> CellResult:
+    conditions = Conditions(launch=launch, kv_pool_tokens=fields.pop("pool", None))
+    return result(users, tag=tag, time_to_resolve_s=time_s, conditions=conditions, **fields)
+
+
+async def test_a_cell_that_is_asked_for_again_says_what_it_was_before(testbed: FakeTestbed) -> None:
+    cells = CellResults(testbed)
+    cells.keep(measured(2, 1.0, tag=1))
+    assert testbed.kept[-1].earlier is None
+    cells.keep(measured(2, 1.5, launch=2, tag=2))
+    again = cells.grids[Mode.BURST].get((2, 30))
+    assert again is not None and again.earlier is not None and again == testbed.kept[-1]
+    assert (again.earlier.count, again.earlier.tag, again.earlier.launch) == (1, 1, 1)
+    assert (again.earlier.outcome, again.earlier.time_to_resolve_s) == (Outcome.OK, 1.0)
+    cells.keep(measured(2, 2.0, launch=2, tag=3))
+    third = cells.grids[Mode.BURST].get((2, 30))
+    assert third is not None and third.earlier is not None
+    assert (third.earlier.count, third.earlier.tag) == (2, 2)
+
+
+async def test_an_earlier_measure_is_known_of_a_grid_that_is_swept_again_and_of_a_resumed_one(
+    testbed: FakeTestbed,
+) -> None:
+    cells = CellResults(testbed)
+    cells.restore([measured(2, 1.0, tag=1)])
+    cells.forget_all(Mode.BURST)
+    cells.keep(measured(2, 1.5, tag=2))
+    kept = cells.grids[Mode.BURST].get((2, 30))
+    assert kept is not None and kept.earlier is not None and kept.earlier.tag == 1
+
+
+async def test_the_operator_who_stands_on_has_no_earlier_measure(testbed: FakeTestbed) -> None:
+    cells = CellResults(testbed)
+    for tag in (1, 2, 3):
+        cells.keep(measured(2, 1.0, tag=tag, measured_by="operator"))
+    assert all(cell.earlier is None for cell in testbed.kept)
+    cells.keep(measured(2, 1.0, tag=4))
+    cells.keep(measured(2, 1.0, tag=5, measured_by="operator"))
+    cells.keep(measured(2, 1.0, tag=6, measured_by="operator"))
+    assert [cell.earlier.tag for cell in testbed.kept[3:] if cell.earlier is not None] == [3, 4, 4]
+
+
+async def test_what_was_not_measured_is_no_earlier_measure(testbed: FakeTestbed) -> None:
+    cells = CellResults(testbed)
+    cells.keep(result(4, Outcome.OOM_RUNTIME, tag=1))
+    assert cells.grids[Mode.BURST].get((4, 300)).outcome is Outcome.IMPLIED  # type: ignore[union-attr]
+    cells.keep(measured(4, 1.0, size=300, tag=2))
+    assert testbed.kept[-1].earlier is None
+
+
+async def test_both_of_two_cells_on_launches_with_other_pools_are_marked_once(testbed: FakeTestbed) -> None:
+    cells = CellResults(testbed)
+    cells.keep(measured(1, 1.0, tag=1, pool=100_000))
+    cells.keep(measured(2, 1.0, tag=2, pool=100_900, launch=2))  # within a hundredth
+    assert all(not cell.caveats for cell in testbed.kept)
+    cells.keep(measured(4, 1.0, tag=3, pool=90_000, launch=3))
+    marks = {cell.tag: cell.caveats for cell in testbed.kept}
+    assert marks[1] == "its KV pool differs by +11.1% from that of launch 3"
+    assert marks[2] == "its KV pool differs by +12.1% from that of launch 3"
+    assert marks[3].startswith("its KV pool differs by -10.0% from that of launch 1")
+    assert [cell.tag for cell in testbed.kept] == [1, 2, 1, 2, 3]
+    assert {cell.tag: cell.caveats for cell in cells.measures(Mode.BURST)} == marks
+    cells.keep(measured(4, 1.0, size=300, tag=4, pool=90_000, launch=3))
+    assert [cell.tag for cell in testbed.kept] == [1, 2, 1, 2, 3, 4]

@@ -244,6 +244,25 @@ async def test_rate_cells_say_what_was_dropped() -> None:
     assert testbed.pool.asked == [("rate", 2, 30), ("rate", 6, 30)]
 
 
+async def test_a_rate_cell_that_ends_early_says_what_was_cut_and_what_was_dropped() -> None:
+    testbed = FakeTestbed(
+        fine, mode="rate", rate_per_s=2.0, users=[1], prompt_tokens=[30], duration_s=50.0, failures_in_a_row=5
+    )
+    testbed.pool.fails = True
+    scheduler = Scheduler(testbed)
+    await scheduler.start_sweep()
+    while not testbed.pool.asked:
+        await asyncio.sleep(0)
+    testbed.pool.unanswered = 4
+    async with asyncio.timeout(40):
+        while not testbed.kept:
+            await asyncio.sleep(0.01)
+    await scheduler.close()
+    (cell,) = testbed.kept
+    assert cell.rate is not None and (cell.rate.cut, cell.requests_dropped) == (4, 3)
+    assert "4 requests under way were cut unanswered" in cell.caveats
+
+
 async def test_a_stopped_sweep_leaves_its_running_cell_open() -> None:
     testbed = FakeTestbed(fine, mode="steady", **GRID)
     scheduler = Scheduler(testbed)
@@ -567,11 +586,15 @@ async def test_cells_on_launches_with_other_kv_pools_are_marked() -> None:
     testbed = FakeTestbed(from_cell((2, 300), crash, times=1), **GRID)
     testbed.conditions = Conditions(launch=1, kv_pool_tokens=100_000)
     testbed.pools = {2: 97_000}
-    await swept(testbed)
-    noted = {cell.conditions.launch for cell in testbed.kept if cell.conditions is not None and cell.conditions.notes}
-    assert noted == {2}
-    marked = [cell for cell in testbed.kept if "its KV pool differs by -3.0% from that of launch 1" in cell.caveats]
-    assert len(marked) >= 3 and all(cell.conditions and cell.conditions.launch == 2 for cell in marked)
+    scheduler = await swept(testbed)
+    later = [cell for cell in testbed.kept if "its KV pool differs by -3.0% from that of launch 1" in cell.caveats]
+    assert len(later) >= 3 and all(cell.conditions and cell.conditions.launch == 2 for cell in later)
+    # So are those from before, once each, as soon as there is one on the other launch.
+    earlier = [cell for cell in testbed.kept if "its KV pool differs by +3.1% from that of launch 2" in cell.caveats]
+    assert all(cell.conditions and cell.conditions.launch == 1 for cell in earlier)
+    assert len(earlier) == len({(cell.users, cell.prompt_tokens) for cell in earlier}) > 0
+    told = [cell for cell in scheduler.grid.results if cell.conditions is not None]
+    assert all("its KV pool differs" in cell.caveats for cell in told)
 
 
 @pytest.fixture

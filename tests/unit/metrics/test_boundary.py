@@ -25,6 +25,9 @@ def test_blocks_are_handed_out_whole() -> None:
     assert pool.requests_of(129) == 511
     # The larger blocks of a hybrid model hold fewer short requests for the same number of tokens.
     assert KvPool(tokens=131_072, blocks=127, block_size=1024).requests_of(129) == 127
+    # A hybrid model: one block of 784 tokens for attention, three for the states of its Mamba layers.
+    assert KvPool(tokens=131_072, blocks=400, block_size=784, state_blocks=3).requests_of(196) == 100
+    assert KvPool(tokens=131_072, blocks=400, block_size=784, state_blocks=3).requests_of(785) == 80
     assert must_queue(pool, [511, 512], [29], 100) == [(512, 29)]
 
 

@@ -42,6 +42,7 @@ def test_cards_are_told_by_their_extremes() -> None:
     assert seen.in_words == [
         "launch 1, 12 s after it was ready",
         "version 0.32.0",
+        "how many requests it runs at most is not known",
         "clocks 1200 to 1410 MHz",
         "power limit 300 W",
         "held down: power limit",

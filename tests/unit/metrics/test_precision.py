@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from statistics import fmean, median
 
@@ -10,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.metrics.precision import (
-    LEAST_BINS,
+    FEWEST_INDEPENDENT,
+    LATENCIES,
+    LEAST_VALUES,
     MOST_VALUES,
     Precision,
     RateBins,
-    batch_means_half_width,
-    median_half_width,
+    interval_of_mean,
+    interval_of_median,
     mser5,
     precision_of,
     repeats_of,
+    slices,
+    t_95,
     thinned,
     unreached,
 )
@@ -69,36 +74,125 @@ def test_mser5_is_the_papers(series: list[float], quiet: int) -> None:
         assert found is None or right is None or error(found) == pytest.approx(error(right), rel=1e-6, abs=1e-6)
 
 
-def test_half_widths_are_students_over_ten_batches() -> None:
-    # Ten batches of five: their means are 0 to 9.
-    series = [float(batch) for batch in range(10) for _ in range(5)]
-    # s = sqrt(82.5 / 9) = 3.0277; 2.262157 * s / sqrt(10) = 2.16587
-    assert batch_means_half_width(series) == pytest.approx(2.16587, abs=1e-4)
-    assert median_half_width(series) == pytest.approx(2.16587, abs=1e-4)
-    assert batch_means_half_width(series[1:]) is None and median_half_width(series[1:]) is None
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(2, 4.3027), (3, 3.1824), (9, 2.2622), (14, 2.1448), (15, 2.1314), (29, 2.0452), (1000, 1.9623)]
+)
+def test_students_quantile_is_the_tables(freedom: int, t: float) -> None:
+    assert t_95(freedom) == pytest.approx(t, rel=1e-3)
+
+
+@given(st.floats(2, 200), st.floats(0.01, 20))
+def test_students_quantile_falls_with_its_freedom(freedom: float, more: float) -> None:
+    assert t_95(freedom) >= t_95(freedom + more) > 1.9599
+
+
+def test_ten_batches_without_likeness_are_students() -> None:
+    # Ten batches of five, whose means go up and down: r = -0.9, so that they are taken for independent.
+    series = [float(batch % 2) for batch in range(10) for _ in range(5)]
+    # s = sqrt(10 x 0.25 / 9) = 0.52705; 2.262157 x s / sqrt(10) = 0.37703
+    found = interval_of_mean(series)
+    assert found is not None and found.half_width == pytest.approx(0.37703, rel=1e-3) and found.independent == 10
+    assert interval_of_mean(series[1:]) is None
+
+
+def test_the_interval_of_a_median_is_that_of_logarithms() -> None:
+    # Sections of 1 and of e^2 in turn, so that the logarithms are 0 and 2: four times the squares of 0 and 1.
+    values = [math.exp(2.0 * (section % 2)) for section in range(10) for _ in range(5)]
+    middle = median(values)
+    squares = 5 * math.log(middle) ** 2 + 5 * (2 - math.log(middle)) ** 2
+    half = 2.262157 * math.sqrt(squares / 90)
+    found = interval_of_median(values)
+    assert found is not None and found.half_width == pytest.approx(middle * (math.exp(half) - 1), rel=1e-3)
+    assert interval_of_median(values[1:]) is None and interval_of_median([0.0] * 50) is None
+
+
+def test_batches_that_resemble_each_other_are_worth_fewer() -> None:
+    # 30 batches of five: 0 0 0 1 1 1 and so on; mean 0.5, squares 7.5, 20 equal neighbours and 9 unequal ones.
+    series = [float(batch // 3 % 2) for batch in range(30) for _ in range(5)]
+    found = interval_of_mean(series)
+    r = (20 - 9) * 0.25 / 7.5
+    r += (1 + 3 * r) / 30
+    r += 0.5 * ((1 - r * r) / 30) ** 0.5
+    worth = 30 * (1 - r) / (1 + r)
+    assert found is not None and found.independent == pytest.approx(worth)
+    half = t_95(worth - 1) * (7.5 / (30 - 30 / worth) / worth) ** 0.5
+    assert found.half_width == pytest.approx(half)
+
+
+def test_a_trend_is_worth_too_few_to_tell() -> None:
+    rising = [float(value) for value in range(600)]
+    assert interval_of_mean(rising) is None and interval_of_median(rising) is None
+
+
+def remembering(count: int, memory: float, seed: int) -> list[float]:
+    """AR(1) around 50, spread 10."""
+    chance = random.Random(seed)
+    deep, values = chance.gauss(0, 1), []
+    for _ in range(count):
+        deep = memory * deep + (1 - memory * memory) ** 0.5 * chance.gauss(0, 1)
+        values.append(50 + 10 * deep)
+    return values
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.9, 0.95])
+def test_intervals_hold_the_truth_as_often_as_they_say(memory: float) -> None:
+    # 0.95 a bin of 0.1 s: the window of 60 s remembers for 2 s, and holds 30 times that.
+    held: dict[object, list[bool]] = {interval_of_mean: [], interval_of_median: []}
+    for seed in range(150):
+        values = remembering(600, memory, seed)
+        for interval, middle in ((interval_of_mean, fmean(values)), (interval_of_median, median(values))):
+            if (found := interval(values)) is not None:
+                held[interval].append(abs(middle - 50) <= found.half_width)
+    assert all(len(each) >= 130 and fmean(each) >= 0.92 for each in held.values())
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=LEAST_VALUES, max_size=400))
+def test_an_interval_rests_on_three_independent_batches_at_least(values: list[float]) -> None:
+    for found in (interval_of_mean(values), interval_of_median(values)):
+        assert found is None or (FEWEST_INDEPENDENT <= found.independent <= 30 and found.half_width >= 0)
+    alike = [7.0] * len(values)
+    for found in (interval_of_mean(alike), interval_of_median(alike)):
+        assert found is not None and found.independent == min(30, len(values) // 5)
+        assert found.half_width == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_precision_is_reached_when_both_figures_are() -> None:
     rates, latencies = noise(600, spread=2.0), noise(600, seed=2, spread=2.0)
-    sure = precision_of(rates, latencies, asked=0.05, steady=True, lasting_s=600.0)
+    sure = precision_of(rates, latencies, asked=0.05, steady=True, lasting_s=1200.0)
     assert (sure.state, sure.reached, sure.bins, sure.requests) == ("steady", True, 600, 600)
     assert sure.error is not None and sure.error < 0.05 and unreached(sure) == ""
-    drifting = precision_of(rates, latencies, asked=0.05, steady=False, lasting_s=600.0)
+    assert sure.needed_s is not None and sure.needed_s < 1200.0 and (sure.independent or 0) > 10
+    drifting = precision_of(rates, latencies, asked=0.05, steady=False, lasting_s=1200.0)
     assert (drifting.state, drifting.reached) == ("drifting", False)
     assert unreached(drifting) == "within ±5.0% was asked, but there was no steady state in the time given"
-    assert precision_of(rates, latencies, asked=None, steady=True, lasting_s=600.0).reached is None
+    nothing = precision_of(rates, latencies, asked=None, steady=True, lasting_s=1200.0)
+    assert nothing.reached is None and nothing.needed_s is None and unreached(nothing) == ""
 
 
 def test_what_the_time_does_not_allow_is_said() -> None:
-    short = precision_of(noise(LEAST_BINS), noise(7), asked=0.05, steady=None, lasting_s=5.0)
+    short = precision_of(noise(LEAST_VALUES), noise(7), asked=0.05, steady=None, lasting_s=1000.0)
     assert short.reached is False
     assert unreached(short) == "within ±5.0% was asked, but the time given is too short to tell: 7 requests ended"
-    loose = precision_of(noise(60, spread=30), noise(600), asked=0.01, steady=True, lasting_s=600.0)
+    loose = precision_of(noise(600, spread=30), noise(600, spread=1), asked=0.01, steady=True, lasting_s=1200.0)
+    assert loose.error is not None and loose.needed_s == pytest.approx(1200.0 * (loose.error / 0.01) ** 2)
     assert "but the time given allows ±" in unreached(loose) and "tokens/s ±" in unreached(loose)
-    brief = precision_of(rates := noise(600), rates, asked=0.5, steady=True, lasting_s=499.0)
-    assert brief.reached is False and brief.error is not None and brief.error < 0.5
-    assert "the time given is less than 10 median latencies" in unreached(brief)
+    assert loose.needed_s is not None and unreached(loose).endswith(f"takes about {loose.needed_s / 60:,.0f} min")
+    quick = precision_of(noise(600, spread=1), noise(600, spread=1), asked=0.001, steady=True, lasting_s=1000.0)
+    assert unreached(quick).endswith("min") and quick.needed_s is not None
     assert unreached(Precision()) == ""
+
+
+def test_a_window_of_few_latencies_has_no_interval() -> None:
+    rates = noise(600)
+    brief = precision_of(rates, rates, asked=0.5, steady=True, lasting_s=LATENCIES * median(rates) - 1)
+    assert brief.reached is False and brief.error is None and brief.tokens_per_s_half_width is None
+    assert "the time given is too short to tell: 600 requests ended" in unreached(brief)
+    assert precision_of(rates, rates, asked=0.5, steady=True, lasting_s=LATENCIES * median(rates)).reached is True
+
+
+def test_slices_are_ten_equal_parts() -> None:
+    assert slices([float(at) for at in range(51)]) == [float(5 * at + 3) for at in range(10)]
+    assert slices([1.0] * 49) == []
 
 
 @given(

@@ -46,6 +46,31 @@ async def test_server_that_tells_all() -> None:
         ) == [5, 6]
 
 
+async def test_the_arguments_that_it_runs_with_where_it_tells_them() -> None:
+    config = {
+        "scheduler_config": {"max_num_seqs": 256, "max_num_batched_tokens": 8192, "policy": "fcfs"},
+        "parallel_config": {"data_parallel_size": 2, "tensor_parallel_size": True},
+    }
+    answers: Answers = {"/v1/models": {"data": [{"id": "m"}]}, "/server_info": {"vllm_config": config}}
+    async with client_of(answers) as client:
+        found = await probe.ask(client, engine_for("vllm").questions)
+    assert found.arguments == {
+        "max-num-seqs": "256",
+        "max-num-batched-tokens": "8192",
+        "data-parallel-size": "2",
+    }
+    untold: list[Any] = [
+        {"vllm_config": "model='m'"},
+        {"vllm_config": {"scheduler_config": [1], "parallel_config": None}},
+        {"vllm_config": {"scheduler_config": {"max_num_seqs": "256"}}},
+        {"vllm_config": {"scheduler_config": {"max_num_seqs": -1}}},
+        [1],
+    ]
+    for answer in untold:
+        async with client_of({**answers, "/server_info": answer}) as client:
+            assert (await probe.ask(client, engine_for("vllm").questions)).arguments == {}
+
+
 async def test_figures_that_its_metrics_lack_are_named() -> None:
     metrics = httpx.Response(200, text="vllm:num_requests_waiting 3\n")
     async with client_of({"/v1/models": {"data": [{"id": "m"}]}, "/metrics": metrics}) as client:

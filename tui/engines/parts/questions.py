@@ -76,6 +76,10 @@ class Questions:
         """Ask how many tokens the KV cache holds of the requests that run, where `metrics` does not tell its share."""
         return None
 
+    def arguments(self) -> Question[dict[str, str]] | None:
+        """Ask with which arguments it runs, by their flags without dashes before them."""
+        return None
+
     def limits(self, model: str) -> Question[int] | None:
         """Ask how many tokens prompt and answer may have together."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tui.engines.base import ServerMetrics
@@ -51,14 +52,16 @@ def read_metrics(text: str) -> ServerMetrics:
     usages = [value for name in _KV_CACHE_USAGE for _labels, value in samples.get(name, ())]
     config = samples.get(_CACHE_CONFIG, [])
     tokens, block_size = _kv_cache_tokens(config), _block_size(config)
+    groups, states = _groups(config, tokens, block_size)
     sums: dict[str, Any] = {field: total(samples, names) for field, names in _SUMS.items()}
     return ServerMetrics(
         **sums,
         # Of several engines the fullest one is the one that queues first.
         kv_cache_usage=min(max(usages), 1.0) if usages else None,
         kv_cache_tokens=tokens,
-        kv_cache_blocks=_usable_blocks(config, tokens, block_size),
+        kv_cache_blocks=_usable_blocks(config, tokens, block_size, groups),
         block_size=block_size,
+        state_blocks=states,
         arguments=_arguments(config),
     )
 
@@ -87,20 +90,52 @@ def _block_size(samples: Samples) -> int | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def _usable_blocks(samples: Samples, tokens: int | None, block_size: int | None) -> int | None:
+def _groups(samples: Samples, tokens: int | None, block_size: int | None) -> tuple[int, int]:
+    """Return for how many groups of layers a request has a block of the same tokens, and how many it has for states.
+
+    vLLM tells how many requests of the greatest length fit, as blocks / blocks of such a request, and the tokens of
+    them all (vllm/v1/core/kv_cache_utils.py, get_kv_cache_capacity). In a model with Mamba layers what such a request
+    has beyond whole groups of attention is for states. Elsewhere it may be for a sliding window, of which a short
+    request has less: that is not told, and left out.
+    """
+    blocks = _whole(samples, "num_gpu_blocks")
+    if not tokens or not block_size or not blocks:
+        return 1, 0
+    hybrid = bool(samples) and all(labels.get("mamba_block_size", "None") != "None" for labels, _value in samples)
+    fitting = [_positive(labels.get("kv_cache_max_concurrency", "")) for labels, _value in samples]
+    if not hybrid or None in fitting:
+        return max(1, round(blocks * block_size / tokens)), 0
+    in_all = sum(requests for requests in fitting if requests is not None)
+    longest = math.ceil(tokens / in_all - 1e-6)
+    groups, states = divmod(round(blocks / in_all), -(-longest // block_size))
+    return max(1, groups), -(-states // max(1, groups))
+
+
+def _whole(samples: Samples, label: str) -> int | None:
+    """Return the sum of a label that is a whole number in each engine; None where it is not."""
+    told = [labels.get(label, "") for labels, _value in samples]
+    return sum(map(int, told)) if all(text.isdecimal() for text in told) else None
+
+
+def _positive(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _usable_blocks(samples: Samples, tokens: int | None, block_size: int | None, groups: int) -> int | None:
     """Return how many blocks requests can have of all engines; None where it is not told.
 
-    A hybrid model has several groups of layers, and a request needs a block of each for the same tokens: so many blocks
-    of all groups count as one here.
+    A block of each group of layers that has the same tokens counts as one block.
     """
-    told = [labels.get("num_gpu_blocks", "") for labels, _value in samples]
     if not tokens or not block_size:
         return None
-    if not all(blocks.isdecimal() for blocks in told):
-        return max(0, tokens // block_size - _NULL_BLOCKS * len(told))
-    blocks = sum(map(int, told))
-    groups = max(1, round(blocks * block_size / tokens))
-    return max(0, (blocks - _NULL_BLOCKS * len(told)) // groups)
+    blocks = _whole(samples, "num_gpu_blocks")
+    if blocks is None:
+        return max(0, tokens // block_size - _NULL_BLOCKS * len(samples))
+    return max(0, (blocks - _NULL_BLOCKS * len(samples)) // groups)
 
 
 def _arguments(samples: Samples) -> dict[str, str]:

@@ -23,6 +23,10 @@ class VllmQuestions(OpenAiQuestions):
         key = "prompt" if isinstance(content, str) else "messages"
         return Question("/tokenize", tokens_in, {"model": model, key: content})
 
+    def arguments(self) -> Question[dict[str, str]] | None:
+        """Ask for its configuration, which it tells where VLLM_SERVER_DEV_MODE is set."""
+        return Question("/server_info?config_format=json", _arguments_in)
+
     def metrics(self) -> Question[ServerMetrics] | None:
         """Ask for its own figures."""
         return Question("/metrics", lambda status, content: _metrics_in(status, content))
@@ -31,6 +35,26 @@ class VllmQuestions(OpenAiQuestions):
 def _version_in(status: int, content: bytes) -> str | None:
     version = object_in(status, content).get("version")
     return version if isinstance(version, str) else None
+
+
+# Of the answer to /server_info: section and name of a value, and its flag.
+_CONFIGURED = (
+    ("scheduler_config", "max_num_seqs", "max-num-seqs"),
+    ("scheduler_config", "max_num_batched_tokens", "max-num-batched-tokens"),
+    ("parallel_config", "data_parallel_size", "data-parallel-size"),
+    ("parallel_config", "tensor_parallel_size", "tensor-parallel-size"),
+)
+
+
+def _arguments_in(status: int, content: bytes) -> dict[str, str] | None:
+    config = object_in(status, content).get("vllm_config")
+    if not isinstance(config, dict):
+        return None
+    sections = {section: config.get(section) for section, _, _ in _CONFIGURED}
+    told = {
+        flag: values.get(name) for section, name, flag in _CONFIGURED if isinstance(values := sections[section], dict)
+    }
+    return {flag: str(value) for flag, value in told.items() if type(value) is int and value > 0}
 
 
 def _metrics_in(status: int, content: bytes) -> ServerMetrics | None:

@@ -28,6 +28,7 @@ def story(place: tuple[int, int], cell: CellResult | None, queueing: bool, width
         ("TTFT p50", cell.ttft_p50_s, "s"),
         ("published", cell.reference_s, "s"),
         ("", cell.tokens_per_s_total, "tok/s"),
+        ("before", cell.earlier.time_to_resolve_s if cell.earlier is not None else None, "s"),
         ("delivered", cell.delivered_concurrency, ""),
     ]
     parts: list[Line] = []

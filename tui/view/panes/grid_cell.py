@@ -21,6 +21,8 @@ from tui.view.widgets.lines import Ink, Line, Over, Paint
 MOST_ROWS = 4
 TOO_LONG, IMPLIED = "░", "╱"
 """What fills a cell that no request of ours could be in, and what stands in one that a smaller one makes hopeless."""
+AGAIN = "²"
+"""At the left of a cell that was measured before, where its figures leave room."""
 _IMPLIED_CELLS = 5
 _WITH_UNIT = 6
 """So many cells a rate takes with the least that tells its unit."""
@@ -78,7 +80,8 @@ class Blocks:
         blank: Line = [(" " * inner, ground)]
         rows = [*rows[: self.rows], *[blank] * (self.rows - len(rows))]
         left, right = ((" " * pad, ground) for pad in self.pads)
-        return [[left, *row, right] for row in rows]
+        lines = [[left, *row, right] for row in rows]
+        return _marked(lines) if cell is not None and cell.earlier is not None else lines
 
     def _words(self, place: Place, cell: CellResult | None, ground: Ink, inner: int) -> list[Line]:
         if cell is None or cell.outcome is Outcome.PENDING:
@@ -180,6 +183,17 @@ class Blocks:
             return []
         full = filled(cell.tokens_per_s_total / self.most_tokens_per_s, inner)
         return [("━" * full + "─" * (inner - full), ground)]
+
+
+def _marked(lines: list[Line]) -> list[Line]:
+    """Return a block with the mark of an earlier measure in the first of its lines that begins with a free cell."""
+    for row, line in enumerate(lines):
+        first = next(place for place, (text, _) in enumerate(line) if text)
+        text, paint = line[first]
+        if text[0] == " ":
+            marked = [*line[:first], (AGAIN, paint), (text[1:], paint), *line[first + 1 :]]
+            return [*lines[:row], marked, *lines[row + 1 :]]
+    return lines
 
 
 def _fitting(ways: Iterable[str], width: int) -> str:

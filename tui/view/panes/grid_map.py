@@ -12,7 +12,7 @@ from tui.metrics.cell_figures import RESOLVE, CellFigure
 from tui.metrics.snapshot import GridStatus, Snapshot
 from tui.view import formatting
 from tui.view.panes.grid_beside import Beside, Place
-from tui.view.panes.grid_cell import IMPLIED, MOST_ROWS, TOO_LONG, Blocks
+from tui.view.panes.grid_cell import AGAIN, IMPLIED, MOST_ROWS, TOO_LONG, Blocks
 from tui.view.panes.grid_frame import Frame
 from tui.view.panes.grid_legend import legend
 from tui.view.panes.grid_story import GridStory, told_place
@@ -233,6 +233,8 @@ class GridMap:
             marks.append([(Frame.mark("best", self.deep), Ink.GOOD), (" best", Ink.DIM)])
         if any(self.beside.parts(cell) for place, cell in self.cells.items() if place in shown):
             marks.append([("!", Ink.WARNING), (" other outcome there", Ink.DIM)])
+        if any(cell.earlier is not None for place, cell in self.cells.items() if place in shown):
+            marks.append([(AGAIN, Ink.STRONG), (" measured before", Ink.DIM)])
         if Outcome.IMPLIED in seen:
             marks.append([(IMPLIED * 3, Ink.HEAT_IMPLIED), (" not tried", Ink.DIM)])
         if Outcome.TOO_LONG in seen:

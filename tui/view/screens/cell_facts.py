@@ -169,7 +169,7 @@ def _figure_facts(cell: CellResult, hue: Hue) -> list[Fact]:
         ("cost", cell.cost_per_1m_tokens, f"{safe_line(cell.currency, limit=8)} per 1M tokens", None),
     ]
     facts = [Fact(name, (_figure(value, unit, hue(ink) if ink else ""),)) for name, value, unit, ink in told if value]
-    facts += _sureness_facts(cell)
+    facts += [*_sureness_facts(cell), *_earlier_facts(cell)]
     requests = f"{formatting.count(cell.requests_ok)} ok, {formatting.count(cell.requests_failed)} failed"
     if cell.requests_dropped:
         requests += f", {formatting.count(cell.requests_dropped)} never started"
@@ -198,8 +198,29 @@ def _sureness_facts(cell: CellResult) -> list[Fact]:
         facts.append(Fact("repeats", (Content(told),)))
     if rate is not None:
         asked, answered = (formatting.significant(value, 0) for value in (rate.asked_per_s, rate.answered_per_s))
-        facts.append(Fact("rate", (Content(f"{asked} requests/s asked, {answered} answered"),)))
+        cut = f", {formatting.count(rate.cut)} cut unanswered at its end" if rate.cut else ""
+        facts.append(Fact("rate", (Content(f"{asked} requests/s asked, {answered} answered{cut}"),)))
     return facts
+
+
+def _earlier_facts(cell: CellResult) -> list[Fact]:
+    """Return what the cell came to when it was measured before, beside what it comes to now."""
+    earlier = cell.earlier
+    if earlier is None:
+        return []
+    measures = "one earlier measure" if earlier.count == 1 else f"{formatting.count(earlier.count)} earlier measures"
+    launch = f" on launch {earlier.launch}" if earlier.launch else ""
+    lines = [Content(f"{measures}, the last{launch}: {earlier.outcome.value}")]
+    for name, then, now, unit in (
+        ("resolve", earlier.time_to_resolve_s, cell.time_to_resolve_s, " s"),
+        ("TTFT p50", earlier.ttft_p50_s, cell.ttft_p50_s, " s"),
+        ("tokens/s", earlier.tokens_per_s_total, cell.tokens_per_s_total, ""),
+    ):
+        if then is not None and now is not None:
+            figures = f"{name} {formatting.significant(then, 0)}{unit} then, {formatting.significant(now, 0)}{unit} now"
+            change = f" ({now / then - 1:+.1%})".replace("-", "−") if then > 0 else ""
+            lines.append(Content(figures + change))
+    return [Fact("before", tuple(lines))]
 
 
 def _latency_facts(cell: CellResult, widths: Widths, hue: Hue) -> tuple[list[Fact], list[Fact]]:
