@@ -108,7 +108,7 @@ def _plain(load: Load) -> list[str]:
     return [str(load.users), str(load.tokens), str(load.seconds)]
 
 
-def vramp(workers: int = 1, shape: str = "usage") -> Client:
+def vramp(workers: int = 1, shape: str = "usage", hosts: int = 0) -> Client:
     def version() -> str:
         return subprocess.run(
             [sys.executable, "-c", _VERSION, "vramp"], check=True, capture_output=True, text=True
@@ -116,9 +116,11 @@ def vramp(workers: int = 1, shape: str = "usage") -> Client:
 
     def command(port: int, load: Load, folder: Path) -> list[str]:
         out = str(folder / "gaps.jsonl")
-        return [sys.executable, _driver("vramp_engine.py"), _url(port), *_plain(load), out, str(workers)]
+        return [sys.executable, _driver("vramp_engine.py"), _url(port), *_plain(load), out, str(workers), str(hosts)]
 
     note = "" if shape == "usage" else "events without a usage"
+    if hosts or workers > 1:
+        note = f"a worker on each of {hosts} hosts, all here" if hosts else f"{workers} workers"
     return Client("vramp", version, command, _lines, note=note, shape=shape)
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import tomli_w
 
+from tui.hosts.line import Line
+from tui.hosts.remote_host import RemoteHost
 from tui.link.launcher import spec_for
 from tui.link.protocol import BenchSpec
 from tui.metrics.record import RequestRecord
@@ -49,14 +51,14 @@ def withheld_shares(seconds: float) -> list[float]:
     return [float(each.communicate()[0]) for each in running]
 
 
-def write_table(name: str, lines: list[str]) -> None:
-    """Put lines between the marks of that name in docs/benchmarks.md."""
+def write_table(name: str, lines: list[str], document: Path = DOC) -> None:
+    """Put lines between the marks of that name in a document."""
     begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
-    before, found, rest = DOC.read_text().partition(begin)
+    before, found, rest = document.read_text().partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise RuntimeError(f"{DOC.name} has no marks of {name!r}")
-    DOC.write_text(f"{before}{begin}\n{chr(10).join(lines)}\n{end}{after}")
+        raise RuntimeError(f"{document.name} has no marks of {name!r}")
+    document.write_text(f"{before}{begin}\n{chr(10).join(lines)}\n{end}{after}")
 
 
 def machine() -> str:
@@ -150,6 +152,15 @@ def sends(log: Path) -> dict[int, list[int]]:
     for serial, _, at_ns in LOG_RECORD.iter_unpack(log.read_bytes()):
         found[serial].append(at_ns)
     return found
+
+
+def hosts_here(count: int) -> list[RemoteHost]:
+    """Return hosts that are agents on this machine: all but the way there is as on others. Close them afterwards."""
+
+    def open_line() -> Awaitable[Line]:
+        return Line.open([sys.executable, "-P", "-m", "tui.hosts.agent"], explain=lambda said: f"is gone: {said}")
+
+    return [RemoteHost(f"host{number}", open_line, shared=False) for number in range(1, count + 1)]
 
 
 def quantile(values: list[float], share: float) -> float:

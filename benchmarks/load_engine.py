@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ground import compiled, gap_errors_ms, paced_server, quantiles, sends, ttft_excess_ms, waited_s
+from ground import compiled, gap_errors_ms, hosts_here, paced_server, quantiles, sends, ttft_excess_ms, waited_s
 
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
@@ -44,6 +44,8 @@ class Settings:
     spread_s: float
     tls: bool
     one_more_s: float
+    hosts: int = 0
+    """So many agents with a worker each, in place of workers of its own."""
 
 
 def cpu_s(pids: list[int]) -> float:
@@ -63,14 +65,10 @@ class Run:
         """Tokens in each tenth of a second while the users stood."""
         self.waited = 0.0
         """For what share of that time the load was ready to run and had no core; may be more than 1."""
+        self.hosts = hosts_here(settings.hosts)
         self.begin_tag: Callable[[int], Awaitable[None]]
-        self.pool = LoadPool(
-            LoadTarget(address_of(f"{'https' if settings.tls else 'http'}://127.0.0.1:{port}"), verify=False),
-            on_records=self.records.extend,
-            on_progress=self._take,
-            on_event=print,
-            hosts=[LocalHost(settings.workers)],
-        )
+        self.pool: LoadPool
+        self._port = port
 
     def _take(self, progress: LoadProgress) -> None:
         self.progress.append(progress)
@@ -79,6 +77,14 @@ class Run:
     async def measure(self) -> str:
         settings = self.settings
         begun = time.monotonic()
+        self.pool = LoadPool(
+            LoadTarget(address_of(f"{'https' if settings.tls else 'http'}://127.0.0.1:{self._port}"), verify=False),
+            on_records=self.records.extend,
+            on_progress=self._take,
+            on_event=print,
+            # One on each: a pool has a worker per host before any load asks for more.
+            hosts=self.hosts or [LocalHost(1) for _ in range(settings.workers)],
+        )
         await self.pool.start()
         shape = RequestShape(
             path="/v1/completions",
@@ -102,6 +108,8 @@ class Run:
         else:
             cost = await self._steady()
         await self.pool.stop()
+        for host in self.hosts:
+            await host.close()
         return f"ready {ready_s:.2f} s; {cost}"
 
     async def _steady(self) -> str:
@@ -111,7 +119,7 @@ class Run:
             await self.pool.set_users(settings.users * step // steps)
             await asyncio.sleep(settings.spread_s / steps)
         await asyncio.sleep(1.0)
-        pids = [*self.pool.pids, psutil.Process().pid]
+        pids = [process.pid for process in (psutil.Process(), *psutil.Process().children(recursive=True))]
         cpu, events, begun = cpu_s(pids), self.events, time.monotonic()
         waited = sum(map(waited_s, pids))
         own = psutil.Process().cpu_times()
@@ -187,6 +195,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["own", "step", "flood"], default="own")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--hosts", type=int, default=0, help="agents on this machine with a worker each")
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--prompt-tokens", type=int, default=50)
     parser.add_argument("--spread-s", type=float, default=1.0)

@@ -44,6 +44,8 @@ TOKENS = 100
 LOADS = [Load(512, 20, TOKENS, 12), Load(1000, 20, TOKENS, 12)]
 # How much one process can take: only the two that are not at their end at 20,000 events/s.
 STEEPER = [Load(2000, 20, TOKENS, 12), Load(3000, 20, TOKENS, 12)]
+OWN = frozenset({"vramp", "plain", "four", "hosts"})
+"""The rows that are vramp's own."""
 SETTLE_NS = 1_000_000_000
 SHORTEST_NS = 2_000_000_000
 KEPT_UP = 0.97
@@ -198,7 +200,7 @@ def tables(chosen: dict[str, tuple[Client, int]], results: Results) -> list[str]
         others = [
             (client.name, theirs)
             for key, (client, _) in chosen.items()
-            if key not in ("vramp", "plain") and (theirs := _middle(results[key].get(load), "us_per_event"))
+            if key not in OWN and (theirs := _middle(results[key].get(load), "us_per_event"))
         ]
         if mine and others:
             ratios = ", ".join(f"{mine / theirs:.2f} of {name}" for name, theirs in others)
@@ -240,6 +242,9 @@ def choose(options: argparse.Namespace, build: Path) -> tuple[dict[str, tuple[Cl
         chosen["vramp"] = (clients.vramp(), options.repeats)
     if "plain" in wanted:
         chosen["plain"] = (clients.vramp(shape="plain"), options.peer_repeats)
+    if "four" in wanted:
+        chosen["four"] = (clients.vramp(workers=4), options.peer_repeats)
+        chosen["hosts"] = (clients.vramp(hosts=4), options.peer_repeats)
     if "c" in wanted:
         chosen["c"] = (clients.c_client(build), options.repeats)
     if "vllm-rs" in wanted:
@@ -270,7 +275,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="runs of vramp, vllm-rs and the C client at each load")
     parser.add_argument("--peer-repeats", type=int, default=1)
-    parser.add_argument("--clients", default="vramp,vllm-rs,c,plain,vllm,locust,guidellm,aiperf")
+    parser.add_argument("--clients", default="vramp,vllm-rs,c,plain,four,vllm,locust,guidellm,aiperf")
     parser.add_argument("--vllm-python", type=Path, help="the Python of a vLLM that is installed already")
     parser.add_argument("--vllm-rs", type=Path, help="vLLM's own client in Rust, where it is there already")
     parser.add_argument("--nice", type=int, default=0, help="for server and clients alike; below 0 needs root")

@@ -1,6 +1,8 @@
 """vramp's load engine as the bench uses it: a pool with its workers; writes the token gaps that it recorded.
 
-    python drivers/vramp_engine.py URL USERS TOKENS SECONDS OUT [MAX_WORKERS]
+    python drivers/vramp_engine.py URL USERS TOKENS SECONDS OUT [WORKERS [HOSTS]]
+
+WORKERS: so many from the start; HOSTS: agents on this machine that have a worker each, in their place.
 
 OUT: a line of JSON per finished request: [serial (the server's prompt_tokens), [gap in us, ...]].
 """
@@ -14,6 +16,9 @@ from pathlib import Path
 
 import uvloop
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from ground import hosts_here
+
 from tui.core.address import address_of
 from tui.engines.base import RequestShape
 from tui.engines.parts import openai_stream
@@ -23,14 +28,16 @@ from tui.load.prompts import TOKEN_IDS, pack_token_ids
 from tui.metrics.record import RequestRecord
 
 
-async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max_workers: int) -> int:
+async def main(url: str, users: int, tokens: int, seconds: float, out: Path, workers: int, hosts: int) -> int:
     records: list[RequestRecord] = []
+    agents = hosts_here(hosts)
     pool = LoadPool(
         LoadTarget(address_of(url)),
         on_records=records.extend,
         on_progress=lambda _: None,
         on_event=lambda event: print(event.text),
-        hosts=[LocalHost(max_workers)],
+        # One worker on each: a pool has one per host before any load asks for more.
+        hosts=agents or [LocalHost(1) for _ in range(workers)],
     )
     await pool.start()
     shape = RequestShape(
@@ -50,6 +57,8 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max
     await pool.set_users(0)
     await pool.drain()
     await pool.stop()
+    for host in agents:
+        await host.close()
     failed = [record for record in records if not record.ok]
     with out.open("w") as file:
         for record in records:
@@ -62,5 +71,5 @@ async def main(url: str, users: int, tokens: int, seconds: float, out: Path, max
 
 if __name__ == "__main__":
     url, users, tokens, seconds, out, *rest = sys.argv[1:]
-    workers = int(rest[0]) if rest else 1
-    sys.exit(uvloop.run(main(url, int(users), int(tokens), float(seconds), Path(out), workers)))
+    workers, hosts = (*map(int, rest), *(1, 0)[len(rest) :])
+    sys.exit(uvloop.run(main(url, int(users), int(tokens), float(seconds), Path(out), workers, hosts)))

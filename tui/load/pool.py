@@ -428,7 +428,7 @@ class LoadPool:
 
     def on_host_back(self, host: Host) -> None:
         """Have a fair share of the users ask from a host again."""
-        self.tell(f"{host.name or 'this machine'} is back", "info")
+        self.tell(f"{host.name or 'this machine'} is back: users ask from there again", "warning")
         self._dropped.clear()
         self._place()
         self._crew.grow_beside(self._workers_for(self._wanted), self._even_out)

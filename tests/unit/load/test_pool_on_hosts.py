@@ -101,7 +101,8 @@ async def test_users_ask_from_all_hosts_and_figures_say_so() -> None:
 @pytest.mark.parametrize("way", [OnHostLoss.MOVE, OnHostLoss.DROP])
 @pytest.mark.parametrize("death", ["killed", "hangs"])
 async def test_a_host_that_is_lost(way: OnHostLoss, death: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_host, "PING_S", 0.1)
+    if death == "hangs":
+        monkeypatch.setattr(remote_host, "PING_S", 0.3)
     hosts = [HostHere("a"), HostHere("b")]
     async with paced_server(gap_s=0.03) as server, bench(server, hosts, on_host_loss=way) as held:
         await held.pool.set_users(6)
