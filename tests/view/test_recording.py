@@ -105,7 +105,10 @@ def test_an_app_that_breaks_is_told_and_leaves_nothing(
 
 def test_a_gif_is_made_by_agg_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cast = tmp_path / "a.cast"
-    cast.write_text("{}\n")
+    cast.write_text(
+        '{"version": 3, "term": {"cols": 80, "rows": 24}, "timestamp": 7}\n'
+        '[0.0, "o", "a"]\n[0.5, "m", "é"]\n[0.25, "o", "b"]\n'
+    )
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="not on PATH"):
         make_gif(cast, tmp_path / "a.gif")
@@ -113,10 +116,14 @@ def test_a_gif_is_made_by_agg_where_there_is_one(tmp_path: Path, monkeypatch: py
     agg.write_text(FAKE_AGG.replace("cp", "/bin/cp"))
     agg.chmod(0o755)
     make_gif(cast, tmp_path / "a.gif")
-    assert (tmp_path / "a.gif").read_text() == "{}\n"
+    given = [json.loads(line) for line in (tmp_path / "a.gif").read_text().splitlines()]
+    assert given[0] == {"version": 2, "width": 80, "height": 24, "timestamp": 7}, "which older ones read, too"
+    assert given[1:] == [[0.0, "o", "a"], [0.5, "m", "é"], [0.75, "o", "b"]]
+    (tmp_path / "a.gif").unlink()
     agg.write_text(FAKE_AGG.replace("= --", "= never"))
     with pytest.raises(UsageError, match=r"^agg: no such thing$"):
         make_gif(cast, tmp_path / "a.gif")
+    assert not (tmp_path / "a.gif").exists()
 
 
 def test_the_command_line_records(

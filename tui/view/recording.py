@@ -11,6 +11,7 @@ import json
 import math
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -266,8 +267,26 @@ def agg() -> str:
 
 
 def make_gif(cast: Path, gif: Path) -> None:
-    """Have `agg` make a GIF of a cast. Raises UsageError where it is not installed, or fails."""
-    done = subprocess.run([agg(), "--", str(cast), str(gif)], capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise UsageError(f"agg: {safe_line(last, limit=300)}")
+    """Have `agg` make a GIF of a cast. Raises UsageError where it is not installed, or fails; then there is no GIF."""
+    with tempfile.TemporaryDirectory(prefix="vramp-gif-") as folder:
+        older, made = Path(folder) / "v2.cast", Path(folder) / "made.gif"
+        older.write_text(as_version_2(cast.read_text(encoding="utf-8")), encoding="utf-8")
+        done = subprocess.run([agg(), "--", str(older), str(made)], capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise UsageError(f"agg: {safe_line(last, limit=300)}")
+        shutil.move(made, gif)
+
+
+def as_version_2(cast: str) -> str:
+    """Return an asciicast v3 as v2, which any agg reads: the size in other fields, times since the begin."""
+    first, *lines = cast.splitlines()
+    head = json.loads(first)
+    term = head.pop("term")
+    written = [json.dumps({**head, "version": 2, "width": term["cols"], "height": term["rows"]})]
+    at_s = 0.0
+    for line in lines:
+        after_s, kind, data = json.loads(line)
+        at_s += after_s
+        written.append(json.dumps([round(at_s, 6), kind, data]))
+    return "\n".join(written) + "\n"
