@@ -168,7 +168,9 @@ def neutral(svg: str) -> str:
     """Return a picture without this machine's paths, every text as wide as it was, that asks for nothing from afar."""
 
     def shortened(match: re.Match[str]) -> str:
-        text = match[1].replace(str(FOLDER.parent), "~/vramp")
+        text = match[1]
+        for root in (FOLDER.parent, Path(sys.prefix).parent):  # the environment may be that of another checkout
+            text = text.replace(str(root), "~/vramp")
         return f">{text}{'&#160;' * (len(match[1]) - len(text))}</text>"
 
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)

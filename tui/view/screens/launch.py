@@ -31,6 +31,8 @@ _ASCII_MARKS = {"done": "+", "current": ">", "failed": "x", "pending": "."}
 _BAR_CELLS = 24
 _LEAST_PROGRESS = 0.05
 """With less there is no pace to go by."""
+_NEARLY_ALL = 0.995
+"""From so much on what is left of the stage is something else."""
 _LEVEL_STYLES = {"warning": "$warning", "error": "$error"}
 
 
@@ -258,7 +260,7 @@ def _read_of(stage: StageProgress) -> str:
 def _time_left(stage: StageProgress) -> str:
     """Return how long a stage goes on at the pace it has had; "" before there is one."""
     done = stage.progress
-    if done is None or stage.seconds is None or done < _LEAST_PROGRESS or done >= 1:
+    if done is None or stage.seconds is None or not _LEAST_PROGRESS <= done < _NEARLY_ALL:
         return ""
     return f"  about {rough_duration(stage.seconds * (1 - done) / done)} left"
 
