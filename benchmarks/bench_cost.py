@@ -124,10 +124,9 @@ async def measure(options: argparse.Namespace, *, judging: bool = True) -> Cost:
         folder = Path(name)
         own_folders(folder)
         with paced_server(folder, round(1e6 / options.per_second), "own") as (port, _):
-            load = {"output_tokens": 4, "precision": 0.001} if options.turns else {}
-            spec = attached_spec(
-                "cost", port, users=[options.users], prompt_tokens=[50], duration_s=CELL_S, warm_up_s=1.0, **load
-            )
+            short = {"output_tokens": 4, "precision": 0.001, "duration_s": 8.0}
+            load = {"duration_s": CELL_S, **(short if options.turns else {})}
+            spec = attached_spec("cost", port, users=[options.users], prompt_tokens=[50], warm_up_s=1.0, **load)
             bench = started(spec, options, judging=judging)
             try:
                 link = await BenchLink.connect(socket_of(spec.session_id), refresh_hz=REFRESH_HZ)

@@ -13,6 +13,19 @@ STUDY_S = 600
 """Its load stood for ten minutes."""
 G5_4XLARGE = 1.624
 """USD an hour. The study's printed costs come with it at the rates below, which they imply; it prints no rates."""
+RESULTS = [
+    # requests/s, USD an hour, USD per 1,000 tokens: an A10, then an A100 of two providers.
+    (10, 1.624, 0.0004337607),
+    (20, 1.624, 0.0002168803),
+    (30, 1.624, 0.0001445869),
+    (40, 1.624, 0.0001084402),
+    (20, 4.024, 0.0005373932),
+    (60, 4.024, 0.0001791311),
+    (40, 4.230, 0.0002824519),
+    (60, 4.230, 0.0001883013),
+]
+"""What its repository keeps (inference/automated_deployment/benchmark_results/processed, ten minutes each, 100 + 4
+tokens a request): rates and costs as printed there. The hourly prices follow from them, one for each machine."""
 
 
 @pytest.mark.parametrize(("requests_per_s", "printed"), [(14.2, 0.0003), (7.1, 0.0006)], ids=["3B", "7B"])
@@ -23,6 +36,15 @@ def test_the_study_s_costs_per_1k_tokens(requests_per_s: float, printed: float) 
     cost = cost_per_tokens(G5_4XLARGE, rate, 1000)
     assert cost is not None
     assert round(cost, 4) == printed
+
+
+@pytest.mark.parametrize(("requests_per_s", "price", "printed"), RESULTS)
+def test_the_study_s_results_to_their_last_digit(requests_per_s: float, price: float, printed: float) -> None:
+    # By hand, the first: 6,000 requests x 104 tokens / 600 s = 1,040 tokens/s; 1000 / 1,040 / 3600 x 1.624 =
+    # 0.00043376068.
+    rate = throughput(requests_per_s * STUDY_S, 100 + 4, STUDY_S)
+    cost = cost_per_tokens(price, rate, 1000)
+    assert cost is not None and round(cost, 10) == printed
 
 
 def test_four_l4_at_1000_tokens_a_second() -> None:
