@@ -308,9 +308,13 @@ def unreached(precision: Precision) -> str:
         return f"{asked}, but the time given is too short to tell: {precision.requests} requests ended"
     enough = "" if precision.needed_s is None else f"; by the spread seen it takes about {_time(precision.needed_s)}"
     return (
-        f"{asked}, but the time given allows ±{precision.error:.1%} only "
-        f"(tokens/s ±{precision.tokens_per_s_error:.1%}, median E2E ±{precision.e2e_p50_error:.1%}){enough}"
+        f"{asked}, but the time given allows {_within(precision.error)} only (tokens/s "
+        f"{_within(precision.tokens_per_s_error)}, median E2E {_within(precision.e2e_p50_error)}){enough}"
     )
+
+
+def _within(error: float | None) -> str:
+    return f"±{error:.1%}" if error is not None and error <= 1 else "more than ±100%"
 
 
 def _time(seconds: float) -> str:

@@ -70,6 +70,11 @@ def percent(share: float | None, width: int = 3) -> str:
     return fixed(None if share is None else share * 100, width)
 
 
+def within(error: float) -> str:
+    """Return how sure a figure is, by the half width of its interval as a share of it: ±4.2 %; >±100 % beyond it."""
+    return f"±{fixed(error * 100, 0, 1)} %" if error <= 1 else ">±100 %"
+
+
 def count(value: float | None) -> str:
     """Return a count with thousands set apart: 188,640."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.0f}"

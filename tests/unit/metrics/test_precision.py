@@ -178,6 +178,8 @@ def test_what_the_time_does_not_allow_is_said() -> None:
     assert "but the time given allows ±" in unreached(loose) and "tokens/s ±" in unreached(loose)
     assert loose.needed_s is not None and unreached(loose).endswith(f"takes about {loose.needed_s / 60:,.0f} min")
     quick = precision_of(noise(600, spread=1), noise(600, spread=1), asked=0.001, steady=True, lasting_s=1000.0)
+    wide = Precision(asked=0.05, reached=False, state="steady", tokens_per_s_error=0.2, e2e_p50_error=35.9)
+    assert "allows more than ±100% only (tokens/s ±20.0%, median E2E more than ±100%)" in unreached(wide)
     assert unreached(quick).endswith("min") and quick.needed_s is not None
     assert unreached(Precision()) == ""
 

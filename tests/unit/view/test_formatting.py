@@ -73,3 +73,8 @@ def test_wall_clock_is_local_time_and_falls_back_to_elapsed() -> None:
     assert re.fullmatch(r"\d\d:\d\d:11", told)
     assert formatting.wall_clock("no date", 10**9, 12 * 10**9) == "00:00:11"
     assert formatting.wall_clock("9999-12-31T23:59:59+00:00", 0, 10**18) == "277777:46:40"
+
+
+def test_how_sure_a_figure_is() -> None:
+    assert formatting.within(0.042) == "±4.2 %" and formatting.within(1.0) == "±100.0 %"
+    assert formatting.within(35.95) == ">±100 %"

@@ -53,7 +53,7 @@ def verdict_line(verdict: Verdict) -> Line:
 def error_of(cell: CellResult) -> str:
     """Return how sure the cell's figures are: ±4.2 %; "" where that is not known."""
     error = cell.precision.error if cell.precision is not None else None
-    return "" if error is None else f"±{formatting.fixed(error * 100, 0, 1)} %"
+    return "" if error is None else formatting.within(error)
 
 
 def server_story(cell: CellResult, *, queueing: bool) -> str:

@@ -61,7 +61,7 @@ def _steadiness(load: LoadStatus) -> Line:
     if precision is None or precision.error is None:
         word = "drifting  " if precision is not None and precision.state == "drifting" else "unchanged "
         return [(word, Ink.WARNING if word.startswith("d") else Ink.DIM), (unchanged, Ink.PLAIN)]
-    sure = f"±{formatting.fixed(precision.error * 100, 0, 1)} %".rjust(7)
+    sure = formatting.within(precision.error).rjust(7)
     drifts = precision.state == "drifting"
     return [("drifting  " if drifts else "steady    ", Ink.WARNING if drifts else Ink.DIM), (sure, Ink.PLAIN)]
 

@@ -186,8 +186,8 @@ def _sureness_facts(cell: CellResult) -> list[Fact]:
     precision, repeats, rate = cell.precision, cell.repeats, cell.rate
     if precision is not None and precision.error is not None:
         parts = [
-            f"tokens/s ±{formatting.fixed((precision.tokens_per_s_error or 0.0) * 100, 0, 1)} %",
-            f"median E2E ±{formatting.fixed((precision.e2e_p50_error or 0.0) * 100, 0, 1)} %",
+            f"tokens/s {formatting.within(precision.tokens_per_s_error or 0.0)}",
+            f"median E2E {formatting.within(precision.e2e_p50_error or 0.0)}",
             f"(95 %, {formatting.count(precision.requests)} requests), {safe_line(precision.state, limit=12)}",
         ]
         facts.append(Fact("sure", (Content(", ".join(parts[:2]) + " " + parts[2]),)))
