@@ -92,6 +92,8 @@ class LoadPool:
         self._configured: Configure | None = None
         self._wanted = 0
         self._placed: dict[int, WorkerHandle] = {}
+        self._moving: set[int] = set()
+        """Wanted users that are to go on at another worker when the present one says that they have left."""
         self._dropped: set[int] = set()
         """Wanted users that ask no more since their host was lost."""
         self._assignment: Assignment | None = None
@@ -203,6 +205,7 @@ class LoadPool:
         """End everything in flight now (outcome cancelled), users to none; returns when that is done."""
         self._wanted = 0
         self._dropped.clear()
+        self._moving.clear()
         for handle in self._handles:
             handle.listed = set()
             handle.send(Cut())
@@ -294,7 +297,7 @@ class LoadPool:
         theirs: dict[WorkerHandle, set[int]] = {handle: set() for handle in self._handles}
         new = []
         for user in range(self._wanted):
-            if user in self._dropped:
+            if user in self._dropped or user in self._moving:
                 continue
             listed_by = theirs.get(self._placed[user]) if user in self._placed else None
             if listed_by is None:
@@ -326,6 +329,7 @@ class LoadPool:
         """Have so many users of a worker go on elsewhere, each when its request is over."""
         # Told without them, the worker says when each has left; only then does it start elsewhere (`_on_left`).
         go = sorted(handle.listed)[len(handle.listed) - users :]
+        self._moving.update(go)
         handle.listed = handle.listed.difference(go)
         handle.send(ChangeUsers([], go))
 
@@ -381,6 +385,7 @@ class LoadPool:
         self._on_progress(self._progress())
 
     def _on_left(self, handle: WorkerHandle, users: list[int]) -> None:
+        self._moving.difference_update(users)
         for user in users:
             # One that is listed again was begun again by the same worker.
             if self._placed.get(user) is handle and user not in handle.listed:
@@ -399,6 +404,7 @@ class LoadPool:
             assignment.on_over(handle)
         for user in [user for user, where in self._placed.items() if where is handle]:
             del self._placed[user]
+            self._moving.discard(user)
         self._tell_progress()
         self._news.set()
 

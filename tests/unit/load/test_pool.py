@@ -333,6 +333,28 @@ async def test_a_busy_worker_is_relieved_without_more_users_than_asked(monkeypat
         assert {record.outcome for record in held.records} == {Outcome.OK}
 
 
+async def test_all_users_that_are_to_move_do_though_each_leaves_at_another_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with paced_server(gap_s=0.2) as server, bench(server, hosts=[LocalHost(2)]) as held:
+        for users in range(1, 7):
+            await held.pool.set_users(users)
+            await server.until(users)
+            await asyncio.sleep(0.15)  # so that no two leave with one report
+        monkeypatch.setattr(pool_module, "BUSY_CPU_SHARE", -1.0)
+        while not held.events:
+            await held.news()
+        monkeypatch.setattr(pool_module, "BUSY_CPU_SHARE", 2.0)
+        while len(held.pool._handles) < 2 or held.pool._moving or not held.pool._handles[1].listed:
+            await held.news()
+        assert [len(handle.listed) for handle in held.pool._handles] == [3, 3]
+        count = len(held.records)
+        await held.until_records(count + 12)
+        where = {record.user: record.worker for record in held.records}
+        assert sorted(Counter(where.values()).values()) == [3, 3]
+        assert server.in_flight_max == 6
+
+
 async def test_a_pool_that_is_gone_leaves_no_worker() -> None:
     """Workers end when their socket does, as it does when the bench is killed."""
     code = (
