@@ -12,6 +12,7 @@ import shlex
 import shutil
 import socket
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from tui.core.errors import UsageError, VrampError
@@ -22,6 +23,7 @@ from tui.engines.parts.weights import weights_bytes
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
 from tui.profile.container_table import ContainerTable
+from tui.profile.load_hosts import RayPlace, SshPlace, places_of
 from tui.profile.ray_table import RayTable
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
 from tui.server.on_cluster import room_in_words
@@ -149,7 +151,14 @@ def look_at_machine() -> Machine:
 
 def preflight(profile: Profile, machine: Machine | None = None, profile_path: Path | None = None) -> Preflight:
     """Return what launching `profile` here comes to. Never raises."""
-    machine = machine or look_at_machine()
+    check = _without_hosts(profile, machine or look_at_machine(), profile_path)
+    needs = _hosts_needs(profile)
+    lacking = [need for need in needs if need.met is False]
+    state = f"no {lacking[0].what}" if lacking and check.ready else check.state
+    return replace(check, state=state, needs=(*check.needs, *needs)) if needs else check
+
+
+def _without_hosts(profile: Profile, machine: Machine, profile_path: Path | None) -> Preflight:
     estimate_s, estimate_by = estimate(profile)
     needs: tuple[Need, ...]
     if profile.attach is not None:
@@ -182,6 +191,22 @@ def preflight(profile: Profile, machine: Machine | None = None, profile_path: Pa
         vram=vram,
         estimate_s=estimate_s,
         estimate_by=estimate_by,
+    )
+
+
+def _hosts_needs(profile: Profile) -> tuple[Need, ...]:
+    """Return what it takes to have users ask from other hosts."""
+    places = [place for place in places_of(profile.load.hosts) if place is not None]
+    if not places:
+        return ()
+    if isinstance(places[0], RayPlace):
+        there = find_spec("ray") is not None
+        tool = Need("Ray", there, "installed" if there else "not installed", "pip install 'vramp[ray]'")
+        return tool, Need("a Ray cluster", None, f"{places[0].address}, reached at the launch")
+    ssh = shutil.which("ssh")
+    names = ", ".join(place.name for place in places if isinstance(place, SshPlace))
+    return Need("ssh", ssh is not None, ssh or "not on the PATH", "install it"), Need(
+        "hosts", None, f"{names}, reached at the launch"
     )
 
 

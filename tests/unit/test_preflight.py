@@ -157,3 +157,18 @@ def test_a_port_that_another_program_has_is_told_with_what_helps() -> None:
         assert check.state == f"port {port} taken"
         assert check.missing == [f"port {port}: another program has it; server.port = 0 takes a free one"]
     assert preflight(_vllm(f'port = {port}\nexecutable = ["{sys.executable}"]'), _l4s(1)).ready
+
+
+def test_what_users_of_other_hosts_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = 'engine = "simulated"\n[server]\nmodel = "m"\nhost = "10.0.0.1"\n[load]\nhosts = '
+    check = preflight(_profile(f'{served}["local", "ssh://gpu1", "ssh://gpu2:22"]'), BARE)
+    assert check.ready and check.state == "simulated"
+    assert [(need.what, need.met, need.here) for need in check.needs[-1:]] == [
+        ("hosts", None, "gpu1, gpu2:22, reached at the launch")
+    ]
+    monkeypatch.setenv("PATH", "/nowhere")
+    check = preflight(_profile(f'{served}["ssh://gpu1"]'), BARE)
+    assert (check.state, check.missing) == ("no ssh", ["ssh: not on the PATH; install it"])
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    check = preflight(_profile(f'{served}"ray://auto"'), BARE)
+    assert (check.state, check.missing) == ("no Ray", ["Ray: not installed; pip install 'vramp[ray]'"])

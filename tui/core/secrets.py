@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -120,6 +120,11 @@ def is_secret(name: str, value: str) -> bool:
     if not is_secret_name(name) or bare in _MARKS or bare.lower() in _SWITCHES or _REFERENCE.match(bare):
         return False
     return _NUMBER.match(value) is None or not _telling_words(name) <= _COUNTABLE
+
+
+def without_secrets(environment: Mapping[str, str], *, but: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return an environment for a process that needs none of its secrets, but those whose names begin so."""
+    return {name: value for name, value in environment.items() if name.startswith(but) or not is_secret(name, value)}
 
 
 def secrets_in_text(text: str) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tui.core.frames import read_frame
 from tui.core.safe_text import safe_line
+from tui.core.secrets import without_secrets
 from tui.core.tasks import background, end_task
 from tui.hosts.wire import MAX_BYTES, ToAgent, pack, pack_message, unpack
 
@@ -43,20 +45,14 @@ class Line:
         ]
 
     @classmethod
-    async def open(
-        cls,
-        argv: Sequence[str],
-        *,
-        explain: Callable[[str], str],
-        env: Mapping[str, str] | None = None,
-    ) -> Line:
-        """Start the process. Raises OSError."""
+    async def open(cls, argv: Sequence[str], *, explain: Callable[[str], str]) -> Line:
+        """Start the process, with no secret in its environment but those of ssh and Ray. Raises OSError."""
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=env,
+            env=without_secrets(os.environ, but=("SSH_", "RAY_")),
             start_new_session=True,  # a Ctrl-C in the terminal is for the bench to deal with
         )
         return cls(process, explain)

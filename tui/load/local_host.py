@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from tui.core.frames import pack_frame
 from tui.core.safe_text import safe_line
-from tui.core.secrets import is_secret
+from tui.core.secrets import without_secrets
 from tui.core.tasks import background
 from tui.load.wire import read_frame
 
@@ -54,7 +54,7 @@ async def start_worker(number: int, program: Sequence[str] = WORKER) -> LocalTra
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not is_secret(name, value)},
+            env=without_secrets(os.environ),
         )
         reader, writer = await asyncio.open_connection(sock=ours)
     except BaseException:  # a pool that is stopped while it grows cancels this

@@ -16,11 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.fakes.load_worker import IDS, shape
+from tests.fakes.load_worker import IDS, NO_AUTH, shape
 from tests.fakes.paced_server import PacedServer, paced_server
 from tui.core.address import address_of
 from tui.core.errors import UsageError, VrampError
 from tui.core.outcome import Outcome
+from tui.engines.parts.auth import Auth
 from tui.load import pool as pool_module
 from tui.load.arrivals import planned_offsets_ns
 from tui.load.local_host import LocalHost
@@ -35,12 +36,12 @@ from tui.metrics.record import RequestRecord
 class Bench:
     """What a bench would take from its pool."""
 
-    def __init__(self, base_url: str, request_timeout_s: float = 60.0, **settings: Any) -> None:
+    def __init__(self, base_url: str, request_timeout_s: float = 60.0, auth: Auth = NO_AUTH, **settings: Any) -> None:
         self.records: list[RequestRecord] = []
         self.progress: list[LoadProgress] = []
         self.events: list[Event] = []
         self._news = asyncio.Event()
-        target = LoadTarget(address_of(base_url), request_timeout_s=request_timeout_s)
+        target = LoadTarget(address_of(base_url), auth, request_timeout_s=request_timeout_s)
         self.pool = LoadPool(
             target, on_records=self._take, on_progress=self._take_progress, on_event=self.events.append, **settings
         )

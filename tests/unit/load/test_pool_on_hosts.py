@@ -19,6 +19,7 @@ from tests.fakes.paced_server import PacedServer, paced_server
 from tests.unit.load.test_pool import Bench
 from tui.core.clock import NS_PER_MS, NS_PER_S, now_ns
 from tui.core.outcome import Outcome
+from tui.engines.parts.auth import Auth, SecretHeader
 from tui.hosts import remote_host
 from tui.load import crew
 from tui.load import pool as pool_module
@@ -185,3 +186,18 @@ async def test_a_worker_that_dies_is_replaced_on_its_host() -> None:
         await held.until_records(count + 20)
         assert {record.worker for record in held.records[-10:]} == {1, 3}
         assert not any("lost:" in event.text for event in held.events)
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_a_key_goes_to_workers_as_a_word_and_stands_in_no_environment(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "sk-of-nobody-else")
+    hosts = [HostHere("a")] if where == "elsewhere" else []
+    auth = Auth([SecretHeader("Authorization", "MY_API_KEY", "Bearer ")])
+    async with paced_server() as server, bench(server, hosts, auth=auth) as held:
+        assert await held.pool.burst(3) == 3
+        assert [seen.headers["authorization"] for seen in server.requests] == ["Bearer sk-of-nobody-else"] * 3
+        started = [each for each in psutil.Process().children(recursive=True) if "-m" in each.cmdline()]
+        assert len(started) == (2 if hosts else 1)
+        assert not any("sk-of-nobody-else" in f"{each.environ()} {each.cmdline()}" for each in started)
