@@ -173,7 +173,7 @@ Done = Callable[[Does, ServedAs], Any]
 def done(request: pytest.FixtureRequest) -> Iterator[Done]:
     """Have what is needed of all systems that are tested done, some of it at once; give what comes of each."""
     tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
-    names = sorted({ServedAs(str(item.callspec.params["name"])) for item in tests})
+    names = dict.fromkeys(ServedAs(str(item.callspec.params["name"])) for item in tests)  # the first is wanted first
     each: list[Does] = [swept, started]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         doing = {(does, name): pool.submit(does, name) for does in each for name in names}

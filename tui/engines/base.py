@@ -89,6 +89,8 @@ class LogFact:
     progress: float | None = None
     """Of the stage, 0 to 1."""
     kv_cache_tokens: int | None = None
+    kv_cache_tokens_least: int | None = None
+    """It has at least so many; exactly so many, if no other line tells."""
     max_concurrency: float | None = None
     max_model_len: int | None = None
     version: str | None = None

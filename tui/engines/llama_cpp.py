@@ -193,6 +193,8 @@ def _metrics_in(status: int, content: bytes) -> ServerMetrics | None:
 
 _READY_LINE = re.compile(r"llama_server: (?:model loaded|listening on )|server is listening on ")
 _SMALLER_STEPS = Change("ubatch-size", times=0.5, usual=512, least=16, most=1e6)
+_BEYOND_TRAINING = re.compile(r"n_ctx_seq \((\d{1,9})\) > n_ctx_train")
+"""Of a KV cache that all slots share, all of it: a slot has no more than the model was trained for."""
 _SLOTS = re.compile(r"n_slots = (\d{1,6}), n_ctx_slot = (\d{1,9})(, kv_unified = 'true')?")
 
 
@@ -285,12 +287,13 @@ class LlamaCppLaunch(Launch):
             return LogFact(stage=LOADING)
         if slots := _SLOTS.search(line):
             count, context = int(slots[1]), int(slots[2])
+            if slots[3]:
+                return LogFact(stage=LOADING, kv_cache_tokens_least=context, max_model_len=context)
             return LogFact(
-                stage=LOADING,
-                kv_cache_tokens=context if slots[3] else count * context,
-                max_concurrency=1.0 if slots[3] else float(count),
-                max_model_len=context,
+                stage=LOADING, kv_cache_tokens=count * context, max_concurrency=float(count), max_model_len=context
             )
+        if shared := _BEYOND_TRAINING.search(line):
+            return LogFact(stage=LOADING, kv_cache_tokens=int(shared[1]))
         return LogFact(stage=READY, progress=1.0) if _READY_LINE.search(line) else None
 
     def gpus_needed(self, server: ServerTable) -> int:

@@ -178,7 +178,8 @@ class LaunchedServer:
             if fact is not None:
                 self.clock.note(fact)
                 self.version = fact.version or self.version
-                self.kv_cache_tokens = fact.kv_cache_tokens or self.kv_cache_tokens
+                known = max(self.kv_cache_tokens or 0, fact.kv_cache_tokens_least or 0)
+                self.kv_cache_tokens = fact.kv_cache_tokens or known or None
                 self.max_concurrency = fact.max_concurrency or self.max_concurrency
                 self.max_model_len = fact.max_model_len or self.max_model_len
                 self.memory_told.note(fact)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tui.engines.catalogue import engine_for, launch_for
 
 # As it answered GET /slots, but for the parameters of each task.
@@ -37,9 +35,16 @@ def test_slots_that_work_hold_their_prompts_and_their_answers() -> None:
     assert held.read(501, b'{"error":{"code":501,"message":"This server does not support slots endpoint."}}') is None
 
 
-@pytest.mark.parametrize(("unified", "tokens", "at_once"), [("false", 4 * 512, 4.0), ("true", 512, 1.0)])
-def test_slots_that_share_one_kv_cache_have_no_more_than_one_of_them(unified: str, tokens: int, at_once: float) -> None:
-    line = f"0.00.010.280 I srv    load_model: initializing, n_slots = 4, n_ctx_slot = 512, kv_unified = '{unified}'"
-    fact = launch_for("llama-cpp").read_log_line(line)
-    assert fact is not None
-    assert (fact.kv_cache_tokens, fact.max_concurrency, fact.max_model_len) == (tokens, at_once, 512)
+INITIALIZING = "0.00.026.469 I srv    load_model: initializing, n_slots = 4, n_ctx_slot = {}, kv_unified = '{}'"
+BEYOND = "0.00.019.965 W llama_context: n_ctx_seq (16384) > n_ctx_train (4096) -- possible training context overflow"
+
+
+def test_the_size_of_a_kv_cache_is_told_by_its_slots() -> None:
+    read = launch_for("llama-cpp").read_log_line
+    each = read(INITIALIZING.format(512, "false"))
+    shared = read(INITIALIZING.format(512, "true"))
+    assert each is not None and shared is not None
+    assert (each.kv_cache_tokens, each.max_concurrency, each.max_model_len) == (4 * 512, 4.0, 512)
+    assert (shared.kv_cache_tokens, shared.kv_cache_tokens_least, shared.max_model_len) == (None, 512, 512)
+    beyond = read(BEYOND)
+    assert beyond is not None and beyond.kv_cache_tokens == 16384

@@ -159,7 +159,7 @@ _OTHER = (
 )
 TEXT = rb"(?>%b(?=\")|(?:%b|%b)++)" % (_PLAIN, _PLAIN, _OTHER)
 """What stands within the quotes of a string, at least one character."""
-COUNT = rb"(?>[1-9][0-9]{0,8}+|0)"
+COUNT = rb"(?:[1-9][0-9]{0,8}+|0)"
 NUMBER = rb"-?+%b(?:\.[0-9]{1,20}+)?+(?:e[-+]?[0-9]{1,2}+)?+" % COUNT
 
 

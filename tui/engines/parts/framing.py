@@ -321,7 +321,7 @@ def _whole_frames(usual: re.Pattern[bytes]) -> Whole:
                 known.clear()
             known[data[at : at + payload_at]] = length
         crc_at = end - _U32.size
-        if length != end - at or crc32(data[at:crc_at]) != int.from_bytes(data[crc_at:end]):
+        if length != end - at or crc32(data[at:crc_at]) != _U32.unpack_from(data, crc_at)[0]:
             return None
         return usual.fullmatch(data, at + payload_at, crc_at) if data.endswith(CHUNK_END) else None
 
