@@ -17,7 +17,10 @@ from tui.session.replay import snapshot
 from tui.session.sides import read_side
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "sessions"
-NAMES = sorted(path.name.removesuffix(".vramp.gz") for path in CORPUS.glob("*.vramp.gz"))
+NAMES = sorted(
+    (path.name.removesuffix(".vramp.gz") for path in CORPUS.glob("*.vramp.gz")),
+    key=lambda name: int(name.partition("-")[0]),
+)
 _PAGE = (Path(__file__).parents[3] / "docs" / "session-format.md").read_text(encoding="utf-8")
 
 
