@@ -34,6 +34,7 @@ from tui.link.client import BenchLink
 from tui.link.protocol import BenchSpec, SetUsers, StopBench
 from tui.metrics.cell import CellResult
 
+OUTPUT_TOKENS = 100
 REFRESH_HZ = 4.0
 SPREAD_S = 2.0
 STEPS = 50
@@ -88,12 +89,15 @@ async def stand(link: BenchLink, bench: psutil.Popen, options: argparse.Namespac
     for step in range(1, STEPS + 1):
         await link.request(SetUsers(options.users * step // STEPS))
         await asyncio.sleep(SPREAD_S / STEPS)
+    async for snapshot in link.snapshots():
+        if snapshot.load.users_active == options.users and snapshot.load.workers == options.workers:
+            break
     await asyncio.sleep(SETTLE_S)
     workers = [child for child in bench.children() if is_worker(child)]
     marks = time.monotonic(), cpu_s(bench), sum(map(cpu_s, workers))
-    rates, came_s, memory_mb, cells = [], [], [], {}
+    answered, came_s, memory_mb, cells = [], [], [], {}
     async for snapshot in link.snapshots():
-        rates.append(snapshot.figures.tokens_per_s_total or 0.0)
+        answered.append(snapshot.figures.requests_ok_total)
         cells |= {cell.tag: cell for cell in snapshot.grid.cells if cell.tag}
         came_s.append(time.monotonic())
         if len(came_s) % (10 * round(REFRESH_HZ)) == 1:
@@ -103,7 +107,7 @@ async def stand(link: BenchLink, bench: psutil.Popen, options: argparse.Namespac
     late_ms = [(after - before - 1 / REFRESH_HZ) * 1e3 for before, after in pairwise(came_s)]
     took_s = time.monotonic() - marks[0]
     own, theirs = cpu_s(bench) - marks[1], sum(map(cpu_s, workers)) - marks[2]
-    rate = sum(rates) / len(rates)
+    rate = (answered[-1] - answered[0]) * OUTPUT_TOKENS / (came_s[-1] - came_s[0])
     words = (
         f"{rate:,.0f} events/s in {len(workers)} workers: the bench {own / took_s:.1%} of a core "
         f"({own / took_s / rate * 1e6:.2f} us/event), the workers {theirs / took_s / rate * 1e6:.1f} us/event, "

@@ -61,6 +61,7 @@ class PlayedWorker:
     pid: int | None = None
     seq: int = 0
     heard: int = 1
+    given: int = 0
     users: list[int] = field(default_factory=list)
     _frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
 
@@ -102,6 +103,7 @@ class PlayedWorker:
         self.put(self.body(**told))
 
     def put(self, body: bytes) -> None:
+        self.given += 1
         self._frames.put_nowait(body)
 
 
@@ -109,6 +111,7 @@ class PlayedHost:
     """A host whose workers are played."""
 
     clock = None
+    trouble = ""
 
     def __init__(self, name: str, cores: int, workers: list[PlayedWorker]) -> None:
         self.name = name
@@ -137,6 +140,31 @@ class Made:
             for _ in range(TOKENS - 1):
                 stamps_ns.append(stamps_ns[-1] + round(NS_PER_S / rate * 0.95 * dice.uniform(0.8, 1.2)))
             self._answers.append((gaps_between(stamps_ns), stamps_ns[-1]))
+
+    def under_way(self, worker: PlayedWorker, user: int, now_ns: int, tag: int) -> RequestRecord:
+        """Return what a worker tells of a user whose request is under way when a cell ends."""
+        gaps, lasting_ns = self._answers[user % KINDS]
+        first_ns = now_ns - lasting_ns
+        return RequestRecord(
+            request_id=0,
+            worker=worker.number,
+            user=user,
+            tag=tag,
+            intended_start_ns=first_ns,
+            start_ns=first_ns,
+            first_token_ns=first_ns,
+            last_token_ns=now_ns,
+            end_ns=now_ns,
+            prompt_tokens=PROMPT_TOKENS,
+            output_tokens_asked=TOKENS,
+            prompt_tokens_usage=None,
+            output_tokens=None,
+            events=TOKENS,
+            event_gaps_us=gaps.event_gaps_us,
+            outcome=Outcome.RUNNING,
+            gaps_histogram=gaps.gaps_histogram,
+            gap_max_us=gaps.gap_max_us,
+        )
 
     def of_tick(self, worker: PlayedWorker, tick: int, now_ns: int, tag: int) -> tuple[bytes, int, int]:
         """Return a frame's body, how many requests and how many events are in it."""
@@ -314,7 +342,7 @@ async def take_second(
         for worker, body in bodies:
             worker.put(body)
         while any(  # noqa: ASYNC110 - what is waited for is this loop's own work
-            handle.seq < worker.seq for handle, (worker, _) in zip(pool._handles, bodies, strict=True)
+            handle.seq < worker.given for handle, (worker, _) in zip(pool._crew.handles, bodies, strict=True)
         ):
             await asyncio.sleep(0)
         totals.longest_s = max(totals.longest_s, time.thread_time() - began_s)
@@ -358,8 +386,11 @@ async def measure(options: argparse.Namespace) -> None:
             ticks = made_second(workers, made, second * TICKS_PER_S, now_ns, totals)
             now_ns += NS_PER_S
             await take_second(bench, pool, ticks, now_ns, totals)
-        ending_s = time.process_time()
         bench.summary.end(now_ns)
+        under_way = [made.under_way(worker, user, now_ns, 1) for worker in workers for user in worker.users]
+        ending_s = time.process_time()
+        for record in under_way:
+            bench.summary.add(record)
         result = bench.summary.result(users=options.users, prompt_tokens=PROMPT_TOKENS, output_tokens=TOKENS)
         ending_s = time.process_time() - ending_s
         await pool.stop()

@@ -8,8 +8,8 @@ The users are spread evenly from the first; each gets RATE tokens a second.
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from unjudged import judge_nothing
 
@@ -33,11 +33,23 @@ class PlayerHost(LocalHost):
         return await start_worker(number, (PLAYER, self._rate))
 
 
+class PlayedHosts:
+    """What the testbed opens in place of the profile's hosts."""
+
+    hosts: ClassVar[list[PlayerHost]] = []
+
+    async def open(self, profile: object) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
 if __name__ == "__main__":
     workers, hosts, users, rate = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     if "--unjudged" in sys.argv:
         judge_nothing()
     pool.USERS_PER_WORKER = -(-users // workers)
-    played = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
-    testbed.LoadPool = partial(pool.LoadPool, hosts=played)  # type: ignore[misc,assignment]
+    PlayedHosts.hosts = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
+    testbed.OpenHosts = PlayedHosts  # type: ignore[misc,assignment]
     sys.exit(main())

@@ -132,20 +132,18 @@ class Player(worker.Worker):
         events = max(1, round(len(self._users) * RATE * (now - self._told_until_ns) / NS_PER_S))
         step = max(1, (now - self._told_until_ns) // events)
         self._context.tally.arrivals_ns.extend(range(self._told_until_ns, now, step))
-        self._tick_number += 1
+        # A tick that comes late ends the requests of those before it as well.
+        past = max(1, round((now - self._told_until_ns) / PERIOD_NS))
         ticks = max(1, round(tokens / RATE / REPORT_PERIOD_S))
-        slot = self._tick_number % ticks
-        for user in [user for number, user in self._users.items() if number // self._spread % ticks == slot]:
+        slots = {(self._tick_number + step) % ticks for step in range(past)}
+        self._tick_number += past
+        spread = max(1, (max(self._users) + 1) // len(self._users))  # of the numbers, which go round by workers
+        for user in [user for number, user in self._users.items() if number // spread % ticks in slots]:
             gaps, lasting_ns = self._played[(user.request_id + user.number) % KINDS]
             last_ns = now - user.number % 997 * (PERIOD_NS // 1000)
             first_ns = last_ns - lasting_ns
             if first_ns > user.start_ns:
                 user.over(gaps, first_ns, last_ns, tokens)
-
-    @property
-    def _spread(self) -> int:
-        """How many numbers lie between two users of one worker, whose numbers go round by workers."""
-        return max(1, (max(self._users) + 1) // len(self._users))
 
 
 def _answer(dice: random.Random, tokens: int) -> tuple[Gaps, int]:

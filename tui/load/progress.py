@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui.core.clock import NS_PER_S, now_ns
 from tui.load.crew import Crew
 from tui.load.transport import Host
-from tui.load.wire import LoadProgress
+from tui.load.wire import LoadProgress, Report
 from tui.metrics.hosts import HostReading
 
 
@@ -24,12 +24,19 @@ def progress_of(crew: Crew, tokens: list[tuple[int, int]], events: int) -> LoadP
         workers=len(reports),
         stamps="kernel" if reports and all(report.stamps == "kernel" for report in reports) else "client",
         rss_bytes=sum(report.rss_bytes for report in reports),
-        hosts=[_reading(crew, host) for host in crew.hosts] if any(host.name for host in crew.hosts) else [],
+        hosts=_readings(crew) if any(host.name for host in crew.hosts) else [],
     )
 
 
-def _reading(crew: Crew, host: Host) -> HostReading:
-    reports = [handle.latest for handle in crew.handles if handle.host is host and handle.latest is not None]
+def _readings(crew: Crew) -> list[HostReading]:
+    reports: dict[Host, list[Report]] = {host: [] for host in crew.hosts}
+    for handle in crew.handles:
+        if handle.latest is not None and handle.host in reports:
+            reports[handle.host].append(handle.latest)
+    return [_reading(crew, host, theirs) for host, theirs in reports.items()]
+
+
+def _reading(crew: Crew, host: Host, reports: list[Report]) -> HostReading:
     clock = host.clock
     told = clock is not None and clock.known
     return HostReading(

@@ -80,10 +80,12 @@ class LogHistogram:
 
     def merge_packed(self, content: bytes) -> None:
         """Count all that was counted in what `packed` returned."""
-        counts = self._counts
+        counts, counted = self._counts, 0
+        known = counts.get
         for bucket, times in _PAIR.iter_unpack(content):
-            counts[bucket] = counts.get(bucket, 0) + times
-            self.count += times
+            counts[bucket] = known(bucket, 0) + times
+            counted += times
+        self.count += counted
 
     def merge(self, other: LogHistogram) -> None:
         """Count all that `other` counted."""

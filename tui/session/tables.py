@@ -30,6 +30,7 @@ TEXT_LIMIT = 4000
 MAX_GAPS_BYTES = 4 * 1024 * 1024
 STRUCT_LIMIT = 64 * 1024
 """Bytes of JSON that a struct in a column may have."""
+_NO_BYTES = zlib.compress(b"", 1)
 _SQL_TYPES = {
     "int": "INTEGER",
     "bool": "INTEGER",
@@ -86,6 +87,9 @@ class Table(Generic[T]):
         self.own_time = own_time
         self.columns = columns_of(struct)
         self.by_name = {column.name: column for column in self.columns}
+        names = ", ".join(f'"{column}"' for column in self.declarations())
+        self.target = f"{name} ({names})"
+        """Where rows go, for INSERT: the table and its columns."""
 
     def declarations(self) -> dict[str, str]:
         """Return the declaration of every column, by name."""
@@ -98,7 +102,7 @@ class Table(Generic[T]):
         for column in self.columns:
             cell = getattr(value, column.name)
             if column.kind == "bytes":
-                cell = zlib.compress(cell, 1)
+                cell = zlib.compress(cell, 1) if cell else _NO_BYTES
             elif column.kind == "struct":
                 cell = _json_of(cell)
             elif column.kind == "enum":
@@ -227,8 +231,7 @@ def rows_by_target(batch: Sequence[tuple[int, msgspec.Struct]], shift_ns: int) -
             rows.setdefault("server (at_ns, status)", []).append((at_ns + shift_ns, status))
         else:
             table = TABLE_OF[type(value)]
-            names = ", ".join(f'"{name}"' for name in table.declarations())
-            rows.setdefault(f"{table.name} ({names})", []).append(table.row(value, at_ns, shift_ns))
+            rows.setdefault(table.target, []).append(table.row(value, at_ns, shift_ns))
     return rows
 
 
