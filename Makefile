@@ -86,6 +86,7 @@ study: $(READY)
 	@test -x $(STUDY_VENV)/bin/python || $(PYTHON) -m venv $(STUDY_VENV)
 	@$(STUDY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(STUDY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-study.txt
+	@$(STUDY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(STUDY_VENV)/bin/python benchmarks/study.py $(STUDY_ARGS)
 
 # Needs uv; the lock holds every platform and Python version that pyproject.toml allows.
