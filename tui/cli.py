@@ -133,7 +133,7 @@ def _open_app(context: click.Context, start: StartWish) -> int:
             f"{os.environ.get('TERM') or 'not set'}; use `vramp run PROFILE`, or set TERM, as in TERM=xterm-256color"
         )
     start = start.begun() if isinstance(start, Launch) else start
-    from tui.view.app import run_app  # takes as long as the bench takes to come up
+    from tui.view.run_app import run_app  # takes as long as the bench takes to come up
 
     try:
         return run_app(start=start, **context.obj)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conftest import World, choose
 from tests.fakes.terminal import Terminal
+from tui.core.errors import ExitCode
 
 ALTERNATE_SCREEN_OFF = b"\x1b[?1049l"
 MOUSE_OFF = b"\x1b[?1003l"
@@ -142,7 +143,7 @@ def test_a_killed_bench_is_told_with_what_is_kept(world: World, terminal: Termin
     terminal.wait_for("The bench is gone")
     terminal.wait_for("vramp open")
     terminal.send("q")
-    assert terminal.wait_exit() == 0
+    assert terminal.wait_exit() == ExitCode.UNEXPECTED
 
 
 def test_of_several_benches_attach_asks_which_and_without_a_terminal_names_them(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,20 +14,19 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
-from tui.core.errors import ExitCode, UsageError, VrampError, in_a_sentence
+from tui.core.errors import ExitCode, UsageError, VrampError
 from tui.core.paths import socket_of
-from tui.core.printing import complain, narrate
 from tui.core.safe_text import safe_line
 from tui.link.protocol import Command, Export, Linger, SetUsers
 from tui.metrics.snapshot import Phase, Snapshot
-from tui.profile.settings import Settings, load_settings
-from tui.view.benches import Benches, LocalBenches
+from tui.profile.settings import Settings
+from tui.view.benches import Benches
 from tui.view.bridge import BenchGone, Bridge, SnapshotArrived, SnapshotSource
 from tui.view.chrome import Chrome
 from tui.view.picker_actions import PickerActions
 from tui.view.profile_actions import edit_profile, read_again
 from tui.view.replaying import ReplaySource
-from tui.view.run import Run, farewell_of
+from tui.view.run import Run, farewell_of, live_screen_of
 from tui.view.screens.cell import CellScreen
 from tui.view.screens.comparison import ComparisonScreen
 from tui.view.screens.dialogs import Form, Question, leave_question, unkept_question
@@ -166,7 +164,7 @@ class VrampApp(Chrome):
         if phase is Phase.RELAUNCHING and isinstance(run.screen, LaunchScreen):
             launch = True  # the operator sees here how it comes to what was asked for
         if launch != isinstance(run.screen, LaunchScreen) and self.screen is run.screen:
-            self._switch(run, self._launch_screen(run) if launch else self._live_screen(run))
+            self._switch(run, self._launch_screen(run) if launch else live_screen_of(run, self.settings))
         if isinstance(run.screen, LaunchScreen | LiveScreen):
             run.screen.show(snapshot)
         if isinstance(run.screen, ReplayScreen):
@@ -192,23 +190,6 @@ class VrampApp(Chrome):
 
     def _launch_screen(self, run: Run) -> LaunchScreen:
         return LaunchScreen(run.title, can_go_back=self._has_picker, ascii_only=self.ascii_only)
-
-    def _live_screen(self, run: Run) -> LiveScreen:
-        told = self.settings.stage
-        words_per_token = told.words_per_token if told.words == "words" else None
-        if run.replay:
-            return ReplayScreen(
-                presentation=run.presentation, words_per_token=words_per_token, clipboard=self.settings.clipboard
-            )
-        cut = self.settings.leaving_users == "cut"
-        return LiveScreen(
-            read_only=run.read_only,
-            presentation=run.presentation,
-            words_per_token=words_per_token,
-            cut_leaving=cut,
-            clipboard=self.settings.clipboard,
-            script=run.script,
-        )
 
     def _show_moment(self, screen: ReplayScreen, snapshot: Snapshot) -> None:
         source = self._bridge.source if self._bridge else None
@@ -304,7 +285,7 @@ class VrampApp(Chrome):
             return
         if run.stands_for is not None:
             socket_path = socket_of(run.stands_for.session_id)
-            back = Run(run.stands_for.title, read_only=run.stands_for.read_only, presentation=self._on_stage(run))
+            back = Run(run.stands_for.title, read_only=run.stands_for.read_only, presentation=run.on_stage)
             opening = partial(self._benches.attach, socket_path, read_only=back.read_only)
             await self._show_instead(back, opening)
             return
@@ -315,12 +296,9 @@ class VrampApp(Chrome):
         if path is None:
             self.notify("no earlier session has a measured cell: nothing to play", severity="warning", markup=False)
             return
-        played = Run(path.stem, read_only=True, replay=True, presentation=self._on_stage(run))
+        played = Run(path.stem, read_only=True, replay=True, presentation=run.on_stage)
         played.stands_for = StandsFor(latest.session_id, run.title, run.read_only)
         await self._show_instead(played, playing(self._benches, path))
-
-    def _on_stage(self, run: Run) -> bool:
-        return run.screen.presenting if isinstance(run.screen, LiveScreen) else run.presentation
 
     async def _show_instead(self, run: Run, opening: Callable[[], Awaitable[SnapshotSource]]) -> None:
         """Hang up, and show another run in the same place; the bench goes on by itself."""
@@ -499,26 +477,3 @@ class VrampApp(Chrome):
         if action == "detach":
             return self._bridge is not None and self._run is not None and not self._run.replay
         return super().check_action(action, parameters)
-
-
-def run_app(*, start: StartWish, theme: str | None = None, ascii_only: bool | None = None) -> int:
-    """Open the app and return its exit code; what is left to say goes to stderr. Options win over the settings.
-
-    Raises UsageError for a wrong theme, or settings that cannot be read.
-    """
-    settings = load_settings()
-    if theme is not None:
-        settings = settings.model_copy(update={"theme": theme})
-    if ascii_only is not None:
-        settings = settings.model_copy(update={"ascii": ascii_only})
-    app = VrampApp(start, LocalBenches(refresh_hz=settings.refresh_hz), settings=settings)
-    result = app.run()
-    if app.farewell:
-        narrate(app.farewell)
-    if app.fault is not None:
-        if os.environ.get("VRAMP_TRACEBACK"):
-            raise app.fault
-        complain(f"{in_a_sentence(app.fault)} (VRAMP_TRACEBACK=1 shows where)")
-    if result is not None:
-        return int(result)
-    return int(app.return_code or ExitCode.OK)

@@ -1,4 +1,4 @@
-"""What the app is looking at, and what is left to say of it at the end."""
+"""What the app is looking at, the screen that shows it, and what is left to say of it at the end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from tui.core.safe_text import safe_line
 from tui.metrics.snapshot import Snapshot
+from tui.profile.settings import Settings
 from tui.view.screens.gone import GoneScreen
 from tui.view.screens.launch import LaunchScreen
 from tui.view.screens.live import LiveScreen
+from tui.view.screens.replay import ReplayScreen
 from tui.view.script import Script
 from tui.view.stand_in import StandsFor
 from tui.view.start import Launch
@@ -32,6 +34,29 @@ class Run:
     """The operator looks at the panes of a server that failed."""
     asked_of_unkept: bool = False
     """Whether to go on in memory is asked once."""
+
+    @property
+    def on_stage(self) -> bool:
+        """Return whether it is shown to an audience."""
+        return self.screen.presenting if isinstance(self.screen, LiveScreen) else self.presentation
+
+
+def live_screen_of(run: Run, settings: Settings) -> LiveScreen:
+    """Return the screen that shows a run whose server is up, or a finished session."""
+    told = settings.stage
+    words_per_token = told.words_per_token if told.words == "words" else None
+    if run.replay:
+        return ReplayScreen(
+            presentation=run.presentation, words_per_token=words_per_token, clipboard=settings.clipboard
+        )
+    return LiveScreen(
+        read_only=run.read_only,
+        presentation=run.presentation,
+        words_per_token=words_per_token,
+        cut_leaving=settings.leaving_users == "cut",
+        clipboard=settings.clipboard,
+        script=run.script,
+    )
 
 
 def farewell_of(run: Run, snapshot: Snapshot, *, goes_on: bool) -> str:

@@ -27,6 +27,8 @@ _IMPLIED_CELLS = 5
 _WITH_UNIT = 6
 """So many cells a rate takes with the least that tells its unit."""
 _TIME_CELLS = 4
+_RATE_CELLS = 4
+"""As a rate is written below 10,000: 47.3, 340, 1477."""
 _TWO_FIGURES = 9
 """From so many cells on two figures stand side by side."""
 _BOTH_ABREAST = 12
@@ -169,7 +171,7 @@ class Blocks:
         if self.figure.field == "tokens_per_s_total" or cell.tokens_per_s_total is None:
             return ()
         rate, most = (formatting.per_second(value, 0) for value in (cell.tokens_per_s_total, self.most_tokens_per_s))
-        longest = max(len(rate), len(most))  # with the unit in all cells, or in none
+        longest = max(len(rate), len(most), _RATE_CELLS)  # with the unit in all cells, or in none
         return *(rate + unit for unit in (" tok/s", "/s") if longest + len(unit) <= self._least_inner), rate
 
     def _first_token(self, cell: CellResult) -> Iterable[str]:
