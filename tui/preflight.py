@@ -202,7 +202,7 @@ def _hosts_needs(profile: Profile) -> tuple[Need, ...]:
     if isinstance(places[0], RayPlace):
         there = find_spec("ray") is not None
         tool = Need("Ray", there, "installed" if there else "not installed", "pip install 'vramp[ray]'")
-        return tool, Need("a Ray cluster", None, f"{places[0].address}, reached at the launch")
+        return tool, Need("hosts", None, f"{places[0].name}, reached at the launch")
     ssh = shutil.which("ssh")
     names = ", ".join(place.name for place in places if isinstance(place, SshPlace))
     return Need("ssh", ssh is not None, ssh or "not on the PATH", "install it"), Need(

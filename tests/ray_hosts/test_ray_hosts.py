@@ -131,12 +131,3 @@ async def test_what_cannot_be_reached_is_told() -> None:
     with pytest.raises(OSError, match="has no cluster to connect to"):
         await way.open()
     await way.close()
-
-
-async def test_without_ray_it_is_told_what_to_install() -> None:
-    way = Cluster(RayPlace("auto"))
-    try:
-        with pytest.raises(OSError, match=r"needs Ray: pip install 'vramp\[ray\]'"):
-            await way.open()
-    finally:
-        await way.close()

@@ -41,7 +41,7 @@ class Cluster:
         places = await self._places
         if not places.places:
             await line.close()
-            raise OSError(f"{self._place.address} has no node with a CPU")
+            raise OSError(f"{self._place.name} has no node with a CPU")
         self.hosts = [
             RemoteHost(safe_line(place.name, limit=80), self._bridge, place=place.number, shared=True)
             for place in places.places
@@ -64,7 +64,7 @@ class Cluster:
     def hear_no_more(self, why: str) -> None:
         """Take it that the bridge is gone."""
         if self._places is not None and not self._places.done():
-            self._places.set_exception(OSError(f"{self._place.address} {why}"))
+            self._places.set_exception(OSError(f"{self._place.name} {why}"))
             self._places.exception()  # whoever waits is told; there may be nobody any more
 
     async def _bridge(self) -> Line:
@@ -81,12 +81,12 @@ class Cluster:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     await asyncio.shield(self._places)
             except TimeoutError:
-                raise OSError(f"{self._place.address} did not answer within {START_TIMEOUT_S:g} s") from None
+                raise OSError(f"{self._place.name} did not answer within {START_TIMEOUT_S:g} s") from None
             return self._line
 
 
 def _explained(said: str) -> str:
     for pattern, words in _SAID:
         if re.search(pattern, said, re.IGNORECASE):
-            return f"{words} ({said})"
+            return f"{words} ({said.rpartition(' / ')[2]})"
     return f"is no longer connected{': ' if said else ''}{said}"

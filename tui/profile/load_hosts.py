@@ -59,6 +59,11 @@ class RayPlace:
     address: str
     """As `ray.init` takes it."""
 
+    @property
+    def name(self) -> str:
+        """Return what it is called."""
+        return "the Ray cluster" if self.address == "auto" else self.address
+
 
 Place = SshPlace | RayPlace | None
 """None = this machine."""

@@ -73,6 +73,7 @@ async def test_a_cell_in_which_a_worker_died_is_void_a_few_times(testbed: FakeTe
         assert not cells.keep_unless_doubtful(result(1), 0)
     assert not known(cells) and not testbed.kept
     assert cells.keep_unless_doubtful(result(1), 0)
+    assert testbed.kept[-1].caveats == "a load worker was lost while it was measured"
     # Memory gave out whoever asked for it.
     assert cells.keep_unless_doubtful(result(4, Outcome.OOM_RUNTIME), 0)
     # One that had died before has no part in this.

@@ -23,6 +23,7 @@ from tui.engines.parts.auth import Auth, SecretHeader
 from tui.hosts import remote_host
 from tui.load import crew
 from tui.load import pool as pool_module
+from tui.load.arrivals import planned_offsets_ns
 from tui.profile.load_hosts import OnHostLoss
 
 
@@ -201,3 +202,17 @@ async def test_a_key_goes_to_workers_as_a_word_and_stands_in_no_environment(
         started = [each for each in psutil.Process().children(recursive=True) if "-m" in each.cmdline()]
         assert len(started) == (2 if hosts else 1)
         assert not any("sk-of-nobody-else" in f"{each.environ()} {each.cmdline()}" for each in started)
+
+
+async def test_planned_requests_start_as_planned_from_all_hosts() -> None:
+    hosts = [HostHere("a"), HostHere("b")]
+    async with paced_server(gap_s=0.05) as server, bench(server, hosts) as held:
+        assert await held.pool.open_loop(40.0, "poisson", 7, 1.0) == 0
+        assert {record.outcome for record in held.records} == {Outcome.OK}
+        planned = sorted(record.intended_start_ns for record in held.records)
+        offsets = planned_offsets_ns(40.0, "poisson", 7, 1.0)
+        assert len({record.worker for record in held.records}) == 2
+        # Each host starts by its own clock: on ours, that is as exact as these are known.
+        error_ns = max(host.clock_error_s or 0 for host in held.progress[-1].hosts) * NS_PER_S
+        out_ns = [at - planned[0] - (offset - offsets[0]) for at, offset in zip(planned, offsets, strict=True)]
+        assert max(out_ns) - min(out_ns) <= 4 * error_ns + NS_PER_MS
