@@ -6,6 +6,7 @@
 # make test-llama  the tests against a real llama-server on the CPU, which it builds once (20 minutes of one core)
 # make test-transformers  the tests against a real `transformers serve` on the CPU, likewise
 # make test-ray    the tests against a real Ray and Ray Serve on a cluster of two nodes, both here
+# make test-tools  GuideLLM, AIPerf and `vllm bench serve` beside vramp on one simulated server, which it installs likewise
 # make study  the published tables made again on their simulated twins, with docs/study.md (some 12 minutes)
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
@@ -19,9 +20,10 @@ STUDY_VENV ?= .venv-study
 LLAMA_VENV ?= .venv-llama
 TRANSFORMERS_VENV ?= .venv-transformers
 RAY_VENV ?= .venv-ray
+TOOLS_VENV ?= .venv-tools
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-long test-vllm test-triton test-llama test-transformers test-ray test-gpu bench study check lock screenshots clean
+.PHONY: demo test test-long test-vllm test-triton test-llama test-transformers test-ray test-tools test-gpu bench study check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
@@ -52,6 +54,10 @@ test-transformers: $(READY)
 test-ray: $(READY)
 	@PYTHON=$(PYTHON) tests/ray_serve/make_environment.sh $(RAY_VENV)
 	VRAMP_TEST_RAY=$(abspath $(RAY_VENV)) $(BIN)/python -m pytest tests/ray_serve tests/ray_hosts $(TEST_ARGS)
+
+test-tools: $(READY)
+	@PYTHON=$(PYTHON) VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) tests/tools/make_environment.sh $(TOOLS_VENV)
+	VRAMP_TEST_TOOLS=$(abspath $(TOOLS_VENV)) $(BIN)/python -m pytest tests/tools $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +95,45 @@ def test_sglangs_drawn_sizes_are_means_and_lines_are_cells() -> None:
     ]
     assert side.cells[0].output_tokens == 128 and side.cells[0].e2e_p90_s == 1.3
     assert side.circumstances.told["model"] == "org/model" and side.sizes_are_means
+
+
+BESIDE = {
+    "tokens_per_s_total": (242.4, 0.02),
+    "time_to_resolve_s": (2.115, 0.01),
+    "e2e_p50_s": (2.108, 0.01),
+    "tpot_p50_s": (0.0325, 0.01),
+    "ttft_p50_s": (0.0626, 0.15),
+}
+"""What vramp measured of the same server's cell, and how far from it a tool may be."""
+
+
+@pytest.mark.parametrize(
+    "name", ["vllm-bench-serve.json", "guidellm-0.8.1.json", "aiperf-0.13.0.json", "sglang-0.5.23.jsonl"]
+)
+def test_what_other_tools_measured_of_the_same_cell_is_what_vramp_measured(name: str) -> None:
+    cell = only(read_side(str(RESULTS / "beside" / name)))
+    assert (cell.users, cell.output_tokens, cell.mode, cell.simulated) == (
+        8,
+        64,
+        "steady",
+        name != "sglang-0.5.23.jsonl",
+    )
+    assert cell.prompt_tokens == pytest.approx(512, rel=0.03)
+    assert (cell.requests_ok, cell.requests_failed) == (96, 0)
+    for figure, (ours, share) in BESIDE.items():
+        assert getattr(cell, figure) == pytest.approx(ours, rel=share), figure
+
+
+def test_a_result_with_pythons_own_infinity_is_read_and_its_errors_are_failures() -> None:
+    path = RESULTS / "beside" / "sglang-0.5.23.jsonl"
+    assert '"request_rate": Infinity' in path.read_text()
+    with pytest.raises(ValueError, match="malformed"):
+        msgspec.json.decode(path.read_bytes())
+    told = json.loads(path.read_text()) | {"completed": 77, "errors": [""] * 77 + ["too long"] * 19}
+    assert (only(of(told)).requests_ok, only(of(told)).requests_failed) == (77, 19)
+    assert "--output-details" not in " ".join(of(told).notes)
+    del told["errors"]
+    assert "how many requests failed is not told (--output-details tells it)" in of(told).notes
 
 
 def test_inferencex_rows_are_the_cells_of_one_system() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -160,14 +161,22 @@ def is_simulated(model: str) -> bool:
 def decoded(content: bytes) -> list[Any]:
     """Return the document of JSON, or all documents of JSON lines. Raises SessionError."""
     try:
-        return [msgspec.json.decode(content)]
-    except msgspec.DecodeError as error:
+        return [_document(content)]
+    except RecursionError:
+        raise SessionError("expected JSON: values nested too deep") from None
+    except ValueError as error:
         lines = [line for line in content.splitlines() if line.strip()]
         if len(lines) < 2 or len(lines) > MOST_CELLS:
             raise SessionError(f"expected JSON: {safe_line(str(error), limit=200)}") from None
         try:
-            return [msgspec.json.decode(line) for line in lines]
-        except (msgspec.DecodeError, RecursionError) as wrong:
+            return [_document(line) for line in lines]
+        except (ValueError, RecursionError) as wrong:
             raise SessionError(f"expected JSON lines: {safe_line(str(wrong), limit=200)}") from None
-    except RecursionError:
-        raise SessionError("expected JSON: values nested too deep") from None
+
+
+def _document(content: bytes) -> Any:
+    """Decode JSON, and what Python writes in its place for numbers that JSON has none for: Infinity, NaN."""
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return json.loads(content)

@@ -1,7 +1,8 @@
 """SGLang's `bench_serving`: JSON lines, one object a cell, as sglang/benchmark/serving.py appends them.
 
 Its traps: `random_input_len` is the most, not the size, unless `random_range_ratio` is 1 (lengths are drawn from that
-share of it on), so that means are taken; `total_output_tokens` is what was asked where answers may end earlier.
+share of it on), so that means are taken; `total_output_tokens` is what was asked where answers may end earlier; an
+infinite rate is written as `Infinity`, which is no JSON; what failed is told by `--output-details` alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def read(name: str, documents: Sequence[Fields]) -> Measured:
     notes = [SENT]
     if any(_drawn(each) for each in documents):
         notes.append("sizes are drawn (random_range_ratio below 1); their means stand for them")
+    if any(not document.has("errors") for document in documents):
+        notes.append("how many requests failed is not told (--output-details tells it)")
     return side_of(
         name, TOOL, [_cell(each) for each in documents], told, notes, sizes_are_means=any(map(_drawn, documents))
     )
@@ -49,7 +52,7 @@ def _cell(document: Fields) -> CellResult:
         output or mean_out,
         mode,
         ok=ok,
-        failed=0,
+        failed=len([each for each in _errors(document) if each]),
         simulated=is_simulated(_model(document)),
         duration_s=duration_s,
         tokens_per_s_total=document.number("output_throughput"),
@@ -57,6 +60,11 @@ def _cell(document: Fields) -> CellResult:
         ttft_mean_s=document.seconds("mean_ttft_ms"),
         **percentiles(document, {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2e_latency": "e2e"}),
     )
+
+
+def _errors(document: Fields) -> list[object]:
+    found = document.at("errors")
+    return found if isinstance(found, list) else []
 
 
 def _drawn(document: Fields) -> bool:
