@@ -63,3 +63,15 @@ def test_only_what_was_put_away_long_ago_is_removed(tmp_path: Path) -> None:
     os.utime(away.parent, (0, 0))
     assert trash.empty(tmp_path) == 1 and not away.exists()
     assert trash.empty(tmp_path / "nowhere") == 0
+
+
+def test_what_was_put_away_last_is_the_one_to_bring_back(tmp_path: Path) -> None:
+    assert trash.latest(tmp_path) is None
+    for at, number in ((2, 1), (1, 2)):
+        os.utime(trash.put_away(shelved(tmp_path)).parent, (at, at))
+        assert number == len(list((tmp_path / ".deleted").iterdir()))
+    last = trash.latest(tmp_path)
+    assert last is not None and last.parent.lstat().st_mtime == 2
+    trash.put_back(last)
+    (tmp_path / ".deleted" / "odd").mkdir()
+    assert trash.latest(tmp_path) not in (None, last), "a folder without a session is passed over"
