@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import psutil
 
+from tui.bench.host_gpus import STALE_S, GpuHost, HostGpus, on_which
 from tui.core.address import ServerAddress, address_of
-from tui.core.clock import now_ns
+from tui.core.clock import NS_PER_S, now_ns
 from tui.core.tasks import background, end_task
 from tui.gpu.nvml import NvmlBackend
 from tui.gpu.sampler import GpuSampler
@@ -52,12 +53,20 @@ OnEvent = Callable[[str], None]
 """Takes what a card reports by itself (Xid and ECC errors), in words. Called in the event loop."""
 
 
-def sampling_for(profile: Profile, supervisor: Supervisor, on_sample: OnSample, on_event: OnEvent) -> Sampling:
-    """Return the readings that fit a profile."""
+def sampling_for(
+    profile: Profile,
+    supervisor: Supervisor,
+    on_sample: OnSample,
+    on_event: OnEvent,
+    elsewhere: Callable[[], Sequence[GpuHost]] = tuple,
+) -> Sampling:
+    """Return the readings that fit a profile. `elsewhere`: the other machines from which users ask, once it begins."""
     if profile.simulated:
         return _Simulated(supervisor, on_sample)
-    here = _Nvml(supervisor, on_sample, on_event)
-    return here if profile.attach is None else _Attached(address_of(profile.attach.base_url), here)
+    together = _Together(profile, on_sample, on_event, elsewhere)
+    here: Sampling = _Nvml(supervisor, together.take_here, on_event)
+    together.here = here if profile.attach is None else _Attached(address_of(profile.attach.base_url), here)
+    return together
 
 
 async def is_here(address: ServerAddress) -> bool:
@@ -76,6 +85,68 @@ async def is_here(address: ServerAddress) -> bool:
     return bool(places) and all(place in own or ipaddress.ip_address(place).is_loopback for place in places)
 
 
+class _Together:
+    """This machine's readings with those of the other hosts on which the server is; alone where there are none."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        on_sample: OnSample,
+        on_event: OnEvent,
+        elsewhere: Callable[[], Sequence[GpuHost]],
+    ) -> None:
+        self.here: Sampling
+        self._profile = profile
+        self._on_sample = on_sample
+        self._elsewhere = elsewhere
+        self._others = HostGpus(on_event)
+        self._own: tuple[int, list[GpuReading], float] = (0, [], 0.0)
+        self._telling: asyncio.Task[None] | None = None
+        self._hosts: list[GpuHost] = []
+
+    @property
+    def unavailable(self) -> str:
+        if not self._hosts:
+            return self.here.unavailable
+        # With the cards of its own host, it is no lack that this machine has none.
+        alone = self._profile.attach is not None
+        return "; ".join(note for note in ("" if alone else self.here.unavailable, self._others.note) if note)
+
+    @property
+    def driver_version(self) -> str:
+        return ", ".join(filter(None, dict.fromkeys([self.here.driver_version, self._others.driver_version])))
+
+    async def start(self) -> None:
+        if self._telling is None and (hosts := on_which(self._profile, self._elsewhere())):
+            self._hosts = hosts
+            self._others.start(hosts)
+            self._telling = background(self._tell(), name="gpus-of-hosts")
+        await self.here.start()
+
+    async def stop(self) -> None:
+        if self._telling is not None:
+            await end_task(self._telling)
+            self._telling = None
+        self._hosts = []
+        await self._others.stop()
+        await self.here.stop()
+
+    def take_here(self, readings: list[GpuReading], cost_s: float) -> None:
+        """Take a round of this machine's."""
+        self._own = now_ns(), readings, cost_s
+        if self._telling is None:
+            self._on_sample(readings, cost_s)
+
+    async def _tell(self) -> None:
+        """Tell of all hosts together, once a period."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            at_ns, own, cost_s = self._own
+            own = own if now_ns() - at_ns < STALE_S * NS_PER_S else []
+            if readings := [*own, *self._others.readings]:
+                self._on_sample(readings, max(cost_s, self._others.cost_s))
+
+
 class _Attached:
     """This machine's readings for a server that is on it; for one that is not, why there are none."""
 
@@ -90,7 +161,7 @@ class _Attached:
             return self._here.unavailable
         return (
             f"The server is on another machine ({self._address.host}): its GPUs are not seen from here. "
-            "KV cache and queue are as its metrics tell."
+            "Name it in load.hosts, and they are. KV cache and queue are as its metrics tell."
         )
 
     @property

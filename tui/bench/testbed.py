@@ -116,7 +116,11 @@ class Testbed:
         self._launches_before = 0
         """In earlier parts of this session."""
         self._sampling = sampling_for(
-            profile, self.supervisor, self._take_gpus, lambda text: self.say("gpu", text, level="warning")
+            profile,
+            self.supervisor,
+            self._take_gpus,
+            lambda text: self.say("gpu", text, level="warning"),
+            lambda: self._hosts.elsewhere,
         )
         self.asides = Asides(
             clock,
@@ -257,8 +261,8 @@ class Testbed:
         if self.pool is not None:
             await self.pool.stop()
             self.pool = None
-        await self._hosts.close()
         await self._sampling.stop()
+        await self._hosts.close()
 
     async def _measure_client(self) -> None:
         """Learn what the load client can carry here: once per machine and version, while the server loads."""

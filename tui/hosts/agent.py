@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tui import __version__
@@ -19,6 +20,7 @@ from tui.core.clock import now_ns
 from tui.core.frames import read_frame
 from tui.core.safe_text import safe_line
 from tui.core.tasks import background
+from tui.gpu.node import SAMPLER
 from tui.hosts.wire import (
     DEAF_S,
     MAX_BYTES,
@@ -29,6 +31,7 @@ from tui.hosts.wire import (
     Hello,
     Ping,
     Pong,
+    StartSampler,
     StartWorker,
     ToAgent,
     Welcome,
@@ -39,7 +42,7 @@ from tui.hosts.wire import (
     tongue,
     unpack,
 )
-from tui.load.local_host import start_worker
+from tui.load.local_host import WORKER, start_worker
 from tui.load.transport import Transport
 
 # A bench that does not take what is said is gone, or out of reach.
@@ -84,14 +87,17 @@ class Agent:
                 self._say(Welcome(__version__, tongue(), max(1, os.cpu_count() or 1), machine()))
             case Ping(sent_ns=sent_ns):
                 self._say(Pong(sent_ns, now_ns()))
-            case StartWorker(number=number):
+            case StartWorker(number=number) | StartSampler(number=number):
                 if not 0 < number < 1 << 16 or number in self._passing or len(self._passing) >= MOST_WORKERS:
                     self._say(
                         WorkerEnded(number, "was not started: it has no number of its own, or there are too many")
                     )
                     return
                 self._early[number] = []
-                self._passing[number] = background(self._pass_on(number), name=f"worker-{number}")
+                self._passing[number] = background(
+                    self._pass_on(number, WORKER if isinstance(message, StartWorker) else SAMPLER),
+                    name=f"worker-{number}",
+                )
             case EndWorker(number=number):
                 if number in self._passing:
                     self._passing[number].cancel()
@@ -103,12 +109,12 @@ class Agent:
         elif number in self._early:
             self._early[number].append(body)
 
-    async def _pass_on(self, number: int) -> None:
+    async def _pass_on(self, number: int, program: Sequence[str]) -> None:
         """Have a worker, from its start to its end."""
         why = "was told to end"
         transport: Transport | None = None
         try:
-            transport = self._workers[number] = await start_worker(number)
+            transport = self._workers[number] = await start_worker(number, program)
             for body in self._early.pop(number):
                 transport.send(body)
             async for body in transport.frames():

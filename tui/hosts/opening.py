@@ -54,6 +54,12 @@ class OpenHosts:
         if mistake := profile.out_of_reach_of([host.name for host in self._remote if host.machine != here]):
             raise VrampError(mistake)
 
+    @property
+    def elsewhere(self) -> list[RemoteHost]:
+        """Return those that are other machines than this."""
+        here = machine()
+        return [host for host in self._remote if host.machine != here]
+
     async def close(self) -> None:
         """Leave nothing on any host."""
         await asyncio.gather(*(host.close() for host in self._remote))

@@ -11,12 +11,14 @@ from tui.core.tasks import background, end_task
 from tui.hosts.line import Line
 from tui.hosts.wire import (
     PING_S,
+    SAMPLER_NUMBER,
     Bye,
     EndWorker,
     Gone,
     Hello,
     Ping,
     Pong,
+    StartSampler,
     StartWorker,
     Welcome,
     WorkerEnded,
@@ -82,6 +84,14 @@ class RemoteHost:
         assert self._line is not None
         transport = self._workers[number] = RemoteTransport(self, number)
         self._line.say(self._place, StartWorker(number))
+        return transport
+
+    async def open_sampler(self) -> RemoteTransport:
+        """Have its GPUs read there, a `gpu.node.Round` a frame. Raises OSError."""
+        await self.connect()
+        assert self._line is not None
+        transport = self._workers[SAMPLER_NUMBER] = RemoteTransport(self, SAMPLER_NUMBER)
+        self._line.say(self._place, StartSampler(SAMPLER_NUMBER))
         return transport
 
     async def close(self) -> None:

@@ -20,6 +20,8 @@ PING_S = 0.5
 DEAF_S = 15.0
 """An agent that hears nothing for so long ends, with all that it started: its bench is gone or out of reach."""
 MOST_WORKERS = 1000
+SAMPLER_NUMBER = 0xFFFE
+"""No load worker's."""
 _HEAD = struct.Struct(">HH")
 
 
@@ -29,6 +31,12 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 class StartWorker(msgspec.Struct, frozen=True, tag="start-worker"):
     """Start a worker; what is for it follows under its number."""
+
+    number: int
+
+
+class StartSampler(msgspec.Struct, frozen=True, tag="start-sampler"):
+    """Have the GPUs of the host read, by a process that is one of its workers but for what it says."""
 
     number: int
 
@@ -49,7 +57,7 @@ class Bye(msgspec.Struct, frozen=True, tag="bye"):
     """End, with all that was started: for a place whose line leads to others as well."""
 
 
-ToAgent = Hello | StartWorker | EndWorker | Ping | Bye
+ToAgent = Hello | StartWorker | StartSampler | EndWorker | Ping | Bye
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):

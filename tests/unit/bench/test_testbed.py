@@ -61,7 +61,7 @@ class Bench:
         )
         monkeypatch.setattr(self.testbed, "launch", self._launch)
 
-    def _sampling_for(self, profile: Profile, supervisor: object, on_sample: Any, on_event: object) -> object:
+    def _sampling_for(self, profile: Profile, supervisor: object, on_sample: Any, *_: object) -> object:
         self.deliver = on_sample
         return self.sampling
 

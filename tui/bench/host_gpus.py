@@ -1,0 +1,135 @@
+"""The GPUs of other hosts on which the server is: read there, by a process that the agent starts, and put together.
+
+Nothing is read of hosts that only load the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tui.core.address import address_of
+from tui.core.clock import NS_PER_S, now_ns
+from tui.core.safe_text import safe_line
+from tui.core.tasks import background, end_task
+from tui.gpu.node import Round, decode_round
+from tui.load.transport import Transport
+from tui.metrics.gpu_hosts import HOST_CHARS, in_order
+from tui.metrics.reading import GpuReading
+from tui.profile.schema import Profile
+
+PERIOD_S = 1.0
+STALE_S = 5.0
+"""What is older is not shown as if of now."""
+RETRY_S = 10.0
+_MOST_SAID = 3
+
+
+class GpuHost(Protocol):
+    """Another host."""
+
+    @property
+    def name(self) -> str:
+        """Return what it is called."""
+
+    async def open_sampler(self) -> Transport:
+        """Have its GPUs read there. Raises OSError that says why that cannot be."""
+
+
+def on_which(profile: Profile, elsewhere: Sequence[GpuHost]) -> list[GpuHost]:
+    """Return those of the other hosts on which the server of a profile is, or may be."""
+    if profile.server is not None:
+        return list(elsewhere) if profile.server.ray is not None else []
+    assert profile.attach is not None
+    there = address_of(profile.attach.base_url).host
+    return [host for host in elsewhere if there in (host.name, host.name.rpartition(":")[0])]
+
+
+class HostGpus:
+    """The latest readings of some hosts."""
+
+    def __init__(self, on_event: Callable[[str], None]) -> None:
+        """`on_event` takes what a card reports by itself, in words."""
+        self._on_event = on_event
+        self._latest: dict[str, tuple[int, Round]] = {}
+        self._notes: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, hosts: Sequence[GpuHost]) -> None:
+        """Begin; does nothing when it has begun."""
+        if not self._tasks:
+            self._tasks = [background(self._follow(host), name=f"gpus-{host.name}") for host in hosts]
+
+    async def stop(self) -> None:
+        """End."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            await end_task(task)
+        self._latest.clear()
+        self._notes.clear()
+
+    @property
+    def readings(self) -> list[GpuReading]:
+        """Return the latest readings, host by host."""
+        oldest_ns = now_ns() - round(STALE_S * NS_PER_S)
+        return [
+            reading
+            for name in sorted(self._latest, key=in_order)
+            if self._latest[name][0] >= oldest_ns
+            for reading in self._latest[name][1].readings
+        ]
+
+    @property
+    def cost_s(self) -> float:
+        """Return what the slowest of the latest rounds cost, s."""
+        return max((latest.cost_s for _, latest in self._latest.values()), default=0.0)
+
+    @property
+    def driver_version(self) -> str:
+        """Return the drivers, where they differ all of them; empty where none is known."""
+        return ", ".join(dict.fromkeys(latest.driver for _, latest in self._latest.values() if latest.driver))
+
+    @property
+    def note(self) -> str:
+        """Return which hosts tell nothing, or not all, and why; empty when all is well."""
+        said = [f"{name}: {note}" for name, note in sorted(self._notes.items()) if note]
+        more = f" (and {len(said) - _MOST_SAID} hosts more)" if len(said) > _MOST_SAID else ""
+        return "; ".join(said[:_MOST_SAID]) + more
+
+    async def _follow(self, host: GpuHost) -> None:
+        name = safe_line(host.name, limit=HOST_CHARS)
+        while True:
+            try:
+                transport = await host.open_sampler()
+                try:
+                    async for body in transport.frames():
+                        self._take(name, decode_round(body))
+                    self._notes[name] = f"its GPUs are read no more: {safe_line(transport.why_gone(), limit=200)}"
+                finally:
+                    await transport.close()
+            except (OSError, msgspec.DecodeError) as error:
+                self._notes[name] = f"its GPUs cannot be read: {safe_line(str(error), limit=200)}"
+            self._latest.pop(name, None)
+            await asyncio.sleep(RETRY_S)
+
+    def _take(self, name: str, told: Round) -> None:
+        at_ns = now_ns()  # to the second, that of the host's clock is of no use
+        readings = [_of(reading, name, at_ns) for reading in told.readings]
+        self._latest[name] = at_ns, msgspec.structs.replace(told, readings=readings)
+        self._notes[name] = safe_line(told.note, limit=300)
+        for text in told.events:
+            self._on_event(f"{name}: {safe_line(text, limit=300)}")
+
+
+def _of(reading: GpuReading, host: str, at_ns: int) -> GpuReading:
+    return msgspec.structs.replace(
+        reading,
+        at_ns=at_ns,
+        host=host,
+        name=safe_line(reading.name, limit=80),
+        throttle=None if reading.throttle is None else safe_line(reading.throttle, limit=200),
+        mig_uuid=safe_line(reading.mig_uuid, limit=80),
+    )
