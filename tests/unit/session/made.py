@@ -197,6 +197,13 @@ def any_cell() -> st.SearchStrategy[CellResult]:
     return _of_struct(CellResult, outcome=st.sampled_from(outcomes), distributions=st.none() | distributions)
 
 
+def any_cells(*, max_size: int) -> st.SearchStrategy[list[CellResult]]:
+    """Cells of different measures: of one that is told again the last telling counts."""
+    return st.lists(
+        any_cell(), max_size=max_size, unique_by=lambda cell: (cell.tag, cell.mode, cell.users, cell.prompt_tokens)
+    )
+
+
 def any_request() -> st.SearchStrategy[RequestRecord]:
     gaps = st.lists(st.integers(0, 10**12), max_size=20).map(lambda stamps: gaps_between(sorted(stamps)))
     return _of_struct(

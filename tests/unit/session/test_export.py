@@ -48,7 +48,7 @@ def _export(path: Path, *formats: str) -> Path:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(made.any_cell(), max_size=4))
+@given(made.any_cells(max_size=4))
 def test_an_export_read_back_gives_the_same_numbers(
     tmp_path_factory: pytest.TempPathFactory, cells: list[CellResult]
 ) -> None:
@@ -181,7 +181,7 @@ def _same(text: str, value: Any) -> bool:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(made.any_cell(), max_size=3), st.lists(made.any_request(), max_size=3))
+@given(made.any_cells(max_size=3), st.lists(made.any_request(), max_size=3))
 def test_csv_has_every_number_in_full(
     tmp_path_factory: pytest.TempPathFactory, cells: list[CellResult], requests: list[Any]
 ) -> None:

@@ -257,3 +257,18 @@ def test_a_long_session_is_read_in_one_pass_and_shown_by_its_index(tmp_path: Pat
     ).fetchall()
     connection.close()
     assert "USING INDEX requests_by_time" in str(plan) and "TEMP B-TREE" not in str(plan)
+
+
+def test_of_a_measure_that_was_told_again_the_last_telling_counts_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta())
+    first, second = made.cell(1, tag=7, caveats=""), made.cell(2, tag=8)
+    again, unasked = made.cell(1, tag=9), made.cell(4, tag=0, outcome=Outcome.IMPLIED)
+    marked = msgspec.structs.replace(first, caveats="its KV pool differs")
+    for moment, cell in enumerate((first, second, unasked, marked, again, unasked), start=1):
+        writer.add_cell(cell, at_ns=made.START_NS + moment)
+    writer.close("finished")
+    with SessionReader(path) as reader:
+        assert reader.cells() == [marked, second, unasked, again, unasked]
+        assert reader.cells(made.START_NS + 3) == [first, second, unasked]
+        assert latest_cells(reader.cells(), None) == [again, second, unasked]

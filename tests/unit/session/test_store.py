@@ -56,7 +56,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(made.any_request(), max_size=5), st.lists(made.any_cell(), max_size=3))
+@given(st.lists(made.any_request(), max_size=5), made.any_cells(max_size=3))
 def test_any_values_come_back(tmp_path_factory: pytest.TempPathFactory, requests: list, cells: list) -> None:  # type: ignore[type-arg]
     path = made.session(tmp_path_factory.mktemp("s") / "a.vramp", requests=requests, cells=cells)
     with SessionReader(path) as reader:
