@@ -261,6 +261,8 @@ class Bridge:
                 place, worker, said = unpack(body)
                 if place < len(self._nodes):
                     self._nodes[place].take(worker, said)
+                elif not worker and isinstance(decode_to_agent(said), Hello):
+                    self.say(pack_message(place, Gone("is no longer in the cluster")))
         finally:
             await asyncio.gather(*(node.leave() for node in self._nodes), return_exceptions=True)
 

@@ -11,8 +11,7 @@ import asyncio
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from heapq import heapify, heapreplace
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -26,6 +25,7 @@ from tui.load.arrivals import planned_offsets_ns
 from tui.load.assignment import Assignment
 from tui.load.crew import Crew
 from tui.load.local_host import LocalHost
+from tui.load.placement import Placement
 from tui.load.progress import progress_of
 from tui.load.prompts import PromptMaker
 from tui.load.request_head import RequestHead
@@ -33,7 +33,6 @@ from tui.load.transport import Host
 from tui.load.wire import (
     REPORT_PERIOD_S,
     Begin,
-    ChangeUsers,
     Command,
     Configure,
     Cut,
@@ -90,12 +89,7 @@ class LoadPool:
         self.next_request_id = first_request_id
         """For a pool that follows this one in the same session."""
         self._configured: Configure | None = None
-        self._wanted = 0
-        self._placed: dict[int, WorkerHandle] = {}
-        self._moving: set[int] = set()
-        """Wanted users that are to go on at another worker when the present one says that they have left."""
-        self._dropped: set[int] = set()
-        """Wanted users that ask no more since their host was lost."""
+        self._users = Placement(self._crew.handles)
         self._assignment: Assignment | None = None
         self.workers_lost = 0
         """How many workers have died by themselves."""
@@ -147,10 +141,9 @@ class LoadPool:
         if users == 0 and self._configured is None:
             return  # nobody has asked yet
         await self._ready_to_ask()
-        self._dropped.clear()
-        self._wanted = users
+        self._users.want(users)
         await self._crew.grow(self._workers_for(users))
-        self._place(cut=cut)
+        self._users.place(cut=cut)
 
     async def burst(self, users: int) -> int:
         """Send `users` requests at once on connections opened beforehand; return how many were sent.
@@ -203,11 +196,8 @@ class LoadPool:
 
     async def cut(self) -> None:
         """End everything in flight now (outcome cancelled), users to none; returns when that is done."""
-        self._wanted = 0
-        self._dropped.clear()
-        self._moving.clear()
+        self._users.forget_all()
         for handle in self._handles:
-            handle.listed = set()
             handle.send(Cut())
         await self._quiet(users_too=True)
 
@@ -290,55 +280,12 @@ class LoadPool:
         for handle in self._handles:
             handle.send(command)
 
-    def _place(self, *, cut: bool = False) -> None:
-        """Give every wanted user a worker and tell each worker its users. One that is leaving stays where it is."""
-        if not self._handles:
-            return
-        theirs: dict[WorkerHandle, set[int]] = {handle: set() for handle in self._handles}
-        new = []
-        for user in range(self._wanted):
-            if user in self._dropped or user in self._moving:
-                continue
-            listed_by = theirs.get(self._placed[user]) if user in self._placed else None
-            if listed_by is None:
-                new.append(user)
-            else:
-                listed_by.add(user)
-        # Each goes where the fewest are: a hundred thousand users on hundreds of workers are placed within a moment.
-        shares = [(len(theirs[handle]), place) for place, handle in enumerate(self._handles)]
-        heapify(shares)
-        for user in new:
-            share, place = shares[0]
-            self._placed[user] = self._handles[place]
-            theirs[self._handles[place]].add(user)
-            heapreplace(shares, (share + 1, place))
-        for handle, listed in theirs.items():
-            come, go = sorted(listed - handle.listed), sorted(handle.listed - listed)
-            if come or go or cut:
-                handle.listed = listed
-                handle.send(ChangeUsers(come, go, cut))
-
     def _relieve(self, busy: WorkerHandle) -> None:
         """Have one more worker and move there a fair share of the users of `busy`, each when its request is over."""
         if self._crew.is_growing or len(self._handles) >= self._crew.most or len(busy.listed) < 2:
             return
         self.tell(f"{busy.name} is at {BUSY_CPU_SHARE:.0%} of its core: one more is started", "info")
-        self._crew.grow_beside(len(self._handles) + 1, lambda: self._release(busy, len(busy.listed) // 2))
-
-    def _release(self, handle: WorkerHandle, users: int) -> None:
-        """Have so many users of a worker go on elsewhere, each when its request is over."""
-        # Told without them, the worker says when each has left; only then does it start elsewhere (`_on_left`).
-        go = sorted(handle.listed)[len(handle.listed) - users :]
-        self._moving.update(go)
-        handle.listed = handle.listed.difference(go)
-        handle.send(ChangeUsers([], go))
-
-    def _even_out(self) -> None:
-        """Have users go on at workers that came later, each when its request is over."""
-        share = math.ceil(sum(len(handle.listed) for handle in self._handles) / max(1, len(self._handles)))
-        for handle in self._handles:
-            if len(handle.listed) > share:
-                self._release(handle, len(handle.listed) - share)
+        self._crew.grow_beside(len(self._handles) + 1, lambda: self._users.release(busy, len(busy.listed) // 2))
 
     # What the crew tells.
 
@@ -354,7 +301,7 @@ class LoadPool:
         self._events += report.events
         self._deliver(report.records)
         if report.left:
-            self._on_left(handle, report.left)
+            self._users.on_left(handle, report.left)
         assignment = self._assignment
         if assignment is not None and assignment.owes(handle):
             if report.burst_ready:
@@ -384,15 +331,6 @@ class LoadPool:
         self._told_s = self._loop.time()
         self._on_progress(self._progress())
 
-    def _on_left(self, handle: WorkerHandle, users: list[int]) -> None:
-        self._moving.difference_update(users)
-        for user in users:
-            # One that is listed again was begun again by the same worker.
-            if self._placed.get(user) is handle and user not in handle.listed:
-                del self._placed[user]
-        if any(user < self._wanted and user not in self._placed for user in users):
-            self._place()
-
     def on_gone(self, handle: WorkerHandle) -> None:
         """Take it that a worker is gone: what it had under way is lost, and its users are nowhere."""
         self.workers_lost += 1
@@ -402,42 +340,39 @@ class LoadPool:
         assignment = self._assignment
         if assignment is not None and assignment.owes(handle):
             assignment.on_over(handle)
-        for user in [user for user, where in self._placed.items() if where is handle]:
-            del self._placed[user]
-            self._moving.discard(user)
+        self._users.on_gone(handle)
         self._tell_progress()
         self._news.set()
 
     def on_replaced(self) -> None:
         """Give the users of the worker that is gone to the others, the new one first."""
-        self._place()
+        self._users.place()
 
     def on_host_lost(self, host: Host, why: str) -> None:
         """Have the users of a lost host go on elsewhere, or ask no more."""
-        homeless = {user for user in range(self._wanted) if user not in self._placed} - self._dropped
+        homeless = len(self._users.homeless)
         if self._on_host_loss is OnHostLoss.DROP:
-            self._dropped |= homeless
+            self._users.drop_homeless()
         if host.name:
             its = why.removeprefix(f"{host.name} ")
             why = why if its == why else f"it {its}"
             self.tell(f"{host.name} is lost: {why}{self._what_of(homeless)}", "error")
         else:
             self.tell(f"no load worker could be started: {why}", "error")
-        self._place()
+        self._users.place()
 
-    def _what_of(self, homeless: Collection[int]) -> str:
+    def _what_of(self, homeless: int) -> str:
         if not homeless:
             return ""
-        dropped, one = self._on_host_loss is OnHostLoss.DROP, len(homeless) == 1
+        dropped, one = self._on_host_loss is OnHostLoss.DROP, homeless == 1
         then = ("asks no more" if one else "ask no more") if dropped else ("goes on" if one else "go on") + " elsewhere"
-        return f"; {users_in_words(len(homeless))} {then}"
+        return f"; {users_in_words(homeless)} {then}"
 
     def on_host_back(self, host: Host) -> None:
         """Have a fair share of the users ask from a host again."""
         self.tell(f"{host.name or 'this machine'} is back: users ask from there again", "warning")
-        self._dropped.clear()
-        self._place()
-        self._crew.grow_beside(self._workers_for(self._wanted), self._even_out)
+        self._users.restore()
+        self._crew.grow_beside(self._workers_for(self._users.wanted), self._users.even_out)
 
     def tell(self, text: str, level: str) -> None:
         """Tell the operator."""

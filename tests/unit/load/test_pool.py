@@ -346,7 +346,7 @@ async def test_all_users_that_are_to_move_do_though_each_leaves_at_another_time(
         while not held.events:
             await held.news()
         monkeypatch.setattr(pool_module, "BUSY_CPU_SHARE", 2.0)
-        while len(held.pool._handles) < 2 or held.pool._moving or not held.pool._handles[1].listed:
+        while len(held.pool._handles) < 2 or held.pool._users._moving or not held.pool._handles[1].listed:
             await held.news()
         assert [len(handle.listed) for handle in held.pool._handles] == [3, 3]
         count = len(held.records)
