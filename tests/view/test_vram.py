@@ -123,6 +123,13 @@ def test_cards_of_several_hosts_stand_below_their_host_and_its_sum() -> None:
     assert "4 × A100" in rows[0]
 
 
+def test_a_host_above_its_cards_has_a_bar_as_long_as_theirs() -> None:
+    rows = drawn(snapshots.gpu_hosts(4, 2), 78, 19).splitlines()
+    bars = [sum(row.count(glyph) for glyph in "█▓▒▄░") for row in rows[1:13]]
+    assert [row.split()[0] for row in rows[1:5]] == ["node1", "GPU", "GPU", "node2"]
+    assert max(bars) - min(bars) <= 3, bars
+
+
 def test_many_hosts_are_a_line_each_and_more_than_that_side_by_side() -> None:
     rows = drawn(snapshots.gpu_hosts(12, 8), 78, 17).splitlines()
     assert rows[0].startswith("all 12 96 × A100 40 GB") and " 3667.2/3840.0 GB" in rows[0] and "26kW" in rows[0]

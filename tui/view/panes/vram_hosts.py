@@ -69,7 +69,9 @@ def drawn_hosts(hosts: Sequence[Host], snapshot: Snapshot, width: int, room: int
     cells = max(cells, *(len(card.label) for cards in below for card in cards))
     lines = replace(whole, label_cells=cells).lines(width, 1)
     for host, cards in zip(hosts, below, strict=True):
-        lines += replace(host.whole, label_cells=cells).lines(width, own)
+        # In one line, the bars of a host and of its cards are as long as each other's.
+        shown = host.whole if own > 1 else replace(host.whole, trend=None, with_trends=False)
+        lines += replace(shown, label_cells=cells).lines(width, own)
         lines += [line for card in cards for line in replace(card, label_cells=cells).lines(width, 1)]
     return lines
 
