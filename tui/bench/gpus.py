@@ -107,7 +107,9 @@ class _Together:
     @property
     def unavailable(self) -> str:
         if not self._hosts:
-            return self.here.unavailable
+            over_nodes = self._profile.server is not None and self._profile.server.ray is not None
+            unseen = "the cards of its other nodes are seen where load.hosts names them" if over_nodes else ""
+            return "; ".join(filter(None, [self.here.unavailable, unseen]))
         # With the cards of its own host, it is no lack that this machine has none.
         alone = self._profile.attach is not None
         return "; ".join(note for note in ("" if alone else self.here.unavailable, self._others.note) if note)

@@ -55,6 +55,16 @@ async def test_a_server_elsewhere_is_shown_without_cards() -> None:
     await sampling.stop()
 
 
+async def test_that_the_cards_of_other_nodes_are_not_seen_is_said() -> None:
+    profile = Profile.model_validate({"name": "p", "engine": "vllm", "server": {"model": "m", "ray": {}}})
+    supervisor: Any = Supervisor()
+    sampling = sampling_for(profile, supervisor, lambda _readings, _cost_s: None, lambda _text: None)
+    await sampling.start()
+    assert Sampler.started
+    assert sampling.unavailable == "the cards of its other nodes are seen where load.hosts names them"
+    await sampling.stop()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"])
 async def test_a_server_here_is_shown_with_this_machine_s(url: str) -> None:
     sampling = sampling_of(url)
