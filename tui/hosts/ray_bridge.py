@@ -311,12 +311,11 @@ async def _insist(method: Any, *arguments: Any) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    return f"is out of reach: {_first_line(error)}"
+    return f"is out of reach: {_in_a_line(error)}"
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def _in_a_line(error: BaseException) -> str:
+    return safe_line(f"{type(error).__name__}: {' '.join(str(error).split())}", limit=400)
 
 
 def _nodes() -> dict[str, str]:
@@ -354,7 +353,7 @@ def main() -> None:
             address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR, namespace=f"vramp-{os.getpid()}"
         )
     except (RayError, OSError, RuntimeError, ValueError) as error:
-        sys.exit(f"no cluster at {sys.argv[1]}: {_first_line(error)}")
+        sys.exit(f"no cluster at {sys.argv[1]}: {_in_a_line(error)}")
     try:
         asyncio.run(_serve(out))
     finally:
