@@ -132,7 +132,8 @@ def test_a_host_above_its_cards_has_a_bar_as_long_as_theirs() -> None:
 
 def test_many_hosts_are_a_line_each_and_more_than_that_side_by_side() -> None:
     rows = drawn(snapshots.gpu_hosts(12, 8), 78, 17).splitlines()
-    assert rows[0].startswith("all 12 96 × A100 40 GB") and " 3667.2/3840.0 GB" in rows[0] and "26kW" in rows[0]
+    assert rows[0].startswith("all 12 96 × A100 40 GB") and " 3667.2/3840.0 GB" in rows[0]
+    assert "  26kW" in rows[0] and "98% 2128W" in rows[1]
     assert [row.split()[0] for row in rows[1:13]] == [f"node{number}" for number in range(1, 13)]
     few = drawn(snapshots.gpu_hosts(40, 8), 78, 14)
     assert few.startswith("all 40") and few.count("node") == 20 and "and 20 more" in few

@@ -292,9 +292,11 @@ def _named(parts: list[tuple[str, int | None, Ink]]) -> list[Line]:
 
 
 def _power(power_w: float | None) -> str:
+    """Return the power with a space before it: of a card, or of hundreds."""
     if power_w is None or power_w < _MANY_W:
-        return formatting.fixed(power_w, 4) + "W"
-    return formatting.fixed(power_w / 1000, 3) + "kW"
+        text = formatting.fixed(power_w, 4) + "W"
+        return text if text.startswith(" ") else f" {text}"
+    return formatting.fixed(power_w / 1000, 4) + "kW"
 
 
 def _columns(values: Values, size: int) -> list[float | None]:
