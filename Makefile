@@ -7,6 +7,7 @@
 # make test-transformers  the tests against a real `transformers serve` on the CPU, likewise
 # make test-ray    the tests against a real Ray and Ray Serve on a cluster of two nodes, both here
 # make test-tools  GuideLLM, AIPerf and `vllm bench serve` beside vramp on one simulated server, which it installs likewise
+# make test-ray-vllm  the tests against a real vLLM behind a real Ray Serve on the CPU; both of them are installed first
 # make study  the published tables made again on their simulated twins, with docs/study.md (some 12 minutes)
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
@@ -21,9 +22,10 @@ LLAMA_VENV ?= .venv-llama
 TRANSFORMERS_VENV ?= .venv-transformers
 RAY_VENV ?= .venv-ray
 TOOLS_VENV ?= .venv-tools
+RAY_VLLM_VENV ?= .venv-ray-vllm
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-long test-vllm test-triton test-llama test-transformers test-ray test-tools test-gpu bench study check lock screenshots clean
+.PHONY: demo test test-long test-vllm test-triton test-llama test-transformers test-ray test-ray-vllm test-tools test-gpu bench study check lock screenshots clean
 
 demo: $(READY)
 	@$(BIN)/vramp demo $(DEMO_ARGS)
@@ -58,6 +60,13 @@ test-ray: $(READY)
 test-tools: $(READY)
 	@PYTHON=$(PYTHON) VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) tests/tools/make_environment.sh $(TOOLS_VENV)
 	VRAMP_TEST_TOOLS=$(abspath $(TOOLS_VENV)) $(BIN)/python -m pytest tests/tools $(TEST_ARGS)
+
+test-ray-vllm: $(READY)
+	@PYTHON=$(PYTHON) tests/real/make_environment.sh $(VLLM_VENV)
+	@PYTHON=$(PYTHON) tests/ray_serve/make_environment.sh $(RAY_VENV)
+	@tests/ray_serve/make_vllm_environment.sh $(RAY_VLLM_VENV) $(VLLM_VENV) $(RAY_VENV)
+	VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) VRAMP_TEST_RAY_VLLM=$(abspath $(RAY_VLLM_VENV)) \
+		$(BIN)/python -m pytest tests/ray_serve/test_vllm_behind_ray.py $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)

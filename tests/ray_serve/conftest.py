@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ ENVIRONMENT = Path(os.environ.get("VRAMP_TEST_RAY", Path(__file__).parents[2] / 
 PYTHON = ENVIRONMENT / "bin" / "python"
 APP = Path(__file__).parent / "app.py"
 CLUSTER = Path(__file__).parent / "cluster.py"
+BOTH = Path(os.environ.get("VRAMP_TEST_RAY_VLLM", Path(__file__).parents[2] / ".venv-ray-vllm"))
+PYTHON_WITH_VLLM = BOTH / "bin" / "python"
+VLLM_APP = Path(__file__).parent / "vllm_app.py"
+MODEL = Path(os.environ.get("VRAMP_TEST_VLLM", Path(__file__).parents[2] / ".venv-vllm")) / "tiny-model"
 START_S = 240.0
 
 
@@ -37,8 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.real)
             item.add_marker(pytest.mark.timeout(2 * START_S))
-            if not PYTHON.exists():
-                item.add_marker(pytest.mark.skip(reason=f"no {PYTHON}; run: make test-ray"))
+            with_vllm = "ray_with_vllm" in getattr(item, "fixturenames", ())
+            python, target = (PYTHON_WITH_VLLM, "test-ray-vllm") if with_vllm else (PYTHON, "test-ray")
+            if not python.exists():
+                item.add_marker(pytest.mark.skip(reason=f"no {python}; run: make {target}"))
 
 
 @dataclass
@@ -50,7 +57,10 @@ class RayServe:
 
     def replica(self, name: str) -> psutil.Process:
         """Return the process of a deployment's replica, as Ray calls it: "ray::ServeReplica:llm:Engine"."""
-        title = f"ray::ServeReplica:llm:{name}"
+        return self.process(f"ray::ServeReplica:llm:{name}")
+
+    def process(self, title: str) -> psutil.Process:
+        """Return the process whose command line begins so."""
         return next(one for one in descendants(self.tree.pid) if "".join(one.cmdline()).startswith(title))
 
 
@@ -59,6 +69,7 @@ ENVIRON = {
     # What it calls a cluster of Windows or macOS is one on the loopback address.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -69,6 +80,15 @@ def ray_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
     port = free_port("127.0.0.1")
     with _standing(APP, tmp_path_factory.mktemp("ray"), str(port)) as (said, process, _):
         assert said == "READY 2"
+        yield RayServe(f"http://127.0.0.1:{port}", process)
+
+
+@pytest.fixture(scope="module")
+def ray_with_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
+    """Start a real vLLM behind a Ray Serve, and end both; nothing may be left of them."""
+    port, folder = free_port("127.0.0.1"), tmp_path_factory.mktemp("ray")
+    with _standing(VLLM_APP, folder, str(port), str(MODEL), python=PYTHON_WITH_VLLM) as (said, process, _):
+        assert said == "READY 1"
         yield RayServe(f"http://127.0.0.1:{port}", process)
 
 
@@ -89,15 +109,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _standing(program: Path, folder: Path, *arguments: str) -> Iterator[tuple[str, psutil.Process, dict[str, str]]]:
+def _standing(
+    program: Path, folder: Path, *arguments: str, python: Path = PYTHON
+) -> Iterator[tuple[str, psutil.Process, dict[str, str]]]:
     """Run a program of Ray's environment until the block ends; what it said, its process, and its environment."""
     log = folder / "log.txt"
     # Short, since its sockets' paths may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="vr") as home, log.open("wb") as file:
         env = {**ENVIRON, "HOME": home, "RAY_TMPDIR": home}
         started = subprocess.Popen(
-            [PYTHON, program, *arguments],
-            env={**os.environ, **env},
+            [python, program, *arguments],
+            # Ray looks for its own programs there.
+            env={**os.environ, **env, "PATH": f"{python.parent}:{os.environ['PATH']}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -107,6 +130,8 @@ def _standing(program: Path, folder: Path, *arguments: str) -> Iterator[tuple[st
         try:
             said = _line(started.stdout, START_S)
             assert said.startswith("READY"), f"{said}\n{log.read_text()[-3000:]}"
+            reader = threading.Thread(target=_read_on, args=(started.stdout,))
+            reader.start()
             yield said, psutil.Process(started.pid), env
         finally:
             tree = descendants(started.pid)
@@ -118,8 +143,15 @@ def _standing(program: Path, folder: Path, *arguments: str) -> Iterator[tuple[st
                 for one in left:
                     one.kill()
                 started.kill()
-                started.stdout.close()
+        reader.join()
+        started.stdout.close()
         assert left == [], left
+
+
+def _read_on(stream: IO[bytes]) -> None:
+    """Let nobody wait for a full pipe: the words of Ray's workers come by it."""
+    while stream.read(65536):
+        pass
 
 
 def _line(stream: IO[bytes], timeout_s: float) -> str:

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.real)
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600))
             if not (EXECUTABLE.exists() and MODEL.exists()):
                 item.add_marker(pytest.mark.skip(reason=f"no {EXECUTABLE}; run: make test-transformers"))
 

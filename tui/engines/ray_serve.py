@@ -9,10 +9,26 @@ https://docs.ray.io/en/latest/serve/llm/
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
+
+from tui.core.outcome import Outcome
 from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
-from tui.engines.parts import openai_requests
+from tui.engines.parts import openai_requests, openai_stream
 from tui.engines.parts.questions import OK, OpenAiQuestions, Question, healthy
+
+_NO_ENGINE = "Message: Internal Server Error (Request ID: "
+"""What a replica says whose engine has died, until Ray has built another; a request's own fault has its own words."""
+
+
+def outcome_of(status: int | None, text: str) -> Outcome:
+    """Return what an error means."""
+    return Outcome.ENGINE_DEAD if _NO_ENGINE in text else openai_stream.outcome_of(status, text)
+
+
+DIALECT = replace(openai_stream.DIALECT, outcome_of=outcome_of)
 
 
 class RayServeQuestions(OpenAiQuestions):
@@ -34,7 +50,9 @@ class RayServeEngine(Engine):
     def request_shape(self, wish: Wish) -> RequestShape:
         """Return vLLM's request: ids where possible, exactly as many tokens, usage on every event."""
         options = {"include_usage": True, "continuous_usage_stats": True}
-        return openai_requests.request_shape(wish, token_ids=True, extra={"ignore_eos": True}, stream_options=options)
+        forced = {"ignore_eos": True}
+        shape = openai_requests.request_shape(wish, token_ids=True, extra=forced, stream_options=options)
+        return msgspec.structs.replace(shape, dialect=f"{__name__}:DIALECT")
 
 
 ENGINE = RayServeEngine()
