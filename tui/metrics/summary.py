@@ -97,12 +97,18 @@ class CellSummary:
         self.start_ns = start_ns
         self._end_ns = _OPEN_END_NS
         self._rates = RateBins(start_ns, self._bin_ns)
-        self.failures_in_a_row = 0
-        """How many of its requests have failed since the last one that was answered."""
+        self._last_ok_ns = 0
+        self._failed_since_ns: list[int] = []
+        """The ends of what failed behind the last success."""
         self._ended = EndedRequests(self._slo)
         self._arrivals = TokenBins(start_ns, self._lasting_ns)
         self._others_start_ns, self._others_end_ns = array("q"), array("q")
         self._late: list[RequestRecord] = []
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """Return how many have failed since the last success, in the order of their ends: each worker tells its own."""
+        return len(self._failed_since_ns)
 
     def end(self, end_ns: int) -> None:
         """Say when the measuring ended; said again later, it ended later."""
@@ -240,9 +246,11 @@ class CellSummary:
             self._others_end_ns.append(record.end_ns)
             return
         if record.ok:
-            self.failures_in_a_row = 0
-        elif record.outcome is not Outcome.CANCELLED:
-            self.failures_in_a_row += 1
+            if record.end_ns > self._last_ok_ns:
+                self._last_ok_ns = ok_ns = record.end_ns
+                self._failed_since_ns = [end_ns for end_ns in self._failed_since_ns if end_ns >= ok_ns]
+        elif record.outcome is not Outcome.CANCELLED and record.end_ns >= self._last_ok_ns:
+            self._failed_since_ns.append(record.end_ns)
         self._ended.add(record)
         if record.ok and self._mode != Mode.BURST:
             self._arrivals.add(record)

@@ -189,3 +189,14 @@ async def test_whether_a_server_lives_is_asked_when_half_of_the_users_have_nothi
     for at, outcome in enumerate(ends):
         summary.add(record(start_ns=at, last_token_ns=at + 1, outcome=outcome))
     assert measure._may_be_dead(cast(Any, FakeTestbed(lambda users, prompt_tokens: None)), summary, 8) is asked
+
+
+async def test_what_another_worker_tells_later_is_put_in_its_place_by_its_end() -> None:
+    summary = CellSummary(Mode.BURST)
+    for at in (5, 6, 7, 8):
+        summary.add(record(start_ns=0, last_token_ns=at, outcome=Outcome.HTTP_ERROR))
+    for at in (1, 2, 6):
+        summary.add(record(start_ns=0, last_token_ns=at))
+    assert summary.failures_in_a_row == 3
+    summary.add(record(start_ns=0, last_token_ns=4, outcome=Outcome.HTTP_ERROR))
+    assert summary.failures_in_a_row == 3
