@@ -54,7 +54,7 @@ async def measure_burst(testbed: SystemUnderTest, cell: Cell, on_progress: OnPro
             if (mean_s := summary.mean_e2e_s(answered)) is not None:
                 bursts_s.append(mean_s)
             on_progress((repeat + 1) / load.repeats, None)
-            if _may_be_dead(testbed, summary, cell[0]):
+            if _may_be_dead(testbed, summary, 1):
                 await _wait_for_death(testbed)
             if _no_more_bursts(load, cell[0], summary, bursts_s):
                 break
@@ -131,7 +131,7 @@ async def measure_standing(
         assert testbed.pool is not None
         for record in await testbed.pool.peek():
             summary.add(testbed.clock.record(record))
-        if _may_be_dead(testbed, summary, cell[0]):
+        if _may_be_dead(testbed, summary, cell[0] / 2):
             await _wait_for_death(testbed)
     except ServerDied as error:
         died = error.report
@@ -178,16 +178,16 @@ def why_too_long(testbed: SystemUnderTest, prompt_tokens: int) -> str:
 _FATAL = frozenset({Outcome.OOM_RUNTIME, Outcome.ENGINE_DEAD, Outcome.DISCONNECTED})
 
 
-def _may_be_dead(testbed: SystemUnderTest, summary: CellSummary, users: int) -> bool:
+def _may_be_dead(testbed: SystemUnderTest, summary: CellSummary, least: float) -> bool:
     """Say whether what came back is reason to ask whether the server still lives.
 
-    A dead engine behind a front that lives answers whatever it likes; with an error of its own for half of the users
-    and no success behind it, a server of ours is asked. One that is attached to is not: it may be a gateway that has
-    lost its way, and nobody launches it again.
+    A dead engine behind a front that lives answers whatever it likes; with errors of its own and no success behind
+    `least` of them, a server of ours is asked. One that is attached to is not: it may be a gateway that has lost its
+    way, and nobody launches it again.
     """
     if summary.outcomes_seen & _FATAL:
         return True
-    all_fail_now = 2 * summary.failures_in_a_row >= users
+    all_fail_now = summary.failures_in_a_row >= max(least, 1)
     return all_fail_now and summary.server_errors_seen and testbed.profile.attach is None
 
 

@@ -188,7 +188,7 @@ async def test_whether_a_server_lives_is_asked_when_half_of_the_users_have_nothi
     summary = CellSummary(Mode.BURST)
     for at, outcome in enumerate(ends):
         summary.add(record(start_ns=at, last_token_ns=at + 1, outcome=outcome))
-    assert measure._may_be_dead(cast(Any, FakeTestbed(lambda users, prompt_tokens: None)), summary, 8) is asked
+    assert measure._may_be_dead(cast(Any, FakeTestbed(lambda users, prompt_tokens: None)), summary, 4) is asked
 
 
 async def test_what_another_worker_tells_later_is_put_in_its_place_by_its_end() -> None:
