@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import tests.hypothesis_profile  # noqa: F401
 from tests.view.shell import Shell
 
 
