@@ -37,6 +37,8 @@ class PlayedHosts:
     """What the testbed opens in place of the profile's hosts."""
 
     hosts: ClassVar[list[PlayerHost]] = []
+    elsewhere: ClassVar[list[object]] = []
+    """Other machines, whose GPUs would be read: none."""
 
     async def open(self, profile: object) -> None:
         pass
