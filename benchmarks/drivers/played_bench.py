@@ -15,6 +15,7 @@ from unjudged import judge_nothing
 
 from tui.bench import testbed
 from tui.bench.__main__ import main
+from tui.hosts.opening import OpenHosts
 from tui.load import pool
 from tui.load.local_host import LocalHost, LocalTransport, start_worker
 
@@ -33,18 +34,13 @@ class PlayerHost(LocalHost):
         return await start_worker(number, (PLAYER, self._rate))
 
 
-class PlayedHosts:
+class PlayedHosts(OpenHosts):
     """What the testbed opens in place of the profile's hosts."""
 
-    hosts: ClassVar[list[PlayerHost]] = []
-    elsewhere: ClassVar[list[object]] = []
-    """Other machines, whose GPUs would be read: none."""
+    played: ClassVar[list[PlayerHost]] = []
 
     async def open(self, profile: object) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
+        self.hosts = [*self.played]
 
 
 if __name__ == "__main__":
@@ -52,6 +48,6 @@ if __name__ == "__main__":
     if "--unjudged" in sys.argv:
         judge_nothing()
     pool.USERS_PER_WORKER = -(-users // workers)
-    PlayedHosts.hosts = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
-    testbed.OpenHosts = PlayedHosts  # type: ignore[misc,assignment]
+    PlayedHosts.played = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
+    testbed.OpenHosts = PlayedHosts  # type: ignore[misc]
     sys.exit(main())
