@@ -4,7 +4,8 @@
 
 It runs in the environment of the server that is launched, whose Ray is the cluster's, and so imports nothing of vramp;
 any Python from 3.9 will do. Asked is the cluster's own store (GCS), as `ray status` does: no worker is started, and no
-job begins. Prints one line of JSON; {"error": why} where the cluster cannot be asked.
+job begins, as by `ray.nodes()`; `ray.util.state` would ask the dashboard, which need not run. Prints one line of JSON;
+{"error": why} where the cluster cannot be asked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 sys.path[:] = [place for place in sys.path if os.path.abspath(place) != _HERE]  # noqa: PTH100
 DEAD = "DEAD"
+KNOWN = "2.44 to 2.60"
+"""The versions of Ray that this was tried on."""
 
 
 class Cluster:
@@ -28,11 +31,14 @@ class Cluster:
         self.gcs: Any = importlib.import_module("ray.core.generated.gcs_pb2")
         services: Any = importlib.import_module("ray._private.services")
         state: Any = importlib.import_module("ray._private.state")
-        options: Any = importlib.import_module("ray._raylet").GcsClientOptions
+        raylet: Any = importlib.import_module("ray._raylet")
         self.address: str = services.canonicalize_bootstrap_address_or_die(address)
+        options = raylet.GcsClientOptions.create(self.address, None, True, True)
         self._state: Any = state.GlobalState()
-        self._state._initialize_global_state(options.create(self.address, None, True, True))
-        self.store: Any = self._state._connect_and_get_accessor()
+        self._state._initialize_global_state(options)
+        self.store: Any = raylet.GlobalStateAccessor(options)
+        if not self.store.connect():
+            raise ConnectionError(f"no Ray cluster answers at {self.address}")
 
     def nodes(self) -> list[dict[str, object]]:
         """Return the nodes that live, with their GPUs."""
@@ -60,7 +66,7 @@ class Cluster:
             {
                 "name": actor.name or actor.class_name,
                 "pid": actor.pid,
-                "node": actor.address.node_id.hex(),
+                "node": node_of(actor.address),
                 "ip": actor.address.ip_address,
                 "state": named[actor.state].name,
             }
@@ -95,6 +101,17 @@ def release(address: str, groups: list[dict[str, object]]) -> None:
     ray.shutdown()
 
 
+def node_of(address: Any) -> str:
+    """Return the node of an actor's address, which 2.44 calls its raylet."""
+    node: bytes = address.node_id if hasattr(address, "node_id") else address.raylet_id
+    return node.hex()
+
+
+def of_ray() -> str:
+    """Return which Ray this is."""
+    return f"Ray {getattr(sys.modules['ray'], '__version__', 'of an unknown version')}"
+
+
 def main() -> None:
     """Answer."""
     what, address, key, mark = sys.argv[1:]
@@ -116,7 +133,10 @@ def main() -> None:
             "groups": cluster.groups_of(jobs),
         }
     except BaseException as error:  # a Ray without a cluster ends the process, some by SystemExit
-        told = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:400]}
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+        # Ray is asked by what it has for itself, which another version may call or keep otherwise.
+        strange = isinstance(error, (AttributeError, TypeError, ImportError)) and "ray" in sys.modules
+        told = {"error": f"{of_ray()} keeps its state otherwise than {KNOWN} do: {why}" if strange else why}
     answers.write(json.dumps(told) + "\n")
     answers.flush()
     os._exit(0)  # threads of Ray's may not end by themselves
