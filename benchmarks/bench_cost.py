@@ -33,6 +33,7 @@ from tui.core.paths import socket_of
 from tui.link.client import BenchLink
 from tui.link.protocol import BenchSpec, SetUsers, StopBench
 from tui.metrics.cell import CellResult
+from tui.metrics.snapshot import Phase
 
 OUTPUT_TOKENS = 100
 REFRESH_HZ = 4.0
@@ -84,7 +85,9 @@ def cpu_s(process: psutil.Process) -> float:
 
 async def stand(link: BenchLink, bench: psutil.Popen, options: argparse.Namespace) -> Cost:
     async for snapshot in link.snapshots():
-        if snapshot.server.phase == "ready":
+        if snapshot.server.phase is Phase.FAILED:
+            raise RuntimeError(f"the bench came to nothing: {snapshot.server.failure}")
+        if snapshot.server.phase is Phase.READY:
             break
     for step in range(1, STEPS + 1):
         await link.request(SetUsers(options.users * step // STEPS))
@@ -95,7 +98,8 @@ async def stand(link: BenchLink, bench: psutil.Popen, options: argparse.Namespac
     await asyncio.sleep(SETTLE_S)
     workers = [child for child in bench.children() if is_worker(child)]
     marks = time.monotonic(), cpu_s(bench), sum(map(cpu_s, workers))
-    answered, came_s, memory_mb, cells = [], [], [], {}
+    answered, came_s, memory_mb = [], [], []
+    cells: dict[int, CellResult] = {}
     async for snapshot in link.snapshots():
         answered.append(snapshot.figures.requests_ok_total)
         cells |= {cell.tag: cell for cell in snapshot.grid.cells if cell.tag}

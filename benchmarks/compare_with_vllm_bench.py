@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 import tomli_w
 
-from tui.engines.vllm import VllmEngine
+from tui.engines.vllm.metrics import read_metrics
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
 
@@ -163,7 +163,7 @@ def _vllm_bench(environment: Path, folder: Path, url: str, users: int, requests:
 
 def _server_ttft(url: str) -> tuple[float, float]:
     """Return the sum, s, and the count of the first tokens by the server's own histogram."""
-    metrics = VllmEngine().read_metrics(httpx.get(f"{url}/metrics", trust_env=False, timeout=30).text)
+    metrics = read_metrics(httpx.get(f"{url}/metrics", trust_env=False, timeout=30).text)
     return metrics.ttft_sum_s or 0.0, metrics.ttft_count or 0.0
 
 

@@ -45,6 +45,7 @@ from tui.load.response import Response
 from tui.load.tally import Tally
 from tui.load.wire import LoadTarget, PromptSource
 from tui.metrics.record import RequestRecord
+from tui.profile.schema import Endpoint
 
 TOKENS = 100
 PROMPT_TOKENS = 16
@@ -167,7 +168,7 @@ ALL = [
 
 
 def wish_of(spoken: Spoken) -> Wish:
-    return Wish("m", "completions", prompt_tokens=PROMPT_TOKENS, output_tokens=TOKENS)
+    return Wish("m", Endpoint.COMPLETIONS, prompt_tokens=PROMPT_TOKENS, output_tokens=TOKENS)
 
 
 def chunk(data: bytes) -> bytes:

@@ -19,7 +19,8 @@ the value that parts the ok cells from the failed ones by the widest margin, L t
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -174,7 +175,8 @@ class Sums:
     """One burst's sums over its steps, each step weighted by the share of the requests that still wait for it."""
 
     steps: float
-    sequences: Counter[int]
+    sequences: Mapping[int, float]
+    """By how many ran in the step."""
     cached_tokens: float
     prefill_tokens: float
     batches: list[tuple[int, int]]
@@ -186,8 +188,9 @@ def sums_of(table: SimulatorTable, users: int, prompt_tokens: int) -> Sums:
     engine = Engine(table)
     for _ in range(users):
         engine.add(Sequence(prompt_tokens, OUTPUT_TOKENS))
-    left, steps, cached, prefill = users, 0.0, 0.0, 0.0
-    sequences: Counter[int] = Counter()
+    left = users
+    steps = cached = prefill = 0.0
+    sequences: defaultdict[int, float] = defaultdict(float)
     batches = []
     while engine.has_work:
         step = engine.begin_step()

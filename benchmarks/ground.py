@@ -115,7 +115,7 @@ def paced_server(
     log = folder / "sends.log"
     program = compiled("paced_server", folder, *(["-DTLS", "-lssl"] if tls else []))
     certificate = [_certificate(folder)] if tls else []
-    command = [program, "0", log, str(gap_us), mode, shape, *certificate]
+    command: list[str | Path] = [program, "0", log, str(gap_us), mode, shape, *certificate]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

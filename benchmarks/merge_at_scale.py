@@ -14,7 +14,7 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,7 +68,7 @@ class PlayedWorker:
     def send(self, body: bytes) -> None:
         self.heard += 1
         if self.seq == 0:
-            self.say(records=[], started=[], tokens=[], events=0, at_ns=0)
+            self.put(self.body())
 
     async def frames(self) -> AsyncIterator[bytes]:
         while (body := await self._frames.get()) is not None:
@@ -80,27 +80,34 @@ class PlayedWorker:
     def why_gone(self) -> str:
         return "was ended"
 
-    def body(self, **told: Any) -> bytes:
+    def body(
+        self,
+        *,
+        at_ns: int = 0,
+        records: Sequence[RequestRecord] = (),
+        started: Sequence[StartedRequest] = (),
+        tokens: Sequence[tuple[int, int]] = (),
+        events: int = 0,
+    ) -> bytes:
         self.seq += 1
-        known = {
-            "seq": self.seq,
-            "heard": self.heard,
-            "tick": True,
-            "users_active": len(self.users),
-            "in_flight": len(self.users),
-            "cpu_share": 0.3,
-            "lag_p99_s": 0.0004,
-            "stamps": "kernel",
-            "rss_bytes": 60_000_000,
-            "left": [],
-        }
-        fields = {each.name for each in msgspec.structs.fields(Report)}
-        return msgspec.msgpack.encode(
-            Report(**{name: value for name, value in (known | told).items() if name in fields})
+        report = Report(
+            seq=self.seq,
+            heard=self.heard,
+            at_ns=at_ns,
+            tick=True,
+            users_active=len(self.users),
+            in_flight=len(self.users),
+            tokens=[*tokens],
+            events=events,
+            cpu_share=0.3,
+            lag_p99_s=0.0004,
+            stamps="kernel",
+            rss_bytes=60_000_000,
+            started=[*started],
+            records=[*records],
+            left=[],
         )
-
-    def say(self, **told: Any) -> None:
-        self.put(self.body(**told))
+        return msgspec.msgpack.encode(report)
 
     def put(self, body: bytes) -> None:
         self.given += 1

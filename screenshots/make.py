@@ -26,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 from animation import film_of, svg_of
@@ -266,12 +267,9 @@ async def make_gallery(folder: Path) -> None:
     for width, height in GALLERY_SIZES:
         await picture(start, benches, f"gallery/{width}x{height}", is_live, size=(width, height))
     for name, (settings, colours) in GALLERY_COLOURS.items():
-        constants.COLOR_SYSTEM = colours or "truecolor"
-        if colours is None:
-            os.environ["NO_COLOR"] = "1"
-        await picture(start, benches, f"gallery/{name}", is_live, settings=settings)
-        os.environ.pop("NO_COLOR", None)
-    constants.COLOR_SYSTEM = "truecolor"
+        no_color = {"NO_COLOR": "1"} if colours is None else {}
+        with patch.object(constants, "COLOR_SYSTEM", colours or "truecolor"), patch.dict(os.environ, no_color):
+            await picture(start, benches, f"gallery/{name}", is_live, settings=settings)
     for made in (FOLDER / "gallery").glob("*.svg"):
         assert made.stat().st_size <= GALLERY_BYTES, f"{made.name} has {made.stat().st_size:,} bytes"
 

@@ -60,7 +60,8 @@ def chunk(data: bytes) -> bytes:
 def stream(serial: int) -> list[bytes]:
     """Return what is read of one answer, read by read: its events, and its end."""
     name = ID_AND_MORE % serial
-    sent, reads = 0, []
+    sent = 0
+    reads: list[bytes] = []
     while sent < TOKENS:
         more = min(TOKENS - sent, PACKED if len(reads) % PACKED_EVERY == PACKED_EVERY - 1 else 1)
         sent += more
@@ -84,7 +85,9 @@ class Fed(TcpConnection):
         self.is_open = True
         self._recvmsg = self.read
 
-    def read(self, most: int, ancillary_bytes: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
+    def read(
+        self, most: int, ancillary_bytes: int = 0, flags: int = 0
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
         self.stamp_ns += GAP_NS
         seconds, ns = divmod(self.stamp_ns + len(self.data) % 3 * JITTER_NS, 1_000_000_000)
         return self.data, [(1, 35, struct.pack("@ll", seconds, ns))], 0, None

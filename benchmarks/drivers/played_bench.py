@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import patch
 
 from unjudged import judge_nothing
 
@@ -49,5 +50,5 @@ if __name__ == "__main__":
         judge_nothing()
     pool.USERS_PER_WORKER = -(-users // workers)
     PlayedHosts.played = [PlayerHost(f"host{number}", workers // hosts, rate) for number in range(1, hosts + 1)]
-    testbed.OpenHosts = PlayedHosts  # type: ignore[misc]
-    sys.exit(main())
+    with patch.object(testbed, "OpenHosts", PlayedHosts):
+        sys.exit(main())

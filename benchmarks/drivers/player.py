@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
+from unittest.mock import patch
 
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.outcome import Outcome
 from tui.load import worker
+from tui.load.user import ClosedLoopUser
 from tui.load.wire import REPORT_PERIOD_S, StartedRequest
+from tui.load.worker_context import WorkerContext
 from tui.metrics.record import Gaps, RequestRecord, gaps_between
 
 RATE = float(sys.argv.pop(1))
@@ -27,39 +31,26 @@ JITTER = 0.2
 PERIOD_NS = round(REPORT_PERIOD_S * NS_PER_S)
 
 
-class PlayedRequester:
-    """A request that nobody sends: it has no deadline, and nothing to be peeked at."""
+class PlayedUser(ClosedLoopUser):
+    """A closed-loop user whose answers are made up: nothing is sent, has a deadline, or is to be peeked at."""
 
-    deadline_ns = None
-    asking = False
-
-
-class PlayedUser:
-    """A closed-loop user whose answers are made up."""
-
-    requester = PlayedRequester()
-
-    def __init__(self, context: Any, number: int, on_left: Any) -> None:
-        self.number = number
-        self.leaving = False
+    def __init__(self, context: WorkerContext, number: int, on_left: Callable[[ClosedLoopUser], None]) -> None:
+        super().__init__(context, number, on_left)
         self.start_ns = 0
         self.request_id = 0
-        self._context = context
-        self._on_left = on_left
 
     def begin(self) -> None:
         self.ask(now_ns())
 
-    def stay(self) -> None:
-        self.leaving = False
-
-    def leave(self, *, cut: bool = False) -> None:
-        self.leaving = True
+    def leave(self, *, cut: bool) -> None:
+        self._leaving = True
         if cut:
-            self.go()
+            self._forget_request()
+            self._go()
 
     def ask(self, at_ns: int) -> None:
         context = self._context
+        assert context.configured is not None
         shape, tag = context.configured.shape, context.configured.tag
         self.start_ns, self.request_id = at_ns, context.next_id()
         context.in_flight += 1
@@ -70,8 +61,8 @@ class PlayedUser:
 
     def over(self, gaps: Gaps, first_ns: int, last_ns: int, tokens: int) -> None:
         context = self._context
-        context.in_flight -= 1
-        context.started.pop(self.request_id, None)
+        assert context.configured is not None
+        self._forget_request()
         context.records.append(
             RequestRecord(
                 request_id=self.request_id,
@@ -96,14 +87,13 @@ class PlayedUser:
             )
         )
         if self.leaving:
-            self.go()
+            self._go()
         else:
             self.ask(last_ns)
 
-    def go(self) -> None:
-        if self.number in self._context.players:
-            del self._context.players[self.number]
-            self._on_left(self)
+    def _forget_request(self) -> None:
+        self._context.in_flight -= 1
+        self._context.started.pop(self.request_id, None)
 
 
 class Player(worker.Worker):
@@ -111,7 +101,6 @@ class Player(worker.Worker):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._context.players = self._users  # type: ignore[attr-defined]
         self._played: list[tuple[Gaps, int]] = []
         self._tick_number = 0
         self._told_until_ns = now_ns()
@@ -138,7 +127,8 @@ class Player(worker.Worker):
         slots = {(self._tick_number + step) % ticks for step in range(past)}
         self._tick_number += past
         spread = max(1, (max(self._users) + 1) // len(self._users))  # of the numbers, which go round by workers
-        for user in [user for number, user in self._users.items() if number // spread % ticks in slots]:
+        users = cast("dict[int, PlayedUser]", self._users)
+        for user in [user for number, user in users.items() if number // spread % ticks in slots]:
             gaps, lasting_ns = self._played[(user.request_id + user.number) % KINDS]
             last_ns = now - user.number % 997 * (PERIOD_NS // 1000)
             first_ns = last_ns - lasting_ns
@@ -155,6 +145,5 @@ def _answer(dice: random.Random, tokens: int) -> tuple[Gaps, int]:
 
 
 if __name__ == "__main__":
-    worker.Worker = Player  # type: ignore[misc]
-    worker.ClosedLoopUser = PlayedUser  # type: ignore[misc,assignment]
-    worker.main()
+    with patch.multiple(worker, Worker=Player, ClosedLoopUser=PlayedUser):
+        worker.main()

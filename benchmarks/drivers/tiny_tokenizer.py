@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     others = (chr(0x100 + number) for number in range(256))
     letters = [chr(byte) if byte in PRINTABLE else next(others) for byte in range(256)]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    tokenizer = {
+    tokenizer: dict[str, object] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,

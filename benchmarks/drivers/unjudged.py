@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from tui.bench import bench, cell_results
 from tui.metrics.precision import Precision
@@ -18,8 +19,9 @@ def judge_nothing() -> None:
     def none_known(*_: Any, **__: Any) -> list[Any]:
         return []
 
-    cell_results.verdict_of = nothing
-    cell_results.edges = none_known
-    bench.edges = bench.must_queue = none_known
-    CellSummary.precision = lambda self, now_ns, **_: Precision()
-    CellSummary.add_tokens = nothing
+    def unknown(*_: Any, **__: Any) -> Precision:
+        return Precision()
+
+    patch.multiple(cell_results, verdict_of=nothing, edges=none_known).start()
+    patch.multiple(bench, edges=none_known, must_queue=none_known).start()
+    patch.multiple(CellSummary, precision=unknown, add_tokens=nothing).start()
