@@ -431,6 +431,7 @@ class Testbed:
             progress,
             at_ns=self.clock.at(progress.at_ns),
             tokens=[(self.clock.at(start_ns), tokens) for start_ns, tokens in progress.tokens],
+            stamps=progress.stamps or (self.progress.stamps if self.progress is not None else ""),
         )
         self._liveness.watch.take(self.progress)
         self.snapshot_builder.add_progress(self.progress)

@@ -22,7 +22,7 @@ def progress_of(crew: Crew, tokens: list[tuple[int, int]], events: int) -> LoadP
         cpu_share=max((report.cpu_share for report in reports), default=0.0),
         lag_p99_s=max(lags, default=None),
         workers=len(reports),
-        stamps="kernel" if reports and all(report.stamps == "kernel" for report in reports) else "client",
+        stamps=min((report.stamps for report in reports if report.stamps), default=""),  # "client" before "kernel"
         rss_bytes=sum(report.rss_bytes for report in reports),
         hosts=_readings(crew) if any(host.name for host in crew.hosts) else [],
     )

@@ -66,10 +66,10 @@ class ArrivalClock:
 
     @property
     def source(self) -> str:
-        """Return where times came from in the last second: `kernel`, or `client` when any did not."""
+        """Return where the last second's times came from: `kernel`, or `client` when any did not; empty before any."""
         if self._kernel_stamps or self.lags_ns or self.own_stamps:
             return "client" if self.own_stamps else "kernel"
-        return self._source or "client"
+        return self._source
 
     def resync(self) -> None:
         """Sample the offset of the two clocks, and begin a new second; the lags of the old one have been taken."""

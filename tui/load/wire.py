@@ -62,8 +62,8 @@ class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
     lag_p99_s: float | None = None
     """From arrival to processing over the last second, the slowest worker's; None where nothing arrived."""
     workers: int = 0
-    stamps: str = "client"
-    """Where token times come from: `kernel`, or `client` when any worker has to take its own."""
+    stamps: str = ""
+    """Where token times come from: `kernel`, or `client` when any worker has to take its own; empty before any."""
     rss_bytes: int = 0
     """Of all workers."""
     hosts: list[HostReading] = []

@@ -174,7 +174,7 @@ class Worker:
         now_s = self._loop.time()
         clock = self._context.clock
         lags_ns = clock.take_lags()
-        if clock.source == "client":
+        if clock.source != "kernel":
             # Without kernel stamps, how late the event loop is tells how late our own stamps may be.
             lags_ns.append(max(0, round((now_s - self._next_tick_s) * NS_PER_S)))
         self._lags.append(_thinned(lags_ns))

@@ -196,3 +196,12 @@ async def test_figures_of_a_while_ago_are_not_shown_as_if_of_now(monkeypatch: py
     at_ns += int(1.1 * testbed_module.STALE_S * 1e9)
     assert testbed.metrics_now is None
     assert testbed.metrics is not None
+
+
+def test_where_times_came_from_is_known_on_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    testbed = Bench(monkeypatch, server=ServerTable(model="m")).testbed
+    monkeypatch.setattr(testbed.snapshot_builder, "add_progress", _nothing, raising=False)
+    for told in ("", "kernel", ""):  # the last of workers that were started for the server's next launch
+        testbed._take_progress(LoadProgress(at_ns=10**9, users_active=0, in_flight=0, stamps=told))
+    assert testbed.progress is not None
+    assert testbed.progress.stamps == "kernel"

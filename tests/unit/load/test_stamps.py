@@ -129,3 +129,8 @@ def test_the_kernel_stamps_a_tcp_stream(clock: ArrivalClock) -> None:
             time.sleep(0.1)  # the time we read it must not matter
             _, message, _, _ = client.recvmsg(10, ANCILLARY_BYTES)
             assert before - 1_000_000 <= clock.arrival_ns(message) <= there + 1_000_000
+
+
+def test_where_nothing_has_come_yet_nothing_is_said_of_its_stamps(clock: ArrivalClock) -> None:
+    clock.resync()
+    assert clock.source == ""
