@@ -99,7 +99,7 @@ _FROM_BEST_TO_WORST = [
 async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
     spec = msgspec.structs.replace(spec, stop_when_unkept=output.unkept == "stop")
     ending = _Ending()
-    narration = _Narration(spec, quiet=output.quiet)
+    narration = _Narration(quiet=output.quiet)
     interrupt = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -280,7 +280,7 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult], endpoin
 
 
 _NARRATED = frozenset({"session", "engine", "cell", "load"})
-"""Whose events are told on stderr; of all but the session only what is amiss."""
+"""Whose events are told on stderr; of all but the session only what is amiss, and where there is no bar, all cells."""
 
 
 _WIDE = 80
@@ -290,9 +290,8 @@ _WIDE = 80
 class _Narration:
     """The progress bar on stderr; a plain line per cell where stderr is no terminal."""
 
-    def __init__(self, spec: BenchSpec, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._name = spec.session_id
         self._bar = ProgressLine(silent=quiet)
         self._told = 0
         self._phase: Phase | None = None
@@ -305,7 +304,7 @@ class _Narration:
                 self._heard.add((event.at_ns, event.text))
                 if event.source == "session":
                     self.say(event.text, always=event.level == "error")
-                elif event.level != "info":
+                elif event.level != "info" or (event.source == "cell" and not self._bar.is_drawn):
                     self.say(event.text)
         if self._quiet:
             return
@@ -313,7 +312,8 @@ class _Narration:
             self._phase = snapshot.server.phase
             self.say(f"{snapshot.profile_name}: server {self._phase}" + (" SIMULATED" if snapshot.simulated else ""))
         if self._bar.is_drawn:
-            self._bar.draw("  ".join([_bar(snapshot, 20 if self._bar.columns >= _WIDE else 8), *_progress(snapshot)]))
+            parts = [_bar(snapshot, 20 if self._bar.columns >= _WIDE else 8), *_progress(snapshot), *_now(snapshot)]
+            self._bar.draw("  ".join(parts))
         elif snapshot.sweep.cells_done > self._told:
             self._told = snapshot.sweep.cells_done
             self.say("  ".join(_progress(snapshot)))
@@ -337,7 +337,7 @@ def _bar(snapshot: Snapshot, cells: int) -> str:
 
 def _progress(snapshot: Snapshot) -> list[str]:
     """Return how far it is, the most needed first: a narrow terminal shows what fits."""
-    sweep, grid = snapshot.sweep, snapshot.grid
+    sweep = snapshot.sweep
     parts = [f"{sweep.cells_done}/{sweep.cells_total} {'sizes' if sweep.looks_for_edge else 'cells'}"]
     if snapshot.simulated:
         parts.append("SIMULATED")
@@ -345,6 +345,13 @@ def _progress(snapshot: Snapshot) -> list[str]:
         parts.append(f"no token for {snapshot.server.silent_s:.0f} s")
     if sweep.remaining_s is not None:
         parts.append(f"{rough_duration(sweep.remaining_s)} left")
+    return parts
+
+
+def _now(snapshot: Snapshot) -> list[str]:
+    """Return what is asked at this moment. It changes with each: a line of its own for each cell would tell it late."""
+    grid = snapshot.grid
+    parts = []
     if grid.current_users is not None:
         parts.append(f"{users_in_words(grid.current_users)} x {grid.current_prompt_tokens} tokens")
     total = snapshot.figures.tokens_per_s_total
