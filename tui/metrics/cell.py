@@ -136,6 +136,11 @@ def users_in_words(users: int) -> str:
     return f"{users:,} user" + ("" if users == 1 else "s")
 
 
+def cells_in_words(cells: int) -> str:
+    """Return e.g. "1 cell", "1,000 cells"."""
+    return f"{cells:,} cell" + ("" if cells == 1 else "s")
+
+
 _KNOWN_UNASKED = frozenset({Outcome.TOO_LONG, Outcome.OOM_LAUNCH, Outcome.OOM_KV, Outcome.OOM_HOST})
 
 

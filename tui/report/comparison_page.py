@@ -10,6 +10,7 @@ from itertools import chain
 from xml.etree.ElementTree import Element
 
 from tui.metrics.best import best_cell
+from tui.metrics.cell import cells_in_words
 from tui.metrics.cell_figures import COMPARED, CellFigure
 from tui.metrics.comparison import Comparison, Pair
 from tui.metrics.comparison_curves import by_users, prompt_sizes
@@ -84,7 +85,7 @@ def _pair(comparison: Comparison, pair: Pair, drawn: Sequence[CellFigure]) -> It
     for each in pair.summary:
         if each.figure in [figure.field for figure in drawn]:
             name = next(figure.name for figure in COMPARED if figure.field == each.figure)
-            words = tables.marked(f"times the {name} in the median of {each.cells:,} cells", simulated)
+            words = tables.marked(f"times the {name} in the median of {cells_in_words(each.cells)}", simulated)
             tiles.append(element("li", element("b", f"{each.median:.2f}"), element("small", words)))
     if len(tiles):
         yield tiles

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from xml.etree.ElementTree import Element
 
+from tui.metrics.cell import cells_in_words
 from tui.metrics.cell_figures import COMPARED, CellFigure
 from tui.metrics.comparison import CellChange, Comparison, FigureChange, Pair
 from tui.metrics.estimate import Estimate
@@ -30,15 +31,12 @@ def ratio_grids(pair: Pair, drawn: Sequence[CellFigure], simulated: bool) -> lis
             continue
         words = figure.name
         if (told := known.get(figure.field)) is not None:
-            words += f": {told.median:.2f} in the median of {_cells(told.cells)}, {told.least:.2f} to {told.most:.2f}"
+            words += f": {told.median:.2f} in the median of {cells_in_words(told.cells)}"
+            words += f", {told.least:.2f} to {told.most:.2f}"
             words += f"; {told.better:,} better, {told.worse:,} worse, {told.same:,} no different"
         summary = element("summary", tables.marked(words, simulated))
         found.append(element("details", summary, *grids, open=figure.field in fields))
     return found
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count:,} cells"
 
 
 def _grids(pair: Pair, figure: CellFigure, simulated: bool) -> Iterator[Element]:

@@ -7,7 +7,7 @@ from statistics import median
 
 from tui.core.outcome import Outcome
 from tui.metrics.best import best_in_words
-from tui.metrics.cell import CellResult
+from tui.metrics.cell import CellResult, cells_in_words
 from tui.metrics.offers import Comparison, compare, comparison_lines
 from tui.metrics.reference import Reference, parts_from, ratio
 from tui.metrics.terms import Terms
@@ -51,7 +51,7 @@ def reference_lines(cells: Sequence[CellResult], reference: Reference) -> list[s
     )
     said = f"Beside {reference.words}: "
     if times:
-        said += f"{median(times):.2f} times as long to resolve in the median of {len(times)} cells"
+        said += f"{median(times):.2f} times as long to resolve in the median of {cells_in_words(len(times))}"
         said += f" ({times[0]:.2f} to {times[-1]:.2f})"
     else:
         said += "no cell was answered both here and there"

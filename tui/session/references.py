@@ -133,6 +133,7 @@ def _sizes(known: Grid, profile: Profile) -> Iterator[str]:
     asked = {(users, prompt) for users in profile.load.users for prompt in profile.load.prompt_tokens}
     shared = len(asked & known)
     if not shared:
-        yield f"none of the {len(asked)} cells here are known there: its sizes are others"
+        none = "the one cell here is not" if len(asked) == 1 else f"none of the {len(asked)} cells here are"
+        yield f"{none} known there: its sizes are others"
     elif shared < len(asked):
         yield f"{shared} of the {len(asked)} cells here are known there"

@@ -54,7 +54,7 @@ def test_other_conditions_and_other_sizes_are_told() -> None:
         "2 of the 4 cells here are known there",
     ]
     strange = beside_of(profile({"table": "mistral-7b"}, users=[3], prompt_tokens=[7])).reference
-    assert strange is not None and strange.differs[-1].startswith("none of the 1 cells here are known there")
+    assert strange is not None and strange.differs[-1].startswith("the one cell here is not known there")
 
 
 def test_an_earlier_session_lies_beside(session: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_table_of_a_run_says_how_it_is_to_what_lies_beside() -> None:
         made.cell(2, 31, outcome=Outcome.OOM_KV, time_to_resolve_s=None),
     ]
     text = grid_table(meta, cells, beside)
-    said = "Beside the published table mixtral-8x7b-awq: 2.00 times as long to resolve in the median of 1 cells"
+    said = "Beside the published table mixtral-8x7b-awq: 2.00 times as long to resolve in the median of 1 cell"
     assert f"{said} (2.00 to 2.00)" in text
     assert "Conditions differ: measured there, simulated here" in text
     assert "Failed here, measured there: 2 × 31" in text
