@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from textual.geometry import Size
 
 from tests.fakes import snapshots
 from tests.view.live_app import LiveApp
@@ -67,10 +68,10 @@ def test_colours_go_the_way_of_the_figure() -> None:
     assert ends(pane, snapshot) == (HEAT[0], HEAT[-1])
     pane.figure = next(figure for figure in FIGURES if figure.field == "tokens_per_s_total")
     assert ends(pane, snapshot) == (HEAT[-1], HEAT[0])
-    assert "more is good" in pane.subtitle(snapshot)
+    assert "more is good" in pane.subtitle(snapshot, Size(80, 30), 76)
     pane.figure = next(figure for figure in FIGURES if figure.field == "ttft_p50_s")
     assert ends(pane, snapshot)[0] is HEAT[0]
-    assert "less is good" in pane.subtitle(snapshot)
+    assert "less is good" in pane.subtitle(snapshot, Size(80, 30), 76)
 
 
 def test_an_earlier_session_gives_a_ratio_for_each_cell_of_the_figure_shown() -> None:
@@ -186,3 +187,18 @@ def test_columns_use_the_whole_width_and_cells_of_all_of_them_tell_the_same() ->
         assert width_of(lines[1]) == width, "the last column ends at the pane's edge"
         row = text_of([lines[2]]).split()
         assert len({word for word in row if not word[0].isdigit()}) <= 1, "a unit stands in all cells or in none"
+
+
+@pytest.mark.parametrize("height", range(16, 40))
+async def test_below_a_grid_alone_stands_its_whole_title_and_no_mark_that_it_does_not_use(height: int) -> None:
+    app = LiveApp(snapshots.sweeping())
+    async with app.run_test(size=(80, height)) as pilot:
+        await pilot.press("4", "m") if height > 30 else await pilot.press("4")
+        await pilot.pause()
+        pane = next(pane for pane in app.live.panes if isinstance(pane, GridPane))
+        rows = app.picture().splitlines()
+        below = next((row for row in rows if row.strip().startswith("grid · ")), "")
+        assert below or height < 16
+        assert f"{pane.title(app.live.snapshot)}  " in below  # type: ignore[arg-type]
+        told = " ".join(rows)
+        assert not ("┏┓ now" in told and "[ ] now" in told)

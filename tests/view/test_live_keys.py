@@ -26,11 +26,11 @@ from tui.link.protocol import (
     StopSweep,
 )
 from tui.metrics.snapshot import Phase, Snapshot, SweepStatus
-from tui.view.panes.catalogue import PANES
 from tui.view.panes.pane import Pane
 from tui.view.screens.cell import CellScreen
 from tui.view.screens.help import help_facts
 from tui.view.screens.live import LiveScreen
+from tui.view.screens.live_keys import HELP, LIVE_PANES
 from tui.view.widgets.lines import Ink, Line
 
 SIZE = (120, 40)
@@ -507,7 +507,7 @@ class NinthPane(Pane):
 async def test_a_pane_is_added_by_the_list_of_panes_alone(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.view.screens.live.PANES", (*PANES, NinthPane))
+    monkeypatch.setattr("tui.view.screens.live.LIVE_PANES", (*LIVE_PANES, NinthPane))
     app = LiveApp(snapshots.mid_ramp())
     async with app.run_test(size=size) as pilot:
         await pilot.press("9")
@@ -516,3 +516,8 @@ async def test_a_pane_is_added_by_the_list_of_panes_alone(
         assert "9 ninth" in app.picture()
         told = [str(fact) for fact in help_facts(cast("App[int]", app), cast("Screen[object]", app.live))]
         assert any("It is only here to be seen." in fact for fact in told)
+
+
+def test_the_help_names_the_keys_of_all_panes() -> None:
+    keys = [pane.KEY for pane in LiveApp(snapshots.fresh()).live.panes]
+    assert f"{keys[0]} to {keys[-1]} go to that pane" in HELP

@@ -104,3 +104,8 @@ def test_whatever_there_is_it_fits(name: str, width: int, height: int, hostile: 
     lines = trade_off_lines(msgspec.structs.replace(base, profile_name=hostile), width, height)
     assert len(lines) <= height
     assert all(width_of(line) <= width for line in lines)
+
+
+def test_what_the_sentences_cost_is_headed_whole() -> None:
+    text = text_of(trade_off_lines(priced(snapshots.full_grid()), 78, 24))
+    assert "prompt tokens" in " ".join(text.partition("One million sentences")[2].split())

@@ -16,6 +16,12 @@ _DIRS = Unix("vramp")
 MAX_SOCKET_BYTES = 107
 
 
+def from_home(path: str) -> str:
+    """Return a path as a shell takes it, too, and shorter to read: what lies in the home folder begins by ~."""
+    home = os.environ.get("HOME", "").rstrip("/")
+    return f"~{path[len(home) :]}" if home and path.startswith(f"{home}/") else path
+
+
 def config_dir() -> Path:
     """Return the folder of the settings; it may not exist."""
     return Path(_DIRS.user_config_dir)

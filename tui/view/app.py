@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerCancelled, WorkerFailed
 
 from tui.core.errors import ExitCode, UsageError, VrampError
-from tui.core.paths import socket_of
+from tui.core.paths import from_home, socket_of
 from tui.core.safe_text import safe_line
 from tui.link.protocol import Command, Export, Linger, SetUsers
 from tui.metrics.snapshot import Phase, Snapshot
@@ -245,7 +245,7 @@ class VrampApp(Chrome):
         if reply.message:
             text = safe_line(reply.message, limit=300)
             if reply.ok and isinstance(command, Export):
-                text = f"exported to {text}"
+                text = f"exported to {from_home(text)}"
             self.notify(text, severity="information" if reply.ok else "warning", markup=False)
 
     # ---- the picker's wishes

@@ -76,3 +76,20 @@ def test_a_log_that_cannot_lie_on_a_disk_lies_in_memory(tmp_path: Path) -> None:
     with elsewhere.open("ab") as written:
         written.write(b"so it is\n")
     assert elsewhere.read_bytes() == b"so it is\n"
+
+
+@pytest.mark.parametrize(
+    ("home", "path", "told"),
+    [
+        ("/home/ann", "/home/ann/a/b", "~/a/b"),
+        ("/home/ann/", "/home/ann/a", "~/a"),
+        ("/home/ann", "/home/anna/a", "/home/anna/a"),
+        ("/", "/srv/a", "/srv/a"),
+        ("", "/srv/a", "/srv/a"),
+    ],
+)
+def test_a_path_is_told_from_the_home_folder_on(
+    home: str, path: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    assert paths.from_home(path) == told

@@ -15,7 +15,20 @@ from tui.view.widgets import heat_map
 from tui.view.widgets.ascii import to_ascii
 from tui.view.widgets.bars import bar, filled, stacked
 from tui.view.widgets.big_digits import ROWS, big
-from tui.view.widgets.lines import HEAT, Ink, Line, cells, cut, pack, plain, spread, text_of, width_of, wrapped
+from tui.view.widgets.lines import (
+    HEAT,
+    Ink,
+    Line,
+    cells,
+    cut,
+    pack,
+    plain,
+    plain_end,
+    spread,
+    text_of,
+    width_of,
+    wrapped,
+)
 from tui.view.widgets.table import Column, row
 
 TEXTS = st.one_of(st.text(max_size=60), st.sampled_from(HOSTILE))
@@ -25,6 +38,7 @@ TEXTS = st.one_of(st.text(max_size=60), st.sampled_from(HOSTILE))
 def test_text_from_outside_keeps_its_width_and_loses_its_controls(text: str, width: int) -> None:
     assert cell_len(cells(text, width)) == width
     assert cell_len(plain(text, width)) <= width
+    assert cell_len(plain_end(text, width)) <= width
     assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in plain(text, width))
 
 
@@ -124,3 +138,8 @@ def test_time_to_resolve_is_written_as_in_the_tables(value: float, text: str) ->
 def test_table_row_never_goes_over_its_width(texts: list[str], width: int) -> None:
     columns = [Column("a", 6, right=True), Column("b", 12), Column("", 0)]
     assert width_of(row(columns, [(text, Ink.PLAIN) for text in texts], width)) <= width
+
+
+def test_of_a_path_too_long_its_name_is_left() -> None:
+    assert plain_end("~/.local/share/vramp/sessions/one.vramp", 12) == "…s/one.vramp"
+    assert plain_end("one.vramp", 9) == "one.vramp"

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Size
 from textual.strip import Strip
 
 from tui.metrics.cell_figures import FIGURES, RESOLVE
@@ -56,17 +57,16 @@ class GridPane(Pane):
         heading = name if not unit or name.startswith(unit) else f"{name}, {unit}"
         return f"grid · {heading} · {plain(snapshot.grid.mode, 12)}{beside_in_short(snapshot.reference)}"
 
-    def subtitle(self, snapshot: Snapshot) -> str:
+    def subtitle(self, snapshot: Snapshot, size: Size, room: int) -> str:
         """Return which way is good, and the key for the next figure; the colours are explained in the pane."""
         said = f"{'more' if self.figure.more_is_good else 'less'} is good · c next figure"
-        width, height = self.content_size
-        if not height or not snapshot.grid.users or not snapshot.grid.prompt_tokens:
+        if not size.height or not snapshot.grid.users or not snapshot.grid.prompt_tokens:
             return said
-        drawn = GridMap(snapshot, self.figure, self.picked, width, height)
+        drawn = GridMap(snapshot, self.figure, self.picked, *size)
         told = [text_of([mark]).strip() for mark in drawn.untold()]
         fitting: list[str] = []
         for text in (*told, said):
-            if len("  ".join([*fitting, text])) <= width - 4:
+            if len("  ".join([*fitting, text])) <= room:
                 fitting.append(text)
         return "  ".join(fitting)
 

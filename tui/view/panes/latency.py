@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, TypedDict
 
+from textual.geometry import Size
+
 from tui.core.clock import NS_PER_S
 from tui.metrics.snapshot import LatencyPoint, Snapshot
 from tui.view import formatting
@@ -43,7 +45,7 @@ class LatencyPane(Pane):
         """Return the title with the unit."""
         return "latency, s"
 
-    def subtitle(self, snapshot: Snapshot) -> str:
+    def subtitle(self, snapshot: Snapshot, size: Size, room: int) -> str:
         """Return the legend."""
         return "· a request  ░ p50 to p99  ✕ failed"
 

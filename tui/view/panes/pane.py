@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 
 from tui.metrics.snapshot import Snapshot
@@ -16,6 +17,8 @@ from tui.view.widgets.lines import Ink, Line, plain, shaded, spread, text_of
 
 _WITH_TITLES = 9
 """From so many rows on a bare pane spares one for its titles."""
+_BETWEEN_TITLES = 2
+"""Cells between them at least."""
 
 
 class Pane(Canvas):
@@ -56,8 +59,8 @@ class Pane(Canvas):
         """Return the border's title, without the number."""
         return self.NAME
 
-    def subtitle(self, snapshot: Snapshot) -> str:
-        """Return the border's lower title: a legend, or nothing."""
+    def subtitle(self, snapshot: Snapshot, size: Size, room: int) -> str:
+        """Return the lower title of lines of that size, in `room` cells: a legend, or nothing."""
         return ""
 
     def lines(self, snapshot: Snapshot, width: int, height: int) -> list[Line]:
@@ -88,19 +91,26 @@ class Pane(Canvas):
         size = self.content_size
         if self.snapshot is None or not self.display or size.width < 1 or size.height < 1:
             return
-        titled = self.title(self.snapshot) != self.NAME or self.subtitle(self.snapshot)
-        if not self.bare or not titled or size.height < _WITH_TITLES:
-            self._set_titles(self.snapshot)
-            self.paint(self.lines(self.snapshot, size.width, size.height))
+        height = size.height
+        if (
+            self.bare
+            and height >= _WITH_TITLES
+            and (titles := self._titles(self.snapshot, Size(size.width, height - 1)))
+        ):
+            lines = self.lines(self.snapshot, size.width, height - 1)[: height - 1]
+            self.paint([*lines, *([[]] * (height - 1 - len(lines))), titles])
             return
-        lines = self.lines(self.snapshot, size.width, size.height - 1)[: size.height - 1]
-        lines += [[]] * (size.height - 1 - len(lines))
-        self.paint([*lines, self._titles(self.snapshot, size.width)])
+        self._set_titles(self.snapshot)
+        self.paint(self.lines(self.snapshot, size.width, height))
 
-    def _titles(self, snapshot: Snapshot, width: int) -> Line:
-        """Return the titles as one line, for want of a border."""
-        title, subtitle = plain(self.title(snapshot), width), plain(self.subtitle(snapshot), width)
-        return spread([(title, Ink.STRONG), ("  ", Ink.PLAIN)], [(subtitle, Ink.DIM)], width)
+    def _titles(self, snapshot: Snapshot, size: Size) -> Line:
+        """Return the titles as one line, for want of a border; an empty one where they say no more than the tab."""
+        title = plain(self.title(snapshot), size.width)
+        room = size.width - cell_len(title) - _BETWEEN_TITLES
+        subtitle = plain(self.subtitle(snapshot, size, room), max(0, room))
+        if title == self.NAME and not subtitle:
+            return []
+        return spread([(title, Ink.STRONG)], [(subtitle, Ink.DIM)], size.width)
 
     def follow(self, place: tuple[int, int] | None) -> None:
         """Learn which cell another pane has picked."""
@@ -116,7 +126,7 @@ class Pane(Canvas):
     def _set_titles(self, snapshot: Snapshot) -> None:
         room = max(4, self.content_size.width - 4)
         title = plain(f"{self.KEY} {self.title(snapshot)}", room)
-        subtitle = plain(self.subtitle(snapshot), room)
+        subtitle = plain(self.subtitle(snapshot, self.content_size, room), room)
         if title + "\n" + subtitle != self._shown_title:  # setting a title repaints the whole widget
             self._shown_title = title + "\n" + subtitle
             self.border_title = Content(title)

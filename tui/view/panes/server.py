@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from tui.core.paths import from_home
 from tui.metrics import hosts
 from tui.metrics.snapshot import Phase, ServerStatus, Snapshot
 from tui.profile.overrides import arguments_in_words
 from tui.view import formatting
 from tui.view.panes.pane import Pane
-from tui.view.widgets.lines import Ink, Line, cut, pack, plain, wrapped
+from tui.view.widgets.lines import Ink, Line, cut, pack, plain, plain_end, wrapped
 
 _STATES = {
     "done": ("✓", Ink.GOOD),
@@ -110,7 +111,7 @@ def _facts(snapshot: Snapshot, width: int) -> list[Line]:
         ("hosts", hosts.in_words(load.hosts)),
         ("stamps", f"taken by the {load.stamps}" if load.stamps else ""),
         ("GPU read", f"{formatting.milliseconds(snapshot.gpu_sample_s).strip()} ms a round"),
-        ("session", snapshot.session_file),
+        ("session", plain_end(from_home(snapshot.session_file), width - 10)),
     ]
     lines = [
         cut([(f"{name:<9} ", Ink.DIM), (plain(text, max(1, width - max(9, len(name)) - 1)), Ink.PLAIN)], width)

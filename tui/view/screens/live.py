@@ -19,7 +19,6 @@ from tui.metrics.snapshot import Phase, Snapshot
 from tui.view.clipboard import Wish
 from tui.view.panes.arrangement import DESIGNS, Design, Need, design_for, regions
 from tui.view.panes.aside import AsideBox
-from tui.view.panes.catalogue import PANES
 from tui.view.panes.header import ViewState, header_lines
 from tui.view.panes.key_line import KeyLine
 from tui.view.panes.pane import Pane
@@ -28,8 +27,7 @@ from tui.view.panes.status_line import Said, has_message, status_line
 from tui.view.panes.tab_line import TabLine
 from tui.view.panes.tiles import tile_lines
 from tui.view.screens.cell import CellScreen
-from tui.view.screens.cell_pane import CellPane
-from tui.view.screens.live_keys import HELP, KEY_LINE, LOOK, STEER, STEERING_IDS, TO_PANES
+from tui.view.screens.live_keys import HELP, KEY_LINE, LIVE_PANES, LOOK, STEER, STEERING_IDS, TO_PANES
 from tui.view.screens.looking_up import LookingUpScreen
 from tui.view.screens.roomy import LEAST_HEIGHT, LEAST_WIDTH
 from tui.view.screens.scripted import ScriptedScreen
@@ -95,7 +93,7 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
         self.words_per_token = words_per_token
         self.held = False
         self.maximised = False
-        self.panes: list[Pane] = [*(kind() for kind in PANES), CellPane()]
+        self.panes: list[Pane] = [kind() for kind in LIVE_PANES]
         self.active: Pane = self.panes[0]
         self._shared: Pane | None = None
         """What stands in the place that several panes share."""

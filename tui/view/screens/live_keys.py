@@ -5,6 +5,8 @@ from __future__ import annotations
 from textual.binding import Binding, BindingType
 
 from tui.view.panes.catalogue import PANES
+from tui.view.panes.pane import Pane
+from tui.view.screens.cell_pane import CellPane
 
 STEER: list[BindingType] = [
     Binding("plus,equals_sign", "users(1)", "user", key_display="+", id="live.user-more", tooltip="one user more"),
@@ -87,7 +89,9 @@ LOOK: list[BindingType] = [
     Binding("y", "copy", "copy", show=False, id="live.copy", tooltip="copy the pane as text"),
     Binding("s", "presentation", "stage", id="live.stage", tooltip="the presentation screen, and back"),
 ]
-_NAMES = {pane.KEY: pane.NAME for pane in PANES}
+LIVE_PANES: tuple[type[Pane], ...] = (*PANES, CellPane)
+"""All that the live screen shows, in the order of the tab line."""
+_NAMES = {pane.KEY: pane.NAME for pane in LIVE_PANES}
 TO_PANES: list[BindingType] = [
     Binding(key, f"pane('{key}')", show=False, id=f"live.pane-{key}", tooltip=f"go to {_NAMES.get(key, f'pane {key}')}")
     for key in "123456789"
@@ -95,9 +99,9 @@ TO_PANES: list[BindingType] = [
 
 HELP = f"""What a server carries: + and − add and take users, the panes show what they get and what it costs.
 
-{PANES[0].KEY} to {PANES[-1].KEY} go to that pane. A number of users is typed in the field that u opens; what is far
-beyond the grid, or beyond what this machine's client carries, is asked about before it is done. What the model is asked
-by i is answered beside the load, and is in no figure; esc ends it."""
+{LIVE_PANES[0].KEY} to {LIVE_PANES[-1].KEY} go to that pane. A number of users is typed in the field that u opens; what
+is far beyond the grid, or beyond what this machine's client carries, is asked about before it is done. What the model
+is asked by i is answered beside the load, and is in no figure; esc ends it."""
 
 KEY_LINE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("live.relaunch",), "relaunch"),

@@ -131,7 +131,7 @@ def _cost_lines(snapshot: Snapshot, width: int, *, axis: bool) -> list[Line]:
     lines: list[Line] = []
     if comparison.offers:
         heading = f"One million sentences of {TOKENS_PER_SENTENCE} tokens, own server at {comparison.cell}"
-        lines = [cut([(heading, Ink.DIM)], width)]
+        lines = wrapped(heading, width, Ink.DIM)
         shown = [Bar(offer.cost, Ink.GOOD if offer.own else Ink.OTHER) for offer in comparison.offers]
         words = [_offer_words(offer) for offer in comparison.offers]
         beside = width_of(words[0])

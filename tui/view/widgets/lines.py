@@ -40,6 +40,16 @@ def plain(text: str, width: int | None = None) -> str:
     return text
 
 
+def plain_end(text: str, width: int) -> str:
+    """Return text from outside as one safe line, of which an ellipsis and the end are left: a path's name is there."""
+    text = plain(text)
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) >= width:
+        text = text[1:]
+    return f"…{text}" if width > 0 else ""
+
+
 def cells(text: str, width: int) -> str:
     """Return text from outside in exactly `width` cells."""
     return set_cell_size(plain(text, width), width)
