@@ -17,8 +17,12 @@ from tui.load.wire import MAX_FRAME_BYTES, Command, Report
 
 MAX_BYTES = MAX_FRAME_BYTES + 4
 PING_S = 0.5
-DEAF_S = 15.0
-"""An agent that hears nothing for so long ends, with all that it started: its bench is gone or out of reach."""
+DEAF_S = 4.0
+"""An agent that hears nothing for so long ends, with all that it started: its bench is gone or out of reach.
+
+Sooner than the bench takes its host for lost (`remote_host.MOST_UNANSWERED`): a host that is out of the bench's reach may
+still reach the server, which would be loaded by users that nobody counts, while they ask from elsewhere already.
+"""
 MOST_WORKERS = 1000
 SAMPLER_NUMBER = 0xFFFE
 """No load worker's."""

@@ -189,12 +189,13 @@ class Crew:
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_RETRY_S)
-            async with self._starting:
-                why = await self._start_on(host)
-                if why is None:
-                    del self.lost[host]
-                    break
+            # Not in turn with the others: what does not answer at all takes long to say so, and nothing else is
+            # started on a lost host meanwhile.
+            why = await self._start_on(host)
+            if why is None:
+                break
             self.lost[host] = why
+        del self.lost[host]
         self._employer.on_host_back(host)
 
     def _beside(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
