@@ -187,7 +187,7 @@ class CellResults:
         self._voids[mode, cell] += 1
         if self._voids[mode, cell] > VOIDS_PER_CELL:
             return False
-        self._tell(result, "void, will be measured again")
+        self._tell(result, "void, since a load worker was lost: will be measured again")
         self.grids[mode].forget(cell)
         return True
 
@@ -238,12 +238,12 @@ class CellResults:
                 self._testbed.keep_cell(marked)
 
     def _tell(self, result: CellResult, more: str = "") -> None:
-        cell = f"{users_in_words(result.users)} x {result.prompt_tokens} tokens"
         if result.outcome is Outcome.OK and result.time_to_resolve_s is not None:
-            self._testbed.say("cell", f"{cell}: {result.time_to_resolve_s:.2f} s")
+            told, level = f"{result.time_to_resolve_s:.2f} s", "warning" if more else "info"
         else:
-            text = f"{cell}: {result.outcome}: {result.evidence}"
-            self._testbed.say("cell", f"{text}; {more}" if more else text, level="warning")
+            told, level = f"{result.outcome}: {result.evidence}", "warning"
+        text = f"{users_in_words(result.users)} x {result.prompt_tokens} tokens: {told}"
+        self._testbed.say("cell", f"{text}; {more}" if more else text, level=level)
 
 
 def _noted(result: CellResult, conditions: Conditions, note: str) -> CellResult:

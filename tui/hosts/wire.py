@@ -20,8 +20,8 @@ PING_S = 0.5
 DEAF_S = 4.0
 """An agent that hears nothing for so long ends, with all that it started: its bench is gone or out of reach.
 
-Sooner than the bench takes its host for lost (`remote_host.MOST_UNANSWERED`): a host that is out of the bench's reach may
-still reach the server, which would be loaded by users that nobody counts, while they ask from elsewhere already.
+Sooner than the bench takes its host for lost (`remote_host.MOST_UNANSWERED`): a host that is out of the bench's reach
+may still reach the server, which would be loaded by users that nobody counts, while they ask from elsewhere already.
 """
 MOST_WORKERS = 1000
 SAMPLER_NUMBER = 0xFFFE

@@ -70,9 +70,11 @@ async def test_a_cell_in_which_a_worker_died_is_void_a_few_times(testbed: FakeTe
     cells = CellResults(testbed)
     testbed.pool.workers_lost = 1
     for _ in range(VOIDS_PER_CELL):
-        assert not cells.keep_unless_doubtful(result(1), 0)
+        assert not cells.keep_unless_doubtful(result(1, time_to_resolve_s=0.5), 0)
     assert not known(cells) and not testbed.kept
-    assert cells.keep_unless_doubtful(result(1), 0)
+    assert cells.keep_unless_doubtful(result(1, time_to_resolve_s=0.5), 0)
+    again = "1 user x 30 tokens: 0.50 s; void, since a load worker was lost: will be measured again"
+    assert testbed.said[:VOIDS_PER_CELL] == [again] * VOIDS_PER_CELL
     assert testbed.kept[-1].caveats == "a load worker was lost while it was measured"
     # Memory gave out whoever asked for it.
     assert cells.keep_unless_doubtful(result(4, Outcome.OOM_RUNTIME), 0)
