@@ -22,6 +22,8 @@ def split_by_log(reading: GpuReading, weights_bytes: int | None, kv_cache_bytes:
     Left as it is while the server does not hold as much as its log says that it will.
     """
     held = reading.vram_server_bytes
+    if held == 0:
+        return msgspec.structs.replace(reading, vram_weights_bytes=0, vram_kv_cache_bytes=0, vram_other_bytes=0)
     if held is None or weights_bytes is None or kv_cache_bytes is None or held < weights_bytes + kv_cache_bytes:
         return reading
     return msgspec.structs.replace(

@@ -22,6 +22,7 @@ from tui.gpu.nvml_device import (
     GpuLost,
     ask,
     clock_mhz,
+    owners_told,
     power_limit_w,
     temperature_c,
     throttle,
@@ -100,7 +101,7 @@ class NvmlBackend:
 
     def sample(self, pids: frozenset[int]) -> list[GpuReading]:
         """Return the readings of each GPU, and of its slices after it. Raises GpuUnavailable when the driver went."""
-        return [reading for gpu in self._gpus for reading in self._read(gpu, pids)]
+        return owners_told([reading for gpu in self._gpus for reading in self._read(gpu, pids)])
 
     def events(self) -> list[str]:
         """Return, in words, which GPUs were lost or came back since the last call, and the Xid and ECC errors.

@@ -163,18 +163,31 @@ def throttle(device: Device) -> str | None:
     return None if reasons is None else ", ".join(words for bit, words in _THROTTLE_WORDS if reasons & bit)
 
 
-def _holders(device: Device, pids: frozenset[int]) -> tuple[int | None, dict[int, int] | None]:
-    """Return the VRAM that the server's processes hold, and what each other holds, by its number; None when none of
-    the server's is on this GPU or it is not told of each.
+def owners_told(readings: list[GpuReading]) -> list[GpuReading]:
+    """Return all readings of one round without whose memory it is, where none of the server's holds any.
 
-    In a container NVML tells the host's process numbers, which match none of ours: None, too.
+    In a container NVML tells the host's process numbers, which match none of ours: nobody's are known then. Where one
+    matches, all can be told apart, and a card without one has nothing of the server's.
     """
+    if any(reading.vram_server_bytes for reading in readings):
+        return readings
+    return [
+        msgspec.structs.replace(reading, vram_server_bytes=None, vram_neighbours_bytes=None, vram_neighbours="")
+        for reading in readings
+    ]
+
+
+def _holders(device: Device, pids: frozenset[int]) -> tuple[int | None, dict[int, int] | None]:
+    """Return the VRAM that the server's processes hold, and what each other holds, by its number; None when it is not
+    told of each."""
     processes = ask(device, "processes", pynvml.nvmlDeviceGetComputeRunningProcesses)
     if processes is None:
         processes = ask(device, "processes v2", pynvml.nvmlDeviceGetComputeRunningProcesses_v2)
-    held = [process.usedGpuMemory for process in processes or () if process.pid in pids]
-    others = {process.pid: process.usedGpuMemory for process in processes or () if process.pid not in pids}
-    own = sum(held) if held and None not in held else None
+    if processes is None:
+        return None, None
+    held = [process.usedGpuMemory for process in processes if process.pid in pids]
+    others = {process.pid: process.usedGpuMemory for process in processes if process.pid not in pids}
+    own = sum(held) if None not in held else None
     return own, others if own is not None and None not in others.values() else None
 
 

@@ -112,7 +112,8 @@ class CardsWatch:
 
     def take(self, readings: Sequence[GpuReading]) -> None:
         """Take a round of readings, be it the same again."""
-        held = [each.vram_neighbours_bytes for each in devices(readings) if each.vram_neighbours_bytes is not None]
+        its = [each for each in devices(readings) if each.vram_server_bytes]
+        held = [each.vram_neighbours_bytes for each in its if each.vram_neighbours_bytes is not None]
         if held:
             self._neighbours = max(self._neighbours or 0, sum(held))
         for card in readings:

@@ -9,8 +9,9 @@
  *   eight, no-driver, mismatch, no-permission, gpu-denied, lost, hang, mig, mig-denied, empty, xid, full
  * In `mig` GPU 0 is cut into two slices, GPU 1 into none, and GPU 2 is not cut; in `mig-denied` GPU 0 has three slices, of
  * which only the first may be read, and may itself not be read. In `full` something holds 39 GiB of each GPU.
- * FAKE_NVML_PID is a process that holds 30 GiB on GPU 0, or 3 GiB on its first slice. With -DOLD_DRIVER the library lacks what drivers before 510
- * lack, so that the fallbacks run.
+ * FAKE_NVML_PID is a process that holds 30 GiB on GPU 0, or 3 GiB on its first slice; numbers behind the word in the file
+ * are processes that hold 30 GiB on GPU 0, 1 and so on in its place. With -DOLD_DRIVER the library lacks what drivers
+ * before 510 lack, so that the fallbacks run.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,20 @@ static int situation(const char *word) {
         fclose(file);
     }
     return strcmp(read_word, word) == 0;
+}
+
+/* Of the process that holds most of a GPU; 0 = there is none. */
+static unsigned holder(int index) {
+    unsigned pid = 0, found = 0;
+    int place = 0;
+    const char *path = getenv("FAKE_NVML"), *given = getenv("FAKE_NVML_PID");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    if (file) {
+        if (fscanf(file, "%*31s") == 0)
+            for (; fscanf(file, "%u", &pid) == 1; place++) if (place == index) found = pid;
+        fclose(file);
+    }
+    return place || index || !given ? found : (unsigned)atoi(given);
 }
 
 /* What every query of a GPU goes through. Hangs until the situation changes, or for a minute. */
@@ -158,18 +173,17 @@ typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, c
 #define NO_INSTANCE ~0u
 
 static int processes(const Gpu *gpu, unsigned *count, Process *found) {
-    const char *pid = getenv("FAKE_NVML_PID");
-    unsigned room = *count;
+    unsigned room = *count, pid = holder(gpu->index);
     int result = reach(gpu);
     if (result) return result;
-    *count = gpu->index == 0 && gpu->place <= 0 && pid ? 2 : 0;
+    *count = gpu->place <= 0 && pid ? gpu->index ? 1 : 2 : 0;
     if (room < *count) return INSUFFICIENT_SIZE;
     if (*count && gpu->place == 0) {
-        found[0] = (Process){(unsigned)atoi(pid), 3 * GIB, 1, 0};
+        found[0] = (Process){pid, 3 * GIB, 1, 0};
         found[1] = (Process){1, 1 * GIB, 1, 0};
     } else if (*count) {
-        found[0] = (Process){(unsigned)atoi(pid), 30 * GIB, NO_INSTANCE, NO_INSTANCE};
-        found[1] = (Process){1, situation("mig") ? ~0ULL : 1 * GIB, NO_INSTANCE, NO_INSTANCE};
+        found[0] = (Process){pid, 30 * GIB, NO_INSTANCE, NO_INSTANCE};
+        if (*count > 1) found[1] = (Process){1, situation("mig") ? ~0ULL : 1 * GIB, NO_INSTANCE, NO_INSTANCE};
     }
     return SUCCESS;
 }

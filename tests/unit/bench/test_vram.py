@@ -36,6 +36,8 @@ def test_split_by_the_log_leaves_the_rest_of_the_servers_memory() -> None:
     loading = msgspec.structs.replace(reading, vram_server_bytes=weights)
     for each in (loading, msgspec.structs.replace(reading, vram_server_bytes=None)):
         assert split_by_log(each, weights, kv_cache) is each
+    nothing = split_by_log(msgspec.structs.replace(reading, vram_server_bytes=0), weights, kv_cache)
+    assert (nothing.vram_weights_bytes, nothing.vram_kv_cache_bytes, nothing.vram_other_bytes) == (0, 0, 0)
     assert split_by_log(reading, weights, None) is split_by_log(reading, None, kv_cache) is reading
 
 

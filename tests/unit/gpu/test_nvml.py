@@ -85,7 +85,15 @@ def test_eight_gpus_are_read(run: Run) -> None:
     assert first["lost"] is False
     assert first["mig_mode"] is False
     assert readings[1]["throttle"] == "power limit, too hot"
-    assert readings[1]["vram_server_bytes"] is None and readings[1]["vram_neighbours_bytes"] is None
+    # The server's processes are known by their numbers, so that a card without one of them has nothing of its.
+    assert readings[1]["vram_server_bytes"] == readings[1]["vram_neighbours_bytes"] == 0
+
+
+@needs_cc
+def test_whose_memory_it_is_is_not_told_where_no_process_is_known(run: Run) -> None:
+    (readings,) = run("show(NvmlBackend().sample(frozenset([999999])))")
+    owners = {(each["vram_server_bytes"], each["vram_neighbours_bytes"], each["vram_neighbours"]) for each in readings}
+    assert owners == {(None, None, "")}
 
 
 @needs_cc
@@ -141,7 +149,7 @@ def test_slices_are_read_each_with_its_own_memory_and_the_card_keeps_the_rest(ru
         assert (each["vram_reserved_bytes"], each["vram_free_bytes"]) == (GIB // 8, GIB)
         unread = ("active_share", "power_w", "energy_j", "temperature_c", "throttle", "clock_mhz", "power_limit_w")
         assert [each[name] for name in unread] == [None] * len(unread)
-    assert (first["vram_server_bytes"], second["vram_server_bytes"]) == (3 * GIB, None)
+    assert (first["vram_server_bytes"], second["vram_server_bytes"]) == (3 * GIB, 0)
 
 
 @needs_cc

@@ -33,11 +33,14 @@ def test_cards_are_told_by_their_extremes() -> None:
             index=0,
             name="A",
             clock_mhz=clock,
+            vram_server_bytes=1,
             vram_neighbours_bytes=others,
             throttle=why,
             power_limit_w=300.0,
         )
-        watch.take([reading])
+        # What others hold of a card that is none of the server's is nothing to it.
+        idle = GpuReading(at_ns=1, index=1, name="A", vram_server_bytes=0, vram_neighbours_bytes=7_000_000_000)
+        watch.take([reading, idle])
     seen = watch.added_to(Conditions(launch=1, version="0.32.0", server_age_s=12.0))
     assert seen.in_words == [
         "launch 1, 12 s after it was ready",
