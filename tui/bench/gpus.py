@@ -11,15 +11,15 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import psutil
-
 from tui.bench.host_gpus import STALE_S, GpuHost, HostGpus, on_which
+from tui.bench.vram import split_by_log
 from tui.core.address import ServerAddress, address_of
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.tasks import background, end_task
 from tui.gpu.nvml import NvmlBackend
 from tui.gpu.sampler import GpuSampler
 from tui.gpu.simulated import readings
+from tui.gpu.workers import Workers, own_addresses
 from tui.metrics.reading import GpuReading
 from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
@@ -29,6 +29,8 @@ OnSample = Callable[[list[GpuReading], float], None]
 
 PERIOD_S = 1.0
 RESOLVE_TIMEOUT_S = 5.0
+THIS_MACHINE = ""
+"""What the lines of its own processes in a server's log have for an address."""
 
 
 class Sampling(Protocol):
@@ -63,7 +65,7 @@ def sampling_for(
     """Return the readings that fit a profile. `elsewhere`: the other machines from which users ask, once it begins."""
     if profile.simulated:
         return _Simulated(supervisor, on_sample)
-    together = _Together(profile, on_sample, on_event, elsewhere)
+    together = _Together(profile, supervisor, on_sample, on_event, elsewhere)
     here: Sampling = _Nvml(supervisor, together.take_here, on_event)
     together.here = here if profile.attach is None else _Attached(address_of(profile.attach.base_url), here)
     return together
@@ -73,7 +75,7 @@ async def is_here(address: ServerAddress) -> bool:
     """Say whether an address is one of this machine's own; a name by what it resolves to, within RESOLVE_TIMEOUT_S."""
     if address.is_loopback:
         return True
-    own = {one.address.partition("%")[0] for each in psutil.net_if_addrs().values() for one in each}
+    own = own_addresses()
     if address.host in own:
         return True
     try:
@@ -91,15 +93,17 @@ class _Together:
     def __init__(
         self,
         profile: Profile,
+        supervisor: Supervisor,
         on_sample: OnSample,
         on_event: OnEvent,
         elsewhere: Callable[[], Sequence[GpuHost]],
     ) -> None:
         self.here: Sampling
         self._profile = profile
+        self._supervisor = supervisor
         self._on_sample = on_sample
         self._elsewhere = elsewhere
-        self._others = HostGpus(on_event)
+        self._others = HostGpus(on_event, supervisor.look_for_workers)
         self._own: tuple[int, list[GpuReading], float] = (0, [], 0.0)
         self._telling: asyncio.Task[None] | None = None
         self._hosts: list[GpuHost] = []
@@ -135,18 +139,25 @@ class _Together:
 
     def take_here(self, readings: list[GpuReading], cost_s: float) -> None:
         """Take a round of this machine's."""
-        self._own = now_ns(), readings, cost_s
+        own = self._split(readings, (THIS_MACHINE,))
+        self._own = now_ns(), own, cost_s
         if self._telling is None:
-            self._on_sample(readings, cost_s)
+            self._on_sample(own, cost_s)
 
     async def _tell(self) -> None:
         """Tell of all hosts together, once a period."""
         while True:
             await asyncio.sleep(PERIOD_S)
+            self._others.tell_workers(self._supervisor.workers)
             at_ns, own, cost_s = self._own
             own = own if now_ns() - at_ns < STALE_S * NS_PER_S else []
-            if readings := [*own, *self._others.readings]:
-                self._on_sample(readings, max(cost_s, self._others.cost_s))
+            others = [each for nodes, found in self._others.latest() for each in self._split(found, nodes)]
+            if own or others:
+                self._on_sample([*own, *others], max(cost_s, self._others.cost_s))
+
+    def _split(self, readings: Sequence[GpuReading], nodes: Sequence[str]) -> list[GpuReading]:
+        weights_bytes, kv_cache_bytes = self._supervisor.memory_told.at(nodes)
+        return [split_by_log(reading, weights_bytes, kv_cache_bytes) for reading in readings]
 
 
 class _Attached:
@@ -216,19 +227,29 @@ class _Nvml:
         loop = asyncio.get_running_loop()
 
         def deliver(sample: list[GpuReading], cost_s: float) -> None:
+            self._lacking = self._workers.note(sample)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(on_sample, sample, cost_s)
+                if self._workers.lost:
+                    loop.call_soon_threadsafe(supervisor.look_for_workers)
 
         def report(text: str) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(on_event, text)
 
-        self._sampler = GpuSampler(NvmlBackend, deliver, supervisor.pids, period_s=PERIOD_S, on_event=report)
+        def pids() -> frozenset[int]:
+            # Ray's workers on this machine are children of its own daemon, none of the server's.
+            self._workers.tell(supervisor.workers)
+            return supervisor.pids() | self._workers.pids()
+
+        self._workers = Workers()
+        self._lacking = ""
+        self._sampler = GpuSampler(NvmlBackend, deliver, pids, period_s=PERIOD_S, on_event=report)
         self._started = False
 
     @property
     def unavailable(self) -> str:
-        return self._sampler.unavailable
+        return "; ".join(filter(None, [self._sampler.unavailable, self._lacking]))
 
     @property
     def driver_version(self) -> str:

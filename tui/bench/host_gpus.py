@@ -6,7 +6,7 @@ Nothing is read of hosts that only load the server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,7 +15,8 @@ from tui.core.address import address_of
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.safe_text import safe_line
 from tui.core.tasks import background, end_task
-from tui.gpu.node import Round, decode_round
+from tui.gpu.wire import Round, ServerWorkers, decode_round
+from tui.gpu.workers import own_addresses
 from tui.load.transport import Transport
 from tui.metrics.gpu_hosts import HOST_CHARS, in_order
 from tui.metrics.reading import GpuReading
@@ -51,9 +52,17 @@ def on_which(profile: Profile, elsewhere: Sequence[GpuHost]) -> list[GpuHost]:
 class HostGpus:
     """The latest readings of some hosts."""
 
-    def __init__(self, on_event: Callable[[str], None]) -> None:
-        """`on_event` takes what a card reports by itself, in words."""
+    def __init__(self, on_event: Callable[[str], None], on_lost: Callable[[], None]) -> None:
+        """`on_event` takes what a card reports by itself, in words; `on_lost` is called, again and again, while a
+        process of the server's that was on a host is gone."""
         self._on_event = on_event
+        self._on_lost = on_lost
+        self._workers: Mapping[str, list[int]] = {}
+        self._elsewhere: dict[str, list[int]] = {}
+        """Those of other machines."""
+        self._nodes: dict[str, list[str]] = {}
+        """By each host's word, which of their addresses are its own."""
+        self._transports: dict[str, Transport] = {}
         self._latest: dict[str, tuple[int, Round]] = {}
         self._notes: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,17 +79,32 @@ class HostGpus:
             await end_task(task)
         self._latest.clear()
         self._notes.clear()
+        self._nodes.clear()
 
-    @property
-    def readings(self) -> list[GpuReading]:
-        """Return the latest readings, host by host."""
+    def tell_workers(self, by_address: Mapping[str, list[int]]) -> None:
+        """Take which processes are the server's, by the addresses of their nodes; none = that is not known."""
+        if by_address == self._workers:
+            return
+        self._workers = by_address
+        own = own_addresses()
+        self._elsewhere = {address: pids for address, pids in by_address.items() if address not in own}
+        self._nodes.clear()
+        for transport in self._transports.values():
+            self._tell(transport)
+
+    def latest(self) -> list[tuple[list[str], list[GpuReading]]]:
+        """Return the latest readings, host by host, each after the addresses of the server's nodes that it is.
+
+        Once all its nodes are found, hosts that are none of them have nothing of it and are left out.
+        """
         oldest_ns = now_ns() - round(STALE_S * NS_PER_S)
-        return [
-            reading
+        found = [
+            (self._nodes.get(name, []), self._latest[name][1].readings)
             for name in sorted(self._latest, key=in_order)
             if self._latest[name][0] >= oldest_ns
-            for reading in self._latest[name][1].readings
         ]
+        all_found = self._workers and not self._unseen
+        return [(nodes, readings) for nodes, readings in found if nodes or not all_found]
 
     @property
     def cost_s(self) -> float:
@@ -96,19 +120,31 @@ class HostGpus:
     def note(self) -> str:
         """Return which hosts tell nothing, or not all, and why; empty when all is well."""
         said = [f"{name}: {note}" for name, note in sorted(self._notes.items()) if note]
+        if self._unseen and self._nodes.keys() >= self._latest.keys():
+            unseen = ", ".join(sorted(self._unseen)[:_MOST_SAID])
+            said.append(f"no host of load.hosts is the server's node {unseen}, whose cards are not seen")
         more = f" (and {len(said) - _MOST_SAID} hosts more)" if len(said) > _MOST_SAID else ""
         return "; ".join(said[:_MOST_SAID]) + more
+
+    @property
+    def _unseen(self) -> set[str]:
+        return set(self._elsewhere).difference(*self._nodes.values())
+
+    def _tell(self, transport: Transport) -> None:
+        transport.send(msgspec.msgpack.encode(ServerWorkers(self._elsewhere)))
 
     async def _follow(self, host: GpuHost) -> None:
         name = safe_line(host.name, limit=HOST_CHARS)
         while True:
             try:
-                transport = await host.open_sampler()
+                transport = self._transports[name] = await host.open_sampler()
+                self._tell(transport)
                 try:
                     async for body in transport.frames():
                         self._take(name, decode_round(body))
                     self._notes[name] = f"its GPUs are read no more: {safe_line(transport.why_gone(), limit=200)}"
                 finally:
+                    self._transports.pop(name, None)
                     await transport.close()
             except (OSError, msgspec.DecodeError) as error:
                 self._notes[name] = f"its GPUs cannot be read: {safe_line(str(error), limit=200)}"
@@ -120,6 +156,10 @@ class HostGpus:
         readings = [_of(reading, name, at_ns) for reading in told.readings]
         self._latest[name] = at_ns, msgspec.structs.replace(told, readings=readings)
         self._notes[name] = safe_line(told.note, limit=300)
+        if told.nodes is not None and self._elsewhere:
+            self._nodes[name] = [address for address in told.nodes if address in self._elsewhere]
+        if told.lost:
+            self._on_lost()
         for text in told.events:
             self._on_event(f"{name}: {safe_line(text, limit=300)}")
 

@@ -25,7 +25,7 @@ from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.token_count import tokens_per_event
 from tui.bench.told_conditions import conditions_of
 from tui.bench.trial import Trial, try_request
-from tui.bench.vram import VramReturn, split_by_log
+from tui.bench.vram import VramReturn
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
@@ -439,15 +439,7 @@ class Testbed:
             summary.add_tokens(self.progress.tokens)
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
-        told = self.supervisor.memory_told
-        self.gpus = [
-            split_by_log(
-                msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)),
-                told.weights_bytes,
-                told.kv_cache_bytes,
-            )
-            for reading in readings
-        ]
+        self.gpus = [msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)) for reading in readings]
         self._vram.take(self.own_gpus)
         self.writer.add_gpus(self.gpus)
         self.snapshot_builder.take_gpus(self.gpus, cost_s)

@@ -13,6 +13,29 @@ def pack_frame(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+class FrameSplitter:
+    """The same for whoever reads by itself: bytes in, bodies out."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._rest = b""
+
+    def feed(self, come: bytes) -> list[bytes]:
+        """Return the bodies that are whole by now. Raises ValueError for a frame of more than `limit` bytes."""
+        self._rest += come
+        bodies = []
+        while len(self._rest) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._rest)
+            if length > self._limit:
+                raise ValueError(f"a frame of {length} bytes; at most {self._limit} are expected")
+            end = _LENGTH.size + length
+            if len(self._rest) < end:
+                break
+            bodies.append(self._rest[_LENGTH.size : end])
+            self._rest = self._rest[end:]
+        return bodies
+
+
 async def read_frame(reader: asyncio.StreamReader, limit: int) -> bytes | None:
     """Return the next frame's body, or None at the end of the stream (a frame cut short counts as the end).
 

@@ -98,6 +98,8 @@ class LogFact:
     """Of one GPU, as the process that logs the line holds it."""
     kv_cache_bytes: int | None = None
     """Of one GPU, as the process that logs the line holds it."""
+    address: str = ""
+    """Of the node on which the line was written; empty = this machine."""
     arguments: Mapping[str, str] = field(default_factory=dict)
     """With which it runs, by their flags without dashes before them."""
 

@@ -33,6 +33,7 @@ _PLACING = re.compile(
     r"Connecting to existing Ray cluster at address|Creating a new placement group|Using the existing placement group"
     r"|Waiting for creating a placement group"
 )
+_ELSEWHERE = re.compile(r"\([^()]{1,80} pid=\d+, ip=([\w.:]{1,64})\)")
 
 _HEAD = re.compile(
     r"(?:\([^()]*pid=\d+[^()]*\)\s+)*(?:(?:[\d-]+ [\d:,]+\s+)?(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\s"
@@ -130,10 +131,12 @@ class RayLaunch(Launch):
         return replace(plan, argv=(*plan.argv, *more), env={**env, **plan.env}, ray=job)
 
     def read_log_line(self, line: str) -> LogFact | None:
-        """Return what a line of the log tells, or None."""
+        """Return what a line of the log tells, and on which node it was written; or None."""
         if _PLACING.search(line):
             return LogFact(stage=PLACEMENT)
-        return self._inner.read_log_line(line)
+        fact = self._inner.read_log_line(line)
+        elsewhere = _ELSEWHERE.search(line) if fact is not None else None
+        return fact if fact is None or elsewhere is None else replace(fact, address=elsewhere[1])
 
     def shown_log_line(self, line: str) -> str:
         """Return a line as the inner launch shows it."""

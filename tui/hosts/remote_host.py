@@ -87,7 +87,7 @@ class RemoteHost:
         return transport
 
     async def open_sampler(self) -> RemoteTransport:
-        """Have its GPUs read there, a `gpu.node.Round` a frame. Raises OSError."""
+        """Have its GPUs read there, a frame of `gpu.wire` each way. Raises OSError."""
         await self.connect()
         assert self._line is not None
         transport = self._workers[SAMPLER_NUMBER] = RemoteTransport(self, SAMPLER_NUMBER)

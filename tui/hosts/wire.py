@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tui.core.frames import pack_frame
+from tui.gpu.wire import Round, ServerWorkers
 from tui.load.wire import MAX_FRAME_BYTES, Command, Report
 
 MAX_BYTES = MAX_FRAME_BYTES + 4
@@ -134,8 +135,8 @@ decode_from_agent = msgspec.msgpack.Decoder(FromAgent).decode
 
 
 def tongue() -> str:
-    """Return a short text that is the same where these messages and those of the workers are."""
-    schemas, parts = msgspec.json.schema_components([Command, Report, ToAgent, FromAgent])
+    """Return a short text that is the same where these messages, and those of the workers and samplers, are."""
+    schemas, parts = msgspec.json.schema_components([Command, Report, ToAgent, FromAgent, Round, ServerWorkers])
     shapes = msgspec.json.encode(_without_words([*schemas, parts]), order="deterministic")
     return hashlib.sha256(shapes).hexdigest()[:12]
 

@@ -6,15 +6,19 @@ asyncio, in the bench; the cluster is asked in a thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
+from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, LaunchPlan, RayJob
 from tui.server.launch_failure import LaunchFailed, failure_report
 from tui.server.ray_cluster import ClusterState, ClusterUnknown, RayCluster
 
 RELEASE_TIMEOUT_S = 20.0
 """So long Ray may take to end what is left when the program that asked for it has ended; then it is told to."""
+LOOK_AGAIN_S = 30.0
+"""It takes half a second of a core, beside what is measured."""
 _PAUSE_S = 0.5
 Say = Callable[[str, str], None]
 """Takes a text and its level."""
@@ -30,6 +34,10 @@ class OnCluster:
         self._say = say
         self.nodes: dict[str, int] = {}
         """How many GPUs it holds of which node, once it runs."""
+        self.workers: dict[str, list[int]] = {}
+        """Its processes by the addresses of their nodes, once it runs; replaced as a whole."""
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at_s = 0.0
 
     async def expect_room(self, gpus: int) -> None:
         """Raise LaunchFailed where the cluster does not answer, or has not so many free GPUs: vLLM would wait for half
@@ -59,14 +67,26 @@ class OnCluster:
         except ClusterUnknown as error:
             self._say(f"on which nodes it runs is not known: {error}", "warning")
             return
-        self.nodes = state.taken
+        self.nodes, self.workers = state.taken, state.workers
         if self.nodes:
             self._say(f"it holds {state.taken_in_words}", "info")
         else:
             self._say("it holds no GPU of the cluster that Ray knows of", "warning")
 
+    def look_again(self) -> None:
+        """Learn which its processes are now, since one of them is gone; returns at once, and does nothing too often."""
+        if (self._looking is None or self._looking.done()) and time.monotonic() - self._looked_at_s >= LOOK_AGAIN_S:
+            self._looked_at_s = time.monotonic()
+            self._looking = background(self._look_again(), name="look-for-workers")
+
+    async def _look_again(self) -> None:
+        with contextlib.suppress(ClusterUnknown):  # it is asked again as long as one is gone
+            self.workers = (await asyncio.to_thread(self._cluster.state, self._job.mark)).workers
+
     async def ended(self) -> None:
         """Wait until nothing of it is left on any node, see to it where Ray does not, and say so. Never raises."""
+        if self._looking is not None:
+            await end_task(self._looking)
         try:
             state = await self._gone_within(RELEASE_TIMEOUT_S)
             if not state.holds_nothing:

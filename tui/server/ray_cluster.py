@@ -117,6 +117,15 @@ class ClusterState(msgspec.Struct, frozen=True):
         )
 
     @property
+    def workers(self) -> dict[str, list[int]]:
+        """Return the processes of the launch by the addresses of their nodes."""
+        found: dict[str, list[int]] = {}
+        for actor in self.actors:
+            if actor.pid and actor.ip:
+                found.setdefault(actor.ip, []).append(actor.pid)
+        return found
+
+    @property
     def left_in_words(self) -> str:
         """Return what of the launch is there, e.g. "RayWorkerProc on 10.0.0.2 (pid 77)"."""
         actors = [

@@ -100,6 +100,17 @@ class Supervisor(AskedServer):
         return launched.pids() if launched is not None else frozenset()
 
     @property
+    def workers(self) -> dict[str, list[int]]:
+        """Return the processes of a server over several machines by the addresses of these; replaced as a whole."""
+        on_cluster = self._on_cluster
+        return on_cluster.workers if on_cluster is not None else {}
+
+    def look_for_workers(self) -> None:
+        """Learn anew which these are, since one of them is gone. Returns at once."""
+        if self._on_cluster is not None:
+            self._on_cluster.look_again()
+
+    @property
     def memory_told(self) -> MemoryTold:
         """Return what the log of the server that runs says of its memory; nothing for an attached one."""
         return self._launched.memory_told if self._launched is not None else MemoryTold()

@@ -16,7 +16,7 @@ from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
 from tui.bench.prompting import Prompts
 from tui.core.outcome import Outcome
-from tui.engines.base import LogFact, ServerMetrics
+from tui.engines.base import ServerMetrics
 from tui.load.wire import LoadProgress, PromptSource
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
@@ -169,16 +169,6 @@ async def test_the_vram_of_an_attached_server_is_not_waited_for(monkeypatch: pyt
     await bench.relaunch_while()
     assert bench.launched_into == [37 * GB]
     assert [gpu.index for gpu in bench.testbed.own_gpus] == [0, 1]
-
-
-async def test_the_servers_memory_is_divided_as_its_log_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(monkeypatch, server=ServerTable(model="m"))
-    bench.told.note(LogFact(weights_bytes=14 * GB, kv_cache_bytes=20 * GB))
-    bench.read(36 * GB, GB)
-    serving, idle = bench.testbed.gpus
-    parts = (serving.vram_weights_bytes, serving.vram_kv_cache_bytes, serving.vram_other_bytes)
-    assert parts == (14 * GB, 20 * GB, 2 * GB)
-    assert idle.vram_weights_bytes is None
 
 
 async def test_figures_of_a_while_ago_are_not_shown_as_if_of_now(monkeypatch: pytest.MonkeyPatch) -> None:

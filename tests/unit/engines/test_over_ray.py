@@ -100,6 +100,8 @@ def test_a_start_goes_through_its_stages_by_the_log_of_all_nodes() -> None:
     ]
     # The two halves of the pipeline hold different layers: what a GPU holds is not the same on both nodes.
     assert memory.weights_bytes is None and memory.kv_cache_bytes is not None
+    here, there = memory.at([""])[0], memory.at(["10.0.0.2"])[0]
+    assert here is not None and there is not None and here != there
 
 
 def test_a_line_is_shown_with_the_node_that_wrote_it() -> None:

@@ -39,6 +39,15 @@ def test_workers_that_tell_different_figures_tell_nothing() -> None:
     assert told.kv_cache_bytes == 2**30
 
 
+def test_a_machine_is_told_of_by_its_own_workers_alone() -> None:
+    told = MemoryTold()
+    told.note(LogFact(weights_bytes=10, kv_cache_bytes=20))
+    told.note(LogFact(weights_bytes=12, kv_cache_bytes=20, address="10.0.0.2"))
+    assert (told.at([""]), told.at(["10.0.0.2"]), told.at(["10.0.0.3"])) == ((10, 20), (12, 20), (None, None))
+    told.note(LogFact(weights_bytes=6, address="10.0.0.2"))
+    assert told.at(["10.0.0.2"]) == (None, 20) and told.at([]) == (None, None)
+
+
 def test_nothing_told_is_nothing() -> None:
     told = told_by("good.log")
     assert told.weights_bytes is None or told.weights_bytes > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,36 @@ async def test_on_which_nodes_it_runs_is_told(tmp_path: Path) -> None:
     cluster, told = on(fake_python(tmp_path, state))
     await cluster.look()
     assert cluster.nodes == {"a": 4, "b": 4}
+    assert cluster.workers == {"a": [100]}
     assert told.lines == [("info", "it holds 4 GPUs of a, 4 of b")]
     assert asked(tmp_path) == ["state auto vramp-launch abcd"]
+
+
+async def test_workers_are_looked_for_again_but_not_too_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"nodes": NODES, "jobs": 1, "groups": placed(a=1, b=1)}
+    before, after = [actor("a", 0), actor("b", 1)], [actor("a", 0), actor("b", 7), actor("b", 8)]
+    python = fake_python(tmp_path, {**state, "actors": before}, {"error": "busy"}, {**state, "actors": after}, {})
+    cluster, told = on(python)
+    await cluster.look()
+    assert cluster.workers == {"a": [100], "b": [101]}
+
+    async def look_again() -> None:
+        cluster.look_again()
+        async with asyncio.timeout(30):
+            while cluster._looking is not None and not cluster._looking.done():
+                await asyncio.sleep(0.01)
+
+    await look_again()
+    assert cluster.workers == {"a": [100], "b": [101]}
+    await look_again()
+    assert len(asked(tmp_path)) == 2
+    monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.0)
+    await look_again()
+    assert cluster.workers == {"a": [100], "b": [107, 108]}
+    assert len(told.lines) == 1
+    cluster.look_again()
+    await cluster.ended()
+    assert told.lines[-1] == ("info", "nothing of it is left on the cluster's 0 nodes")
 
 
 async def test_that_nothing_is_left_is_waited_for_and_told(tmp_path: Path) -> None:
