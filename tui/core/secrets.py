@@ -42,7 +42,9 @@ _OF_TEXT = frozenset({
 # fmt: on
 # A number of such a name is a count, a place, a level: but a password may be a number.
 _COUNTABLE = frozenset({"auth", "credentials", "key", "keys", "token", "tokens"})
-_SWITCHES = frozenset({"", "0", "1", "auto", "empty", "false", "no", "none", "null", "off", "on", "true", "yes"})
+_SWITCHES = frozenset(
+    {"", "0", "1", "auto", "disabled", "empty", "enabled", "false", "no", "none", "null", "off", "on", "true", "yes"}
+)
 _MARKS = frozenset({HIDDEN, NOT_KEPT})
 _NUMBER = re.compile(r"[-+]?[\d_.]{1,12}(e[-+]?\d{1,3})?$")
 _REFERENCE = re.compile(r"\$(\w+|\{\w+\}|\(.*\))$|<[A-Za-z][A-Za-z _-]*>$")

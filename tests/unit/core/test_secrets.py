@@ -82,6 +82,7 @@ def test_the_name_of_a_variable_is_no_secret_though_it_speaks_of_one() -> None:
         ("HF_TOKEN", NOT_KEPT, False),
         ("token", "1e-05", False),
         ("key", "17", False),
+        ("RAY_AUTH_MODE", "disabled", False),
         ("DB_PASS", "123456", True),
         ("api-key", "EMPTY", False),
         ("auth", "none", False),
