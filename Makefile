@@ -7,7 +7,7 @@
 # make test-transformers  the tests against a real `transformers serve` on the CPU, likewise
 # make test-ray    the tests against a real Ray and Ray Serve on a cluster of two nodes, both here
 # make test-tools  GuideLLM, AIPerf and `vllm bench serve` beside vramp on one simulated server, which it installs likewise
-# make test-ray-vllm  the tests against a real vLLM behind a real Ray Serve on the CPU; both of them are installed first
+# make test-ray-vllm  the tests against a real vLLM behind a real Ray Serve and over two nodes of Ray, on the CPU; both are installed first
 # make study  the published tables made again on their simulated twins, with docs/study.md (some 12 minutes)
 # make test-gpu    the tests on a real NVIDIA GPU with a real vLLM, which it installs likewise (tests/gpu/README.md)
 PYTHON ?= python3
@@ -66,7 +66,7 @@ test-ray-vllm: $(READY)
 	@PYTHON=$(PYTHON) tests/ray_serve/make_environment.sh $(RAY_VENV)
 	@tests/ray_serve/make_vllm_environment.sh $(RAY_VLLM_VENV) $(VLLM_VENV) $(RAY_VENV)
 	VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) VRAMP_TEST_RAY_VLLM=$(abspath $(RAY_VLLM_VENV)) \
-		$(BIN)/python -m pytest tests/ray_serve/test_vllm_behind_ray.py $(TEST_ARGS)
+		$(BIN)/python -m pytest tests/ray_serve/test_vllm_behind_ray.py tests/ray_serve/test_vllm_over_nodes.py $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)

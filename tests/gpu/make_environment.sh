@@ -13,7 +13,7 @@ test -e "$venv/.unpacked" && exit 0
 
 echo "Installing $vllm into $venv (once, some minutes) ..." >&2
 "${PYTHON:-python3}" -m venv --clear "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$vllm"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$vllm" "ray==2.60.0"
 "$venv/bin/python" -m compileall -q "$venv/lib" >/dev/null || true # so that the first start does not compile 10,000 modules
 "$venv/bin/python" "$here/models.py" "$venv/models"
 touch "$stamp"

@@ -1,9 +1,10 @@
-"""Packs vLLM and vramp for a GPU machine without network: `python tests/gpu/pack.py OUT [--part-mib N]`.
+"""Packs vLLM, Ray and vramp for a GPU machine without network: `python tests/gpu/pack.py OUT [--part-mib N]`.
 
 The machine must have CPython 3.12 on x86-64 Linux with PyTorch 2.11 for CUDA 13, as images for such machines do, and
 what mostly comes with it; requirements-packed.txt says what is packed. The kernels are slimmed to one architecture (90:
-H100, H200), so that all of it has some 58 MiB. Needs pip with a network, 2 GB of disk and some minutes.
-OUT gets part1.tar, part2.tar ...; unpack.sh takes them on the other side.
+H100, H200), so that all of it has some 86 MiB. Needs pip with a network, 2 GB of disk and some minutes.
+OUT gets part1.tar, part2.tar ...; unpack.sh takes them on the other side. The kernels for mixtures of experts and
+Ray come last: without them all tests run but those that need them.
 """
 
 from __future__ import annotations
@@ -27,27 +28,20 @@ sys.path.insert(0, str(ROOT))
 from tests.gpu.slim_kernels import slim  # noqa: E402
 
 VLLM = "vllm==0.26.0"
+RAY = "ray==2.60.0"
 # Kernels of other cards and of models that the tests do not serve, and the Rust front end.
 NOT_PACKED = (
     *("vllm/vllm-rs", "vllm/vllm_flash_attn/_vllm_fa2_C*", "vllm/_flashmla*", "vllm/_qutlass_C*"),
     *("vllm/third_party/fmha_sm100/*", "vllm/third_party/deep_gemm/*", "vllm/third_party/flashmla/*"),
     *("mistral_common/data/*", "pycountry/locales/*"),
+    *("ray/jars/*", "ray/cpp/*", "ray/rllib/*", "ray/tune/*", "ray/train/*", "ray/data/*", "ray/dashboard/client/*"),
     *("*/tests/*", "*/RECORD", "*.a", "*.h", "*.hpp", "*.jpg", "*.png"),
 )
 # Of the lock, what is for building and checking alone, what these tests do not ask for, and what images bring.
 TOOLS = (
     *("ruff-", "mypy-", "librt-", "grimp-", "import_linter-", "types_", "hatchling-", "hypothesis-", "openai-"),
-    *(
-        "pyarrow-",
-        "pandas-",
-        "numpy-",
-        "botocore-",
-        "pygal-",
-        "uvloop-",
-        "ast_serialize-",
-        "trove_classifiers-",
-        "tomlkit-",
-    ),
+    *("pyarrow-", "pandas-", "polars", "numpy-", "botocore-", "pygal-", "uvloop-", "aiohttp-", "textual_serve-"),
+    *("ast_serialize-", "trove_classifiers-", "tomlkit-"),
 )
 KERNELS = (
     "vllm/_C_stable_libtorch.abi3.so",
@@ -111,6 +105,7 @@ def main() -> None:
     wheels, blobs = wish.out / "wheels", wish.out / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     (vllm,) = download(wheels / "vllm", VLLM)
+    (ray,) = download(wheels / "ray", RAY)
     needed = download(wheels / "needed", "-r", str(HERE / "requirements-packed.txt"))
     own = download(wheels / "vramp", "-r", str(ROOT / "requirements.lock"))
     there = {wheel.name for wheel in needed}
@@ -124,6 +119,7 @@ def main() -> None:
                 pool.submit(packed_kernel, vllm, name, blobs / f"4-{Path(name).name}.tar.xz", wish.architecture)
                 for name in KERNELS
             ),
+            pool.submit(packed, blobs / "5-ray.tar.xz", files_of([ray], "site")),
         ]
         done = [job.result() for job in jobs]
     parts(done, wish.out, wish.part_mib * 2**20)

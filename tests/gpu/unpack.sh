@@ -27,19 +27,25 @@ if __name__ == "__main__":
             print(job.result(), flush=True)
 EOF
 # What would ask a network, or compile at the first request, is off.
-cat >"$environment/bin/vllm" <<EOF
+cat >"$environment/bin/python-vllm" <<EOF
 #!/usr/bin/env bash
 export PYTHONPATH=$environment/site PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 VLLM_NO_USAGE_STATS=1
-export VLLM_USE_FLASHINFER_SAMPLER=0 VLLM_USE_DEEP_GEMM=0 VLLM_HOST_IP=127.0.0.1 GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
+export VLLM_USE_FLASHINFER_SAMPLER=0 VLLM_USE_DEEP_GEMM=0 GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
 export VLLM_CACHE_ROOT=$environment/cache/vllm TRITON_CACHE_DIR=$environment/cache/triton HF_HOME=$environment/cache/hf
-exec $python -m vllm.entrypoints.cli.main "\$@"
+exec $python "\$@"
+EOF
+cat >"$environment/bin/vllm" <<EOF
+#!/usr/bin/env bash
+export VLLM_HOST_IP=127.0.0.1
+exec $environment/bin/python-vllm -m vllm.entrypoints.cli.main "\$@"
 EOF
 cat >"$environment/bin/python" <<EOF
 #!/usr/bin/env bash
 export PYTHONPATH=$environment/site-vramp:$environment/site:\${PYTHONPATH:-}
 exec $python "\$@"
 EOF
-chmod +x "$environment/bin/vllm" "$environment/bin/python"
+chmod +x "$environment"/bin/*
+chmod -f +x "$environment"/site/ray/core/src/ray/*/{gcs_server,raylet} || true
 "$environment/bin/python" -m compileall -q -j 0 "$environment/site" "$environment/site-vramp" >/dev/null || true
 "$environment/bin/python" "$here/models.py" "$environment/models"
 # What vLLM imports first and an image may lack: better told now than by a server that does not start.

@@ -1,9 +1,10 @@
-"""A Ray cluster of two nodes on this machine, each with two GPUs that it only says it has: `python cluster.py`.
+"""A Ray cluster of two nodes here, with GPUs that they only say they have: `python cluster.py GPUS`, of each.
 
 It says READY and its address once it is up, and goes on until it is interrupted.
 """
 
 import signal
+import sys
 import threading
 
 import ray
@@ -12,14 +13,17 @@ from ray.cluster_utils import Cluster
 STORE_BYTES = 80 * 2**20
 
 
-def main() -> None:
+def main(gpus: int) -> None:
     """Stand until interrupted."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     cluster = Cluster()
-    cluster.add_node(num_cpus=2, num_gpus=2, include_dashboard=False, object_store_memory=STORE_BYTES)
-    cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=STORE_BYTES)
+    # NCCL refuses to use one card twice on a host: where the nodes share one, it is to take them for two hosts.
+    hosts = [{"NCCL_HOSTID": name} for name in ("one", "two")]
+    more = {"num_cpus": 2, "num_gpus": gpus, "object_store_memory": STORE_BYTES}
+    cluster.add_node(include_dashboard=False, env_vars=hosts[0], **more)
+    cluster.add_node(env_vars=hosts[1], **more)
     cluster.wait_for_nodes()
     print("READY", cluster.address, flush=True)  # noqa: T201
     ended.wait()
@@ -28,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.real)
-            item.add_marker(pytest.mark.timeout(2 * START_S))
-            with_vllm = "ray_with_vllm" in getattr(item, "fixturenames", ())
+            with_vllm = {"ray_with_vllm", "cluster_with_vllm"} & {*getattr(item, "fixturenames", ())}
+            item.add_marker(pytest.mark.timeout((4 if with_vllm else 2) * START_S))
             python, target = (PYTHON_WITH_VLLM, "test-ray-vllm") if with_vllm else (PYTHON, "test-ray")
             if not python.exists():
                 item.add_marker(pytest.mark.skip(reason=f"no {python}; run: make {target}"))
@@ -72,13 +72,14 @@ ENVIRON = {
     "VLLM_NO_USAGE_STATS": "1",
     "PYTHONUNBUFFERED": "1",
 }
+CPU_OVER_RAY = {**ENVIRON, "VRAMP_TEST_CPU_OVER_RAY": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
 @pytest.fixture(scope="module")
 def ray_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
     """Start the cluster and the app, and end both; nothing may be left of them."""
     port = free_port("127.0.0.1")
-    with _standing(APP, tmp_path_factory.mktemp("ray"), str(port)) as (said, process, _):
+    with standing(APP, tmp_path_factory.mktemp("ray"), str(port)) as (said, process, _):
         assert said == "READY 2"
         yield RayServe(f"http://127.0.0.1:{port}", process)
 
@@ -87,14 +88,14 @@ def ray_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
 def ray_with_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServe]:
     """Start a real vLLM behind a Ray Serve, and end both; nothing may be left of them."""
     port, folder = free_port("127.0.0.1"), tmp_path_factory.mktemp("ray")
-    with _standing(VLLM_APP, folder, str(port), str(MODEL), python=PYTHON_WITH_VLLM) as (said, process, _):
+    with standing(VLLM_APP, folder, str(port), str(MODEL), python=PYTHON_WITH_VLLM) as (said, process, _):
         assert said == "READY 1"
         yield RayServe(f"http://127.0.0.1:{port}", process)
 
 
 @dataclass
 class Cluster:
-    """A cluster of two nodes with two GPUs each, so it says."""
+    """A cluster of two nodes with GPUs, so it says."""
 
     address: str
     tree: psutil.Process
@@ -103,20 +104,28 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Start a cluster, and end it; nothing may be left of it."""
-    with _standing(CLUSTER, tmp_path_factory.mktemp("cluster")) as (said, process, env):
+    """Start a cluster with two GPUs a node, and end it; nothing may be left of it."""
+    with standing(CLUSTER, tmp_path_factory.mktemp("cluster"), "2") as (said, process, env):
+        yield Cluster(said.removeprefix("READY "), process, env)
+
+
+@pytest.fixture(scope="module")
+def cluster_with_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Start a cluster with a GPU a node, for which a real vLLM takes the CPU, and end it; nothing may be left of it."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with standing(CLUSTER, folder, "1", python=PYTHON_WITH_VLLM, env=CPU_OVER_RAY) as (said, process, env):
         yield Cluster(said.removeprefix("READY "), process, env)
 
 
 @contextmanager
-def _standing(
-    program: Path, folder: Path, *arguments: str, python: Path = PYTHON
+def standing(
+    program: Path, folder: Path, *arguments: str, python: Path = PYTHON, env: Mapping[str, str] = ENVIRON
 ) -> Iterator[tuple[str, psutil.Process, dict[str, str]]]:
     """Run a program of Ray's environment until the block ends; what it said, its process, and its environment."""
     log = folder / "log.txt"
     # Short, since its sockets' paths may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="vr") as home, log.open("wb") as file:
-        env = {**ENVIRON, "HOME": home, "RAY_TMPDIR": home}
+        env = {**env, "HOME": home, "RAY_TMPDIR": home}
         started = subprocess.Popen(
             [python, program, *arguments],
             # Ray looks for its own programs there.

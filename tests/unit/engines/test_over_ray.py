@@ -19,6 +19,8 @@ from tui.server.memory_told import MemoryTold
 from tui.server.stages import StageClock
 
 LOG = Path(__file__).parents[2] / "corpus" / "vllm" / "ray" / "two_nodes.log"
+REAL_LOG = LOG.with_name("real_two_nodes.log")
+"""Of vLLM 0.32 with a tensor half on each node, on the CPU."""
 
 
 def profile_of(engine: str = "vllm", *, ray: dict[str, Any] | None = None, **server: Any) -> Profile:
@@ -102,6 +104,29 @@ def test_a_start_goes_through_its_stages_by_the_log_of_all_nodes() -> None:
     assert memory.weights_bytes is None and memory.kv_cache_bytes is not None
     here, there = memory.at([""])[0], memory.at(["10.0.0.2"])[0]
     assert here is not None and there is not None and here != there
+
+
+def test_the_log_of_a_real_vllm_over_two_nodes_is_read_as_far_as_its_first_request() -> None:
+    launch = launch_of(profile_of())
+    clock, entered, tokens = StageClock(launch.stages, launch.may_return_to), [], []
+    for line in REAL_LOG.read_text().splitlines():
+        assert launch.diagnose([line], started=False, exit_code=None) is None
+        fact = launch.read_log_line(line)
+        if fact is not None:
+            entered.append(clock.note(fact))
+            tokens.append(fact.kv_cache_tokens)
+    # On the CPU it profiles no memory.
+    assert [stage for stage in entered if stage] == [
+        Stage.CONFIG,
+        PLACEMENT,
+        Stage.LOADING_WEIGHTS,
+        Stage.KV_CACHE,
+        Stage.READY,
+    ]
+    assert [each for each in tokens if each] == [2_097_152]
+    shown = [shown_log_line("vllm", line) for line in REAL_LOG.read_text().splitlines()]
+    assert "Worker_TP0 Starting to load model /models/tiny..." in shown
+    assert "10.77.0.2: Worker_TP1 Starting to load model /models/tiny..." in shown
 
 
 def test_a_line_is_shown_with_the_node_that_wrote_it() -> None:
