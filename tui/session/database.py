@@ -5,6 +5,7 @@ Whatever is in a file is untrusted (see `tables`); a mistake in it is a SessionE
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ SUFFIX = ".vramp"
 FORMAT_VERSION = 1
 CHECKSUM_KEY = "checksum"
 APPLICATION_ID = 0x5652_4D50  # "VRMP"
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
 _MAX_VALUE_BYTES = 32 * 1024 * 1024
 # SQLite quotes a damaged schema in its message, which Python then fails to decode: a ValueError.
 _UNREADABLE = (sqlite3.Error, ValueError, OverflowError)
@@ -189,7 +192,7 @@ class SessionDatabase:
         try:
             return _connected(uri + "&immutable=1")
         except _UNREADABLE as error:
-            raise SessionError(f"{self.path}: {_NO_SESSION} ({safe_line(str(error), limit=200)})") from None
+            raise SessionError(f"{self.path}: {_why_unreadable(self.path, error)}") from None
 
     def _check(self) -> None:
         """See that the file holds our tables and nothing that would run code of its own when it is read."""
@@ -220,6 +223,27 @@ class SessionDatabase:
         except _UNREADABLE as error:
             reason = safe_line(str(error), limit=200)
             raise SessionError(f"{self.path}: the session file is damaged: {reason}") from None
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """Say of a file that SQLite does not open whether it is a session of ours, and whether its end is missing.
+
+    By the first bytes of the file (https://sqlite.org/fileformat.html#the_database_header).
+    """
+    reason = safe_line(str(error), limit=200)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+            size = file.seek(0, os.SEEK_END)
+    except OSError as unread:
+        return unread.strerror or reason
+    if not head.startswith(_MAGIC) or int.from_bytes(head[68:72]) != APPLICATION_ID:
+        return f"{_NO_SESSION} ({reason})"
+    page = int.from_bytes(head[16:18])
+    whole = (65536 if page == 1 else page) * int.from_bytes(head[28:32])
+    if size < whole:
+        return f"the session file is cut off: {size:,} of its {whole:,} bytes are left"
+    return f"the session file is damaged: {reason}"
 
 
 def _connected(uri: str) -> sqlite3.Connection:

@@ -99,7 +99,9 @@ def summary(path: Path) -> SessionSummary:
                 grid=_grid_of(cells),
             )
     except SessionError as error:
-        return SessionSummary(session_id=safe_line(path.stem), file=str(path), problem=safe_line(str(error)))
+        return SessionSummary(
+            session_id=safe_line(path.stem), file=str(path), problem=safe_line(str(error).removeprefix(f"{path}: "))
+        )
 
 
 def _grid_of(cells: list[CellResult]) -> list[GridCell]:

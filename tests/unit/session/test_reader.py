@@ -119,6 +119,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.session(tmp_path_factory.mktemp("whole") / "a.vramp", requests=requests)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.9])
+def test_a_file_that_was_cut_off_is_told_as_that(whole: Path, tmp_path: Path, share: float) -> None:
+    content = whole.read_bytes()
+    path = tmp_path / "a.vramp"
+    path.write_bytes(content[: round(len(content) * share)])
+    with pytest.raises(SessionError) as failure:
+        _read_all(path)
+    assert f"cut off: {path.stat().st_size:,} of its {len(content):,} bytes are left" in str(failure.value)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damage_anywhere_is_read_or_told_but_never_crashes(

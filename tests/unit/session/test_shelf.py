@@ -67,7 +67,9 @@ def test_running_killed_and_unreadable_ones_are_told_apart() -> None:
     finally:
         writer.close("finished")
     assert states == {"a-running": "running", "c-broken": "unreadable"}
-    assert "expected a session file" in shelf.as_table(shelf.list_sessions())
+    table = shelf.as_table(shelf.list_sessions())
+    assert "expected a session file" in table
+    assert str(sessions_dir()) not in table  # which is the same for all, and wider than all else
 
 
 def test_a_session_is_found_by_id_by_its_beginning_by_path_and_as_the_latest(tmp_path: Path) -> None:
