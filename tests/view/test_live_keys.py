@@ -521,3 +521,14 @@ async def test_a_pane_is_added_by_the_list_of_panes_alone(
 def test_the_help_names_the_keys_of_all_panes() -> None:
     keys = [pane.KEY for pane in LiveApp(snapshots.fresh()).live.panes]
     assert f"{keys[0]} to {keys[-1]} go to that pane" in HELP
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 8.0])
+async def test_a_key_is_believed_as_long_at_any_time_scale(time_scale: float) -> None:
+    base = msgspec.structs.replace(snapshots.mid_ramp(), time_scale=time_scale)
+    app = LiveApp(base)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("plus")
+        for real_s, believed in ((1.5, True), (2.5, False)):
+            app.live.show(msgspec.structs.replace(base, at_ns=base.at_ns + round(real_s * time_scale * 10**9)))
+            assert (app.live.wanted_users == base.load.users_wanted + 1) is believed

@@ -33,7 +33,7 @@ from tui.view.screens.dialogs import Choice, Question
 from tui.view.screens.users_field import UsersField, doubt_about, doubt_question
 
 _UNCONFIRMED_NS = 2 * NS_PER_S
-"""How long the screen believes a key before it believes the bench."""
+"""How long the screen believes a key before it believes the bench; of real time, whatever the session's runs at."""
 
 
 class SteeringScreen(Screen[None]):
@@ -102,7 +102,9 @@ class SteeringScreen(Screen[None]):
         return True
 
     def _until_ns(self) -> int:
-        return (self.snapshot.at_ns if self.snapshot else 0) + _UNCONFIRMED_NS
+        if self.snapshot is None:
+            return _UNCONFIRMED_NS
+        return self.snapshot.at_ns + round(_UNCONFIRMED_NS * self.snapshot.time_scale)
 
     def action_users(self, delta: int) -> None:
         """So many users more or less; the step into what may not be meant is asked about."""
