@@ -104,11 +104,10 @@ def find(name_or_path: str) -> ProfileEntry:
 
     Raises UsageError, with the nearest names, when there is neither; a profile with mistakes is returned with them.
     """
-    if _NAME.match(name_or_path):
-        for folder, shipped in ((user_profiles_dir(), False), (shipped_profiles_dir(), True)):
-            path = folder / f"{name_or_path}.toml"
-            if path.is_file():
-                return entry_of(path, shipped=shipped)
+    for folder, shipped in ((user_profiles_dir(), False), (shipped_profiles_dir(), True)):
+        for file in _toml_files(folder):
+            if file.stem == name_or_path:
+                return entry_of(file, shipped=shipped)
     path = Path(name_or_path)
     if path.suffix == ".toml" or _is_file(path):
         return entry_of(path, shipped=False)

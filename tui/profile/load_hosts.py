@@ -8,6 +8,7 @@ from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
 from tui.core.address import ServerAddress
+from tui.core.safe_text import safe_line
 
 LOCAL = "local"
 MAX_HOSTS = 200
@@ -91,8 +92,8 @@ def places_of(value: str | list[str]) -> list[Place]:
     if len(words) > 1 and any(isinstance(place, RayPlace) for place in places):
         raise ValueError('expected a cluster by itself, as in hosts = "ray://auto"')
     names = ["" if place is None else place.name for place in places if not isinstance(place, RayPlace)]
-    if len(set(names)) < len(names):
-        raise ValueError("expected each host once")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"expected each host once, not {', '.join(name or LOCAL for name in twice)} twice")
     return places
 
 
@@ -103,9 +104,15 @@ def _place(word: str) -> Place:
         parts = urlsplit(word)
         port = parts.port
     except ValueError:
-        raise ValueError(_EXPECTED) from None
-    if parts.query or parts.fragment or parts.password is not None or any(not char.isprintable() for char in word):
-        raise ValueError(_EXPECTED)
+        raise _no_place(word) from None
+    if (
+        port == 0
+        or parts.query
+        or parts.fragment
+        or parts.password is not None
+        or any(not char.isprintable() for char in word)
+    ):
+        raise _no_place(word)
     host = parts.netloc.rpartition("@")[2]
     host = host[1 : host.index("]")] if host.startswith("[") else host.partition(":")[0]
     if word.startswith(_RAY) and parts.username is None and not parts.path:
@@ -118,4 +125,9 @@ def _place(word: str) -> Place:
         user = unquote(parts.username or "")
         if not user or _NAME.fullmatch(user):
             return SshPlace(host, user, port, unquote(parts.path) if parts.path not in ("", "/") else "python3")
-    raise ValueError(_EXPECTED)
+    raise _no_place(word)
+
+
+def _no_place(word: str) -> ValueError:
+    """Return what is told of a word that names no host: it alone, and nothing before an @, where a password may be."""
+    return ValueError(f'{_EXPECTED}, not "{safe_line(word.rpartition("@")[2], limit=60)}"')

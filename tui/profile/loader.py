@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tui.core.errors import ProfileError
 from tui.core.safe_text import safe_line
 from tui.core.toml_text import TOO_DEEP, TomlError, parse_toml
-from tui.profile.mistakes import describe, one_server_mistake, secret_mistakes
+from tui.profile.mistakes import describe, nul_mistakes, one_server_mistake, secret_mistakes
 from tui.profile.schema import Profile
 
 MAX_PROFILE_BYTES = 256 * 1024
@@ -42,7 +42,7 @@ def parse_profile(text: str | dict[str, Any], source: str) -> Profile:
     Raises ProfileError with all mistakes, one line each.
     """
     document = parse_toml_of(text, source) if isinstance(text, str) else text
-    problems = secret_mistakes(document)
+    problems = secret_mistakes(document) + nul_mistakes(document)
     try:
         profile = Profile.model_validate(document)
     except ValidationError as error:

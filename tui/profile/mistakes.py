@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, get_args
 
@@ -75,6 +76,25 @@ def secret_mistakes(document: dict[str, Any]) -> list[str]:
     """Return a line for each secret in a profile: it is kept in every session, so it must hold none."""
     places = dict.fromkeys(key_path(found.place) for found in secrets_in_document(document))
     return [f"{place}: {NOT_HERE}, since a profile is kept in every session" for place in places]
+
+
+def nul_mistakes(document: dict[str, Any]) -> list[str]:
+    """Return a line for each text with a NUL: no command line, environment or path of a file can hold one."""
+    places = dict.fromkeys(key_path(place) for place in _places_of_nul(document, ()))
+    return [f"{place}: found a NUL character, expected text without" for place in places]
+
+
+def _places_of_nul(value: object, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, str) and "\0" in value:
+        yield place
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if "\0" in key:
+                yield (*place, key)
+            yield from _places_of_nul(inner, (*place, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _places_of_nul(inner, (*place, number))
 
 
 def key_path(place: tuple[str | int, ...]) -> str:

@@ -106,6 +106,11 @@ def test_a_profile_is_found_by_its_path(tmp_path: Path) -> None:
     assert catalogue.find(str(tmp_path / "absent.toml")).problems
 
 
+def test_a_file_whose_name_is_no_profiles_name_is_found_with_that_mistake(own_profiles: Path) -> None:
+    (own_profiles / "my model.toml").write_text(GOOD.format(name="my model"))
+    assert any(": name: found" in line for line in catalogue.find("my model").problems)
+
+
 @pytest.mark.parametrize("name", ["mixtral-8x7b-aqw", "", "..", "a\0b", "x" * 5000, "\x1b[31m"])
 def test_an_unknown_name_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError) as caught:

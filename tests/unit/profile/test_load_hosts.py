@@ -55,6 +55,7 @@ def test_places(value: str | list[str], places: list[Place]) -> None:
         "ssh://-l@gpu1",
         "ssh://me:secret@gpu1",
         "ssh://gpu1:99999",
+        "ssh://gpu1:0",
         "ssh://gpu1?x=1",
         "ssh://gpu 1",
         "ssh://gpu1\n",
@@ -72,6 +73,21 @@ def test_places(value: str | list[str], places: list[Place]) -> None:
 def test_what_names_no_hosts(value: str | list[str]) -> None:
     with pytest.raises(ValueError, match="expected"):
         places_of(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (["local", "ssh://gpu1", "ssh://gpu 2"], 'not "ssh://gpu 2"'),
+        (["local", "ssh://me:secret@gpu1"], 'not "gpu1"'),
+        (["ssh://a\x1b[31m"], 'not "ssh://a"'),
+        (["ssh://gpu1", "local", "ssh://me@gpu1", "local"], "not gpu1, local twice"),
+    ],
+)
+def test_of_many_the_wrong_one_is_told_and_no_password(value: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match="expected") as caught:
+        places_of(value)
+    assert str(caught.value).endswith(told)
 
 
 @given(st.text(max_size=60))

@@ -120,6 +120,11 @@ def test_the_profile_of_the_interface_is_read() -> None:
             GOOD + 'host = "a b"\n',
             'f.toml: server.host: found "a b", expected it without blanks, backslashes and control characters',
         ),
+        (GOOD + 'args = { a = "x\\u0000" }\n', "f.toml: server.args.a: found a NUL character, expected text without"),
+        (
+            GOOD + 'env = { "A\\u0000B" = "x" }\n',
+            "f.toml: server.env.AB: found a NUL character, expected text without",
+        ),
         ("load = 3\n" + GOOD, "f.toml: load: found 3, expected a table"),
         ('engine = "vllm"\n[server]\nmodel = "m"\n', "f.toml: name: found nothing, expected a text"),
         ("a = 1\nb = \n", "f.toml: line 2: found a syntax error (Invalid value), expected TOML"),
