@@ -10,17 +10,20 @@ import select
 import socket
 import sys
 import threading
+import time
 
 import msgspec
 
 from tui.core.frames import FrameSplitter, pack_frame
 from tui.gpu.nvml import NvmlBackend
-from tui.gpu.sampler import GpuSampler
+from tui.gpu.sampler import STALE_AFTER_S, GpuSampler
 from tui.gpu.wire import MAX_BYTES, Round, decode_workers
 from tui.gpu.workers import Workers
 from tui.metrics.reading import GpuReading
 
 PERIOD_S = 1.0
+SILENT_S = STALE_AFTER_S + 0.5
+"""After so long without a round, why there is none is told in its place."""
 READ_BYTES = 65536
 SAMPLER = ("-m", "tui.gpu.node")
 
@@ -34,11 +37,14 @@ class _Teller:
         self._lock = threading.Lock()
         self._events: list[str] = []
         self.sampler: GpuSampler | None = None
+        self.read_at_s = 0.0
 
     def hear(self, text: str) -> None:
         self._events.append(text)
 
     def take(self, readings: list[GpuReading], cost_s: float = 0.0) -> None:
+        if readings:
+            self.read_at_s = time.monotonic()
         events, self._events = self._events, []
         sampler, workers = self.sampler, self._workers
         notes = [sampler.unavailable if sampler is not None else "", workers.note(readings)]
@@ -70,7 +76,7 @@ def main() -> None:
     while True:
         # Not by the socket's own timeout, which would let what is told be cut short by a full buffer.
         if not select.select([sock], [], [], PERIOD_S)[0]:
-            if sampler.unavailable:  # else there are rounds by themselves
+            if sampler.unavailable and time.monotonic() - teller.read_at_s > SILENT_S:
                 teller.take([])
             continue
         try:

@@ -158,6 +158,16 @@ async def test_hosts_without_the_server_are_left_out_once_all_its_nodes_are_foun
 
 
 @needs_cc
+async def test_what_the_readings_lack_takes_none_of_them_away(cards: Path) -> None:
+    cards.write_text("lost")
+    async with watched(HostHere("far")) as (gpus, _):
+        await until(lambda: "far: GPU 3 lost" in gpus.note and readings(gpus))
+        for _ in range(50):  # some rounds
+            await asyncio.sleep(0.05)
+            assert len(readings(gpus)) == 8 and "far: GPU 3 lost" in gpus.note
+
+
+@needs_cc
 async def test_a_sampler_that_dies_is_told_and_comes_back(cards: Path) -> None:
     host = HostHere("far")
     async with watched(host) as (gpus, _):
