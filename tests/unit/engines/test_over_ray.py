@@ -129,6 +129,33 @@ def test_the_log_of_a_real_vllm_over_two_nodes_is_read_as_far_as_its_first_reque
     assert "10.77.0.2: Worker_TP1 Starting to load model /models/tiny..." in shown
 
 
+@pytest.mark.parametrize("exit_code", [None, 0, 1])
+def test_what_lost_its_peer_says_that_the_other_one_ended_first(exit_code: int | None) -> None:
+    lines = LOG.with_name("peer_killed.log").read_text().splitlines()
+    found = launch_of(profile_of()).diagnose(lines, started=True, exit_code=exit_code)
+    assert found is not None and found.failure is FailureClass.CRASH
+    assert found.summary == "A worker process of vLLM lost another"
+    assert "Connection closed by peer [127.0.0.1]:33671" in found.line and "The other one ended first" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("why", "summary"),
+    [
+        ("NCCL error: remote process exited or there was a network error", "A worker process of vLLM lost another"),
+        ("CPU dispatch key missing", "A worker process of vLLM failed"),
+        ("", "vLLM's engine died"),
+    ],
+)
+def test_the_reason_of_a_worker_that_failed_is_told(why: str, summary: str) -> None:
+    head = "(EngineCore pid=7) ERROR 11-26 16:08:16 [core.py:1332] "
+    lines = [
+        f"{head}EngineCore encountered a fatal error.",
+        f"{head}RuntimeError: Worker failed with error '{why}', please check the stack trace above for the root cause",
+    ]
+    found = launch_of(profile_of()).diagnose(lines, started=True, exit_code=None)
+    assert found is not None and found.summary == summary
+
+
 def test_a_line_is_shown_with_the_node_that_wrote_it() -> None:
     shown = [shown_log_line("vllm", line) for line in LOG.read_text().splitlines()]
     assert "10.0.0.2: Worker_PP1_TP0 Starting to load model acme/m-70b..." in shown

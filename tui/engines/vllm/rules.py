@@ -326,6 +326,15 @@ _VALUES = (
         "Launch again once nothing else starts or stops on these GPUs.",
     ),
     REFUSED_VALUE,
+    # Before what NCCL says of all that goes wrong: gloo's words, and NCCL's, of an end that is no longer there.
+    rule(
+        r"gloo/transport/tcp/pair\.cc:\d+\] Connection (?:closed|reset) by peer"
+        r"|ncclRemoteError|remote process exited or there was a network error",
+        F.CRASH,
+        "A worker process of vLLM lost another",
+        "The other one ended first: killed, by hand or by the kernel for lack of memory (dmesg), or its machine or the"
+        " network between them was lost.",
+    ),
     rule(
         r"NCCL error|ncclSystemError|ncclInternalError|ncclUnhandledCudaError|DistBackendError"
         r"|NCCL WARN Call to .* failed",
@@ -388,6 +397,12 @@ CONSEQUENCES: tuple[Rule, ...] = (
         "A worker process of vLLM died during the start without a word",
         "It logged no error of its own, so it was most likely killed: by hand, by a job scheduler, or by the kernel for"
         " lack of memory (dmesg).",
+    ),
+    rule(
+        r"Worker failed with error '(?P<why>[^']{1,600})', please check the stack trace",
+        F.CRASH,
+        "A worker process of vLLM failed",
+        "{why}. Read the traceback above this line.",
     ),
     rule(
         r"EngineCore encountered a fatal error|EngineCore encountered an issue|EngineDeadError"
