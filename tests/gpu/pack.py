@@ -2,7 +2,7 @@
 
 The machine must have CPython 3.12 on x86-64 Linux with PyTorch 2.11 for CUDA 13, as images for such machines do, and
 what mostly comes with it; requirements-packed.txt says what is packed. The kernels are slimmed to one architecture (90:
-H100, H200), so that all of it has some 86 MiB. Needs pip with a network, 2 GB of disk and some minutes.
+H100, H200), so that all of it has some 82 MiB. Needs pip with a network, 2 GB of disk and some minutes.
 OUT gets part1.tar, part2.tar ...; unpack.sh takes them on the other side. The kernels for mixtures of experts and
 Ray come last: without them all tests run but those that need them.
 """
