@@ -75,5 +75,6 @@ def play(folder: Path, workers: Mapping[str, Sequence[int]]) -> None:
         for pid in pids
     ]
     groups = [{"group": "g", "gpus": [{"node": actor["node"], "gpus": 1.0} for actor in actors]}]
-    state = {"nodes": [node(address) for address in workers], "jobs": 1, "actors": actors, "groups": groups}
+    nodes = [node(address) for address in workers]
+    state = {"address": "head:6379", "nodes": nodes, "jobs": 1, "actors": actors, "groups": groups}
     (folder / "state").write_text(json.dumps(state))

@@ -130,6 +130,36 @@ def test_a_host_above_its_cards_has_a_bar_as_long_as_theirs() -> None:
     assert max(bars) - min(bars) <= 3, bars
 
 
+def test_the_bars_of_a_sum_its_hosts_and_their_cards_end_below_each_other() -> None:
+    for width, rows in ((78, 13), (56, 5)):
+        drawn_rows = drawn(snapshots.gpu_hosts(4, 2), width, rows + 4).splitlines()[:rows]
+        places = [[place for place, glyph in enumerate(row) if glyph in "█▓▒▄░"] for row in drawn_rows]
+        # The trend of a host's latest minute has glyphs of a bar, too, behind the figures.
+        begins = {bar[0] for bar in places}
+        ends = {row.rindex("░", 0, row.index("/")) for row in drawn_rows}
+        assert len(begins) == len(ends) == 1, drawn_rows
+
+
+def test_long_names_take_power_and_heat_before_they_take_the_bar() -> None:
+    base = snapshots.gpu_hosts(2, 8)
+    hosts = {gpu.host for gpu in base.gpus}
+    named = dict(zip(sorted(hosts), ("10.83.41.11:22", "10.83.41.12:22"), strict=True))
+    gpus = [msgspec.structs.replace(gpu, host=named[gpu.host]) for gpu in base.gpus]
+    rows = drawn(msgspec.structs.replace(base, gpus=gpus), 56, 7).splitlines()[:3]
+    assert all(" GB" in row and row.endswith("%") and "W" not in row for row in rows), rows
+
+
+def test_what_no_process_holds_is_not_the_server_s() -> None:
+    base = snapshots.mid_ramp()
+    idle = {"vram_weights_bytes": 0, "vram_kv_cache_bytes": 0, "vram_other_bytes": 0, "vram_server_bytes": 0}
+    card = msgspec.structs.replace(base.gpus[0], vram_used_bytes=30 * GB, **idle)
+    text = drawn(msgspec.structs.replace(base, gpus=[card]), 80, 20)
+    assert "unknown 30.0" in text and "▚ unknown" in text and "▄" not in text.splitlines()[1]
+    # What a driver keeps for itself is not worth a word.
+    little = msgspec.structs.replace(card, vram_used_bytes=GB // 10)
+    assert "unknown" not in drawn(msgspec.structs.replace(base, gpus=[little]), 80, 20)
+
+
 def test_many_hosts_are_a_line_each_and_more_than_that_side_by_side() -> None:
     rows = drawn(snapshots.gpu_hosts(12, 8), 78, 17).splitlines()
     assert rows[0].startswith("all 12 96 × A100 40 GB") and " 3667.2/3840.0 GB" in rows[0]

@@ -22,11 +22,15 @@ _ABREAST = 27
 """From so many cells for each on, cards stand side by side where they have no line of their own otherwise."""
 _NAME, _SLICE_NAME = 16, 8
 _GPU = "GPU "
-_NARROW, _WITH_UNIT = 48, 32
-"""Below so many cells what is told in one line is the memory alone, and without its unit."""
+_NARROW, _WITH_UNIT, _NAMED = 48, 32, 70
+"""Below so many cells what is told in one line is the memory alone, and without its unit; from so many on the name."""
+_LEAST_BAR = 6
+"""A bar of so many cells comes before how a card is, in one line."""
 _SHORT_TREND, _ONE_LINE = (6, 12), 38
 """Least and most cells of the latest minute in one line; what else is told there."""
 _MANY_W = 9999.5
+_TOLD_FROM = 0.01
+"""A driver keeps some hundred megabytes for itself that it counts as used, too."""
 _TREND_FROM = 6
 _TALL_TREND_ROWS = 3
 
@@ -62,12 +66,13 @@ class Card:
     """The longest label among the cards, so that their bars begin below each other."""
     with_trends: bool = False
     """Whether the latest minute of any card is known, likewise."""
+    tail_cells: int = 0
+    """What stands behind the bar in one line takes at least so many cells, that bars end below each other, too."""
 
     def lines(self, width: int, rows: int) -> list[Line]:
         """Return it in exactly one line where there is one, else in at most `rows`."""
         gpu = self.gpu
-        # Of a slice, "MIG 1g.10gb" says more than the card's name before it; all but its memory is told at its card.
-        name = plain(gpu.name[max(0, gpu.name.find("MIG ")) :].replace("NVIDIA ", ""), _NAME)
+        name = self._name
         if gpu.lost:
             return [
                 [
@@ -78,11 +83,11 @@ class Card:
             ]
         rows = max(1, rows if gpu.mig_index is None else 1)
         if rows == 1:
-            return [self._one_line(name, width)]
+            return [self._one_line(width)]
         if rows == 2:
-            return [self._first(name, width), *self._trends(width, 1)]
+            return [self._first(width), *self._trends(width, 1)]
         if rows == 3:
-            return [self._first(name, width), self._parts(width), *self._trends(width, 1)]
+            return [self._first(width), self._parts(width), *self._trends(width, 1)]
         bar_rows = 2 if rows >= 7 else 1
         trend_rows = min(_TALL_TREND_ROWS, rows - 2 - bar_rows - (rows >= 6))
         head = spread([(f"{self.label} ", Ink.STRONG), (name, Ink.DIM)], self._figure(), width)
@@ -90,41 +95,55 @@ class Card:
         blank: list[Line] = [[]] if rows >= 6 else []
         return [head, *bars, self._parts(width), *self._trends(width, trend_rows), *blank]
 
-    def _one_line(self, name: str, width: int) -> Line:
-        gpu = self.gpu
+    def _one_line(self, width: int) -> Line:
+        label, tail = self._label(width), self.tail(width)
+        blank = max(0, self.tail_cells - width_of(tail))
+        room = width - len(label) - blank - width_of(tail)
+        return [(label, Ink.PLAIN), *self._bar(max(4, room)), (" " * blank, Ink.PLAIN), *tail]
+
+    def tail(self, width: int) -> Line:
+        """Return what stands behind the bar in one line."""
+        figure = self._close_figure(with_unit=width >= _WITH_UNIT)
+        is_slice = self.gpu.mig_index is not None
+        if width < (_NAMED if is_slice else _NARROW):
+            return figure
+        room = width - len(self._label(width)) - width_of(figure) - _LEAST_BAR
+        state = next((told for told in self._short_states(width) if width_of(told) <= room), [])
+        return [*figure, (" " * width_of(state), Ink.PLAIN)] if is_slice else [*figure, *state]
+
+    def _label(self, width: int) -> str:
+        """Return what stands before the bar in one line."""
         narrow = width < _NARROW
         short = self.label.removeprefix(_GPU) if narrow else self.label
         label = short.ljust(self.label_cells - len(self.label) + len(short)) + " "
-        if width >= 70 or gpu.mig_index is not None:
-            label += cells(name.removeprefix("MIG ") if narrow else name, _SLICE_NAME if narrow else _NAME) + " "
-        figure = self._close_figure(with_unit=width >= _WITH_UNIT)
-        state: Line = []
-        if not narrow and gpu.mig_index is None:
-            state = self._short_state(width)
-        elif width >= 70:
-            state = [(" " * width_of(self._short_state(width)), Ink.PLAIN)]
-        room = width - len(label) - width_of(figure) - width_of(state)
-        return [(label, Ink.PLAIN), *self._bar(max(4, room)), *figure, *state]
+        if width < _NAMED and self.gpu.mig_index is None:
+            return label
+        name = self._name.removeprefix("MIG ") if narrow else self._name
+        return label + cells(name, _SLICE_NAME if narrow else _NAME) + " "
 
-    def _first(self, name: str, width: int) -> Line:
-        label = f"{self.label.ljust(self.label_cells)} " + (cells(name, _NAME) + " " if width >= 70 else "")
+    @property
+    def _name(self) -> str:
+        # Of a slice, "MIG 1g.10gb" says more than the card's name before it; all but its memory is told at its card.
+        name = self.gpu.name
+        return plain(name[max(0, name.find("MIG ")) :].replace("NVIDIA ", ""), _NAME)
+
+    def _first(self, width: int) -> Line:
+        label = f"{self.label.ljust(self.label_cells)} " + (cells(self._name, _NAME) + " " if width >= _NAMED else "")
         figure = self._figure()
         return [(label, Ink.PLAIN), *self._bar(max(4, width - len(label) - width_of(figure))), *figure]
 
-    def _short_state(self, width: int) -> Line:
-        """Return activity with its latest minute, power and heat where all of a card must do with one line."""
+    def _short_states(self, width: int) -> list[Line]:
+        """Return activity with its latest minute, power and heat, and then ever less of it, for a card in one line."""
         gpu = self.gpu
         held = Ink.WARNING if gpu.throttle else Ink.PLAIN
         size = min(_SHORT_TREND[1], max(_SHORT_TREND[0], (width - _ONE_LINE) // 3)) if self.with_trends else 0
         known = self.trend.active_share if self.trend is not None else []
         (picture,) = area(_columns(known, size), 1.0, 1, Ink.GPU) if size else ([],)
-        return [
-            (" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM),
-            *([(" ", Ink.PLAIN), *picture] if size else []),
-            (formatting.percent(gpu.active_share, 4) + "%", held),
-            (_power(gpu.power_w), held),
-            (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN),
-        ]
+        head: Line = [(" held" if gpu.throttle else "  act", Ink.WARNING if gpu.throttle else Ink.DIM)]
+        active: Line = [(formatting.percent(gpu.active_share, 4) + "%", held)]
+        rest: Line = [(_power(gpu.power_w), held), (formatting.fixed(gpu.temperature_c, 4) + "°C", Ink.PLAIN)]
+        minute: Line = [(" ", Ink.PLAIN), *picture] if size else []
+        return [[*head, *minute, *active, *rest], [*head, *active, *rest], [*head, *active]]
 
     def _figure(self) -> Line:
         used, total = self.gpu.vram_used_bytes, self.gpu.vram_total_bytes
@@ -172,6 +191,7 @@ class Card:
             [("KV ", Ink.KV), (used + formatting.gigabytes(kv_cache, 0), Ink.PLAIN)],
             *_named([("other", _rest(gpu), Ink.OTHER)]),
             *self._others(),
+            *_named([("unknown", unknown, Ink.DIM)] if (unknown := _unknown(gpu)) else []),
         ]
         return pack(parts, width, gap=2)
 
@@ -195,7 +215,10 @@ class Card:
             (" °C", Ink.DIM),
         ]
         if gpu.throttle:
-            line.append(("  held back: " + plain(gpu.throttle, 24), Ink.WARNING))
+            why = plain(gpu.throttle, 24)
+            said = f"  held back: {why}"
+            fits = width_of(line) + len(said) <= width
+            line.append((said if fits else f"  held: {why}", Ink.WARNING))
         return cut(line, width)
 
     def _trends(self, width: int, rows: int) -> list[Line]:
@@ -268,14 +291,26 @@ def parts_of(card: Card) -> list[Part]:
         Part("KV reserved", "▒", Ink.KV_RESERVED, kv_cache - in_use),
         Part("server's rest", "▄", Ink.OTHER, _rest(gpu)),
         *foreign,
+        *([Part("unknown", "▚", Ink.DIM, unknown)] if (unknown := _unknown(gpu)) else []),
     ]
 
 
 def _rest(gpu: GpuReading) -> int:
-    """Return what the server holds beside weights and KV cache: activations, CUDA graphs, its context."""
-    used = gpu.vram_used_bytes or 0
+    """Return what the server holds beside weights and KV cache: activations, CUDA graphs, its context.
+
+    Where what it holds is not told: what is used of the card beside what is known.
+    """
+    if gpu.vram_other_bytes is not None:
+        return gpu.vram_other_bytes
     known = (gpu.vram_weights_bytes or 0) + (gpu.vram_kv_cache_bytes or 0) + (gpu.vram_neighbours_bytes or 0)
-    return max(0, used - known)
+    return max(0, (gpu.vram_used_bytes or 0) - known)
+
+
+def _unknown(gpu: GpuReading) -> int:
+    """Return what is used and held by none of the processes that the driver names, from _TOLD_FROM of the card on."""
+    known = (gpu.vram_weights_bytes or 0) + (gpu.vram_kv_cache_bytes or 0) + (gpu.vram_neighbours_bytes or 0)
+    rest = (gpu.vram_used_bytes or 0) - known - _rest(gpu)
+    return rest if rest > _TOLD_FROM * (gpu.vram_total_bytes or 0) else 0
 
 
 def _held_parts(gpu: GpuReading) -> list[tuple[str, int | None, Ink]]:

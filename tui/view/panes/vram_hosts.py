@@ -15,7 +15,7 @@ from tui.metrics.gpu_trend import GpuTrend
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import Snapshot
 from tui.view.panes.vram_card import Card, drawn_cards, labelled
-from tui.view.widgets.lines import Line, plain
+from tui.view.widgets.lines import Line, plain, width_of
 
 _HERE = "this host"
 _MOST_ROWS = 4
@@ -63,25 +63,34 @@ def drawn_hosts(hosts: Sequence[Host], snapshot: Snapshot, width: int, room: int
     each = sum(host.rows for host in hosts)
     if each > left:
         own = min(_MOST_ROWS, left // len(hosts))
-        return [*whole.lines(width, 1), *(line for host in hosts for line in host.whole.lines(width, own))]
+        return _below_each_other([(whole, 1), *((host.whole, own) for host in hosts)], cells, width)
     own = 2 if each + len(hosts) <= left else 1
-    below = [[Card(gpu, None, usage, f"  {labelled(gpu)}", cells) for gpu in host.gpus] for host in hosts]
+    below = [[Card(_unmarked(gpu), None, usage, f"  {labelled(gpu)}", cells) for gpu in host.gpus] for host in hosts]
     cells = max(cells, *(len(card.label) for cards in below for card in cards))
-    lines = replace(whole, label_cells=cells).lines(width, 1)
+    drawn: list[tuple[Card, int]] = [(whole, 1)]
     for host, cards in zip(hosts, below, strict=True):
         # In one line, the bars of a host and of its cards are as long as each other's.
         shown = host.whole if own > 1 else replace(host.whole, trend=None, with_trends=False)
-        lines += replace(shown, label_cells=cells).lines(width, own)
-        lines += [line for card in cards for line in replace(card, label_cells=cells).lines(width, 1)]
-    return lines
+        drawn += [(shown, own), *((card, 1) for card in cards)]
+    return _below_each_other(drawn, cells, width)
+
+
+def _below_each_other(drawn: Sequence[tuple[Card, int]], cells: int, width: int) -> list[Line]:
+    """Return cards in so many lines each; the bars of those in one line begin and end below each other."""
+    tail = max(width_of(card.tail(width)) for card, rows in drawn if rows == 1)
+    aligned = [(replace(card, label_cells=cells, tail_cells=tail), rows) for card, rows in drawn]
+    return [line for card, rows in aligned for line in card.lines(width, rows)]
+
+
+def _unmarked(gpu: GpuReading) -> GpuReading:
+    """Return a reading without what the pane's title says of all."""
+    return msgspec.structs.replace(gpu, name=gpu.name.replace(" (SIMULATED)", ""))
 
 
 def _card(
     snapshot: Snapshot, gpus: Sequence[GpuReading], host: str, label: str, cells: int, trend: GpuTrend | None = None
 ) -> Card:
-    whole = added_up(gpus, host)
-    name = whole.name.replace(" (SIMULATED)", "")  # which the pane's title says
-    whole = msgspec.structs.replace(whole, name=name)
+    whole = _unmarked(added_up(gpus, host))
     return Card(whole, trend, snapshot.server.kv_cache_usage, label, cells, with_trends=trend is not None)
 
 
