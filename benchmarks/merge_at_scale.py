@@ -1,10 +1,12 @@
 """What it takes to merge the reports of many load workers, at sizes for which no machine is at hand.
 
     python benchmarks/merge_at_scale.py [--users 100000] [--hosts 50] [--workers 4] [--per-second 20] [--seconds 10]
+    python benchmarks/merge_at_scale.py --seconds 30 --write
 
 The real pool, summary, window, session file and snapshots take reports that are made beforehand, second by second,
 without hosts, sockets and requests; time passes as fast as they are taken. CPU is the process's, and apart from it that
-of the thread which also answers front ends; what makes the reports is not counted. Its figures are in `docs/scale.md`.
+of the thread which also answers front ends; what makes the reports is not counted. --write puts the
+figures of several sizes into `docs/scale.md`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,13 +26,18 @@ from typing import Any, cast
 import msgspec
 import psutil
 import uvloop
+from ground import HERE, machine, write_table
+from tabulate import tabulate
 
 from tui.bench.clock import SessionClock
+from tui.bench.measure import add_under_way
 from tui.bench.snapshot_builder import SnapshotBuilder
 from tui.bench.testbed import Testbed
 from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.core.steps import in_turns
+from tui.core.tasks import end_task
 from tui.engines.base import RequestShape
 from tui.engines.parts import openai_stream
 from tui.load import pool as load_pool
@@ -50,6 +58,9 @@ SNAPSHOTS_PER_S = 4
 KINDS = 64
 TOKENS = 100
 WARM_UP_S = 3
+SIZES = ((10_000, 4), (30_000, 15), (60_000, 30), (100_000, 50))
+"""Users and hosts."""
+DOC = HERE.parent / "docs" / "scale.md"
 PROMPT_TOKENS = 50
 
 
@@ -229,7 +240,7 @@ SHAPE = RequestShape(
 class Bench:
     """The parts of a bench that reports go through, as the testbed wires them."""
 
-    def __init__(self, folder: Path, users: int) -> None:
+    def __init__(self, folder: Path, users: int, seconds: float) -> None:
         self.clock = SessionClock()
         meta = SessionMeta(
             session_id="scale",
@@ -257,7 +268,7 @@ class Bench:
             window=LiveWindow(),
         )
         self.builder.users_wanted = users
-        self.summary = CellSummary(Mode.STEADY, tag=1, start_ns=0, lasting_s=30.0)
+        self.summary = CellSummary(Mode.STEADY, tag=1, start_ns=self.clock.start_ns, lasting_s=seconds)
         nothing = SimpleNamespace(take=lambda progress: None, heard=lambda: None)
         self.testbed = SimpleNamespace(
             clock=self.clock,
@@ -318,6 +329,11 @@ class Totals:
     longest_s: float = 0.0
     snapshot_bytes: int = 0
     memory_mb: list[float] = field(default_factory=list)
+    placing_s: float = 0.0
+    ending_s: float = 0.0
+    """CPU of a cell's result."""
+    pause_s: float = 0.0
+    """The longest part of it in which the loop does nothing else."""
 
 
 def made_second(
@@ -363,14 +379,14 @@ async def take_second(
     totals.memory_mb.append(psutil.Process().memory_full_info().pss / 1e6)
 
 
-async def measure(options: argparse.Namespace) -> None:
+async def measure(options: argparse.Namespace) -> Totals:
     said: list[Event] = []
     workers: list[PlayedWorker] = []
     hosts = [PlayedHost(f"host{number}", options.workers, workers) for number in range(1, options.hosts + 1)]
     count = options.hosts * options.workers
     load_pool.USERS_PER_WORKER = -(-options.users // count)
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), options.users)
+        bench = Bench(Path(name), options.users, options.seconds)
         pool = LoadPool(
             LoadTarget(address_of("http://127.0.0.1:1")),
             on_records=bench.take_records,
@@ -390,36 +406,95 @@ async def measure(options: argparse.Namespace) -> None:
         for second in range(WARM_UP_S + options.seconds):
             if second == WARM_UP_S:
                 totals = Totals()
+                bench.summary.begin(now_ns)
             ticks = made_second(workers, made, second * TICKS_PER_S, now_ns, totals)
             now_ns += NS_PER_S
             await take_second(bench, pool, ticks, now_ns, totals)
+        totals.placing_s = placing_s
         bench.summary.end(now_ns)
         under_way = [made.under_way(worker, user, now_ns, 1) for worker in workers for user in worker.users]
-        ending_s = time.process_time()
-        for record in under_way:
-            bench.summary.add(record)
-        result = bench.summary.result(users=options.users, prompt_tokens=PROMPT_TOKENS, output_tokens=TOKENS)
-        ending_s = time.process_time() - ending_s
+        await end_cell(bench, under_way, options, totals)
         await pool.stop()
         bench.writer.close("measured")
         assert said == [], said
-        assert result.requests_ok >= totals.records, (result.requests_ok, totals.records)
-    tell(options, count, totals, placing_s, ending_s)
+    return totals
 
 
-def tell(options: argparse.Namespace, workers: int, totals: Totals, placing_s: float, ending_s: float) -> None:
+async def end_cell(bench: Bench, under_way: list[RequestRecord], options: argparse.Namespace, totals: Totals) -> None:
+    """Have the cell's result made as the bench does, and look how long nothing else has its turn meanwhile."""
+
+    async def look() -> None:
+        while True:
+            began_s = time.thread_time()
+            await asyncio.sleep(0)
+            totals.pause_s = max(totals.pause_s, time.thread_time() - began_s)
+
+    looking = asyncio.create_task(look())
+    began_s = time.thread_time()
+    await in_turns(add_under_way(bench.summary, bench.clock, under_way))
+    await in_turns(bench.summary.settle())
+    result = bench.summary.result(users=options.users, prompt_tokens=PROMPT_TOKENS, output_tokens=TOKENS)
+    totals.ending_s = time.thread_time() - began_s
+    await asyncio.sleep(0)
+    await end_task(looking)
+    assert result.requests_ok >= totals.records * 0.99, (result.requests_ok, totals.records)
+
+
+def in_words(options: argparse.Namespace, totals: Totals) -> str:
     seconds, memory = totals.seconds, totals.memory_mb
-    print(
-        f"{options.users:,} users in {workers} workers on {options.hosts} hosts: "
+    return (
+        f"{options.users:,} users in {options.hosts * options.workers} workers on {options.hosts} hosts: "
         f"{totals.events / seconds:,.0f} events/s, "
         f"{totals.records / seconds:,.0f} requests/s, {totals.reports / seconds:,.0f} reports/s, "
         f"{totals.size / seconds / 1e6:.1f} MB/s; CPU {totals.cpu_s / seconds:.2f} of a core, "
         f"{totals.loop_s / seconds:.2f} of it in the loop "
         f"({totals.cpu_s / max(1, totals.records) * 1e6:.0f} us/request, "
         f"{totals.cpu_s / totals.events * 1e9:.0f} ns/event); longest tick {totals.longest_s * 1e3:.0f} ms of "
-        f"{REPORT_PERIOD_S * 1e3:.0f}; placing users {placing_s:.2f} s, a cell's result {ending_s:.2f} s; "
+        f"{REPORT_PERIOD_S * 1e3:.0f}; placing users {totals.placing_s:.2f} s; "
+        f"a cell's result {totals.ending_s:.2f} s, of it {totals.pause_s * 1e3:.0f} ms in one go at most; "
         f"memory {memory[0]:.0f} to {memory[-1]:.0f} MB; a snapshot {totals.snapshot_bytes / 1e3:.0f} kB"
     )
+
+
+def row(options: argparse.Namespace, totals: Totals) -> list[str]:
+    seconds = totals.seconds
+    return [
+        f"{options.users:,}",
+        f"{options.hosts}",
+        f"{options.hosts * options.workers}",
+        f"{totals.events / seconds:,.0f}",
+        f"{totals.records / seconds:,.0f}",
+        f"{totals.reports / seconds:,.0f}",
+        f"{totals.size / seconds / 1e6:.1f}",
+        f"{totals.cpu_s / seconds:.2f}",
+        f"{totals.loop_s / seconds:.2f}",
+        f"{totals.ending_s:.2f} s",
+        f"{totals.pause_s * 1e3:.0f} ms",
+        f"{totals.memory_mb[-1]:.0f} MB",
+    ]
+
+
+COLUMNS = (
+    "users",
+    "hosts",
+    "workers",
+    "events/s",
+    "requests/s",
+    "reports/s",
+    "MB/s",
+    "CPU, of a core",
+    "of it in the loop",
+    "a cell's result, CPU",
+    "of it in one go",
+    "memory",
+)
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """Measure one size in this process; tell it, and return its row."""
+    totals = uvloop.run(measure(options))
+    print(in_words(options, totals), flush=True)
+    return row(options, totals)
 
 
 def main() -> None:
@@ -429,7 +504,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4, help="on each host")
     parser.add_argument("--per-second", type=float, default=20.0, help="tokens a second and user")
     parser.add_argument("--seconds", type=int, default=10)
-    uvloop.run(measure(parser.parse_args()))
+    parser.add_argument("--write", action="store_true", help="measure all sizes, and put the table into docs/scale.md")
+    options = parser.parse_args()
+    if not options.write:
+        run(options)
+        return
+    sizes = [argparse.Namespace(**{**vars(options), "users": users, "hosts": hosts}) for users, hosts in SIZES]
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:  # each size has memory of its own
+        rows = fresh.map(run, sizes, chunksize=1)
+    lines = [
+        f"Cells of {options.seconds} s. {machine()}.",
+        "",
+        *tabulate(rows, COLUMNS, "github", disable_numparse=True).splitlines(),
+    ]
+    write_table("merge at scale", lines, DOC)
 
 
 if __name__ == "__main__":

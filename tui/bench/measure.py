@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from tui.bench.client_limit import client_limit
+from tui.bench.clock import SessionClock
 from tui.bench.grid import Cell
 from tui.bench.pace import OnProgress, Pace
 from tui.bench.readings import Readings
@@ -16,16 +17,17 @@ from tui.bench.server_death import DiedUnsettled, ServerDied
 from tui.bench.system_under_test import SystemUnderTest
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
+from tui.core.steps import Steps, in_turns
 from tui.core.tasks import end_task
 from tui.engines.base import ServerMetrics
 from tui.metrics.answers import caveats_of
 from tui.metrics.cell import CellResult
 from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.precision import repeats_of, unreached
-from tui.metrics.record import CountedBy
+from tui.metrics.record import CountedBy, RequestRecord
 from tui.metrics.saturation import RateFigures
 from tui.metrics.snapshot import FailureReport
-from tui.metrics.summary import CellSummary
+from tui.metrics.summary import RECORDS_PER_STEP, CellSummary
 from tui.profile.schema import LoadTable, Mode
 
 # How long a server whose requests just failed may take to be seen dead: vLLM's API server outlives its engine by
@@ -129,8 +131,7 @@ async def measure_standing(
         readings.after = await testbed.scrape()
         summary.end(testbed.clock.now_ns())
         assert testbed.pool is not None
-        for record in await testbed.pool.peek():
-            summary.add(testbed.clock.record(record))
+        await in_turns(add_under_way(summary, testbed.clock, await testbed.pool.peek()))
         if _may_be_dead(testbed, summary, cell[0] / 2):
             await _wait_for_death(testbed)
     except ServerDied as error:
@@ -145,6 +146,14 @@ async def measure_standing(
     if mode is Mode.RATE and load.rate_per_s is not None:
         result = _with_rate(result, summary.rate_figures(load.rate_per_s * cell[0]))
     return result
+
+
+def add_under_way(summary: CellSummary, clock: SessionClock, records: Sequence[RequestRecord]) -> Steps[None]:
+    """Add what was seen under way at a cell's end, in steps."""
+    for number, record in enumerate(records, 1):
+        summary.add(clock.record(record))
+        if number % RECORDS_PER_STEP == 0:
+            yield
 
 
 def _with_precision(result: CellResult, pace: Pace, summary: CellSummary) -> CellResult:
@@ -256,6 +265,7 @@ async def _result(
     died: FailureReport | None,
 ) -> CellResult:
     readings.take(testbed)
+    await in_turns(summary.settle())
     before, after = readings.before, None if died is not None else readings.after
     profile = testbed.profile
     result = summary.result(

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from statistics import fmean
 from typing import Any
 
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
+from tui.core.steps import Steps, at_once
 from tui.metrics.cell import CellResult
 from tui.metrics.concurrency import Interval, area_ns, busy_ns, peak
 from tui.metrics.cost import cost_per_tokens, throughput
 from tui.metrics.distribution import Distribution, Distributions
 from tui.metrics.ended import EndedRequests
+from tui.metrics.ordered import ordered, places
 from tui.metrics.percentile import percentile_of_sorted
 from tui.metrics.precision import Precision, RateBins, precision_of, slices, thinned
 from tui.metrics.record import RequestRecord
@@ -41,6 +42,8 @@ _UNDER_WAY = frozenset({Outcome.RUNNING, Outcome.CANCELLED})
 _OPEN_END_NS = 1 << 62
 # Workers report some times a second: a bin's tokens are all in so long after its end.
 _REPORT_LAG_BINS = 3
+RECORDS_PER_STEP = 256
+"""Of requests that were under way: 3 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,24 @@ class _Measured:
     steady: bool | None = None
     under_way: int = 0
     """Requests that had not ended when the measuring did."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What takes long to make of all requests. Columns ascend."""
+
+    measured: _Measured
+    start_ns: array[int]
+    end_ns: array[int]
+    """Of each request, of whatever tag, that was under way."""
+    area_ns: int
+    peak: int
+    tokens_per_s_per_user: float | None
+    ttft_s: array[float]
+    tpot_s: array[float]
+    e2e_s: array[float]
+    delay_s: array[float]
+    """What the client itself was late by."""
 
 
 _REFUSED = range(400, 500)
@@ -104,6 +125,7 @@ class CellSummary:
         self._arrivals = TokenBins(start_ns, self._lasting_ns)
         self._others_start_ns, self._others_end_ns = array("q"), array("q")
         self._late: list[RequestRecord] = []
+        self._settled: _Settled | None = None
 
     @property
     def failures_in_a_row(self) -> int:
@@ -113,6 +135,7 @@ class CellSummary:
     def end(self, end_ns: int) -> None:
         """Say when the measuring ended; said again later, it ended later."""
         self._end_ns = end_ns
+        self._settled = None
 
     @property
     def has_answers(self) -> bool:
@@ -124,6 +147,7 @@ class CellSummary:
 
         With a `tag`, one of another tag counts for the delivered concurrency alone.
         """
+        self._settled = None
         self.outcomes_seen.add(record.outcome)
         if record.outcome is Outcome.HTTP_ERROR and record.http_status not in _REFUSED:
             self.server_errors_seen = True
@@ -157,15 +181,11 @@ class CellSummary:
 
     def rate_figures(self, asked_per_s: float) -> RateFigures:
         """Return what became of a planned rate of requests."""
+        settled = self._settled or at_once(self.settle())
         lasting_ns = self._end_ns - self.start_ns
         edges = [self.start_ns + lasting_ns * place // PARTS for place in range(1, PARTS + 1)]
-        starts, ends = (sorted(column) for column in zip(*self._spans(), strict=True)) if self._any else ([], [])
-        under_way = [bisect_right(starts, edge) - bisect_left(ends, edge) for edge in edges]
+        under_way = [bisect_right(settled.start_ns, edge) - bisect_left(settled.end_ns, edge) for edge in edges]
         return saturation(asked_per_s, self._ended.ok * NS_PER_S / max(1, lasting_ns), under_way, self._ended.ttft_s)
-
-    @property
-    def _any(self) -> bool:
-        return next(self._spans(), None) is not None
 
     def precision(
         self,
@@ -192,6 +212,43 @@ class CellSummary:
             warm_up_ended=warm_up_ended,
         )
 
+    def settle(self) -> Steps[_Settled]:
+        """Do in steps what takes long of `result` and `rate_figures`, which do it themselves where nobody did.
+
+        Nothing may be added until it is done.
+        """
+        yield from self._settle_late()
+        ended, late = self._ended, self._late
+        starts_ns, ends_ns = ended.start_ns + self._others_start_ns, ended.end_ns + self._others_end_ns
+        for place in places(len(late)):
+            starts_ns.extend(record.start_ns for record in late[place])
+            ends_ns.extend(record.end_ns for record in late[place])
+            yield
+        starts_ns, ends_ns = (yield from ordered(starts_ns)), (yield from ordered(ends_ns))
+        measured = yield from self._burst() if self._mode == Mode.BURST else self._standing()
+        delays_s = array("d")
+        for place in places(len(ended)):
+            both = zip(ended.intended_ns[place], ended.start_ns[place], strict=True)
+            delays_s.extend((start_ns - intended_ns) / NS_PER_S for intended_ns, start_ns in both)
+            yield
+        area = area_ns(starts_ns, ends_ns, measured.window)
+        yield
+        per_user = ended.tokens_per_s_per_user()
+        yield
+        self._settled = _Settled(
+            measured=measured,
+            start_ns=starts_ns,
+            end_ns=ends_ns,
+            area_ns=area,
+            tokens_per_s_per_user=per_user,
+            peak=(yield from peak(starts_ns, ends_ns, measured.window)),
+            ttft_s=(yield from ordered(ended.ttft_s)),
+            tpot_s=(yield from ordered(ended.tpot_s)),
+            e2e_s=(yield from ordered(ended.e2e_s)),
+            delay_s=(yield from ordered(delays_s)),
+        )
+        return self._settled
+
     def result(
         self,
         *,
@@ -202,9 +259,8 @@ class CellSummary:
         cost: CostTable | None = None,
     ) -> CellResult:
         """Return the result of the cell; readings of the server and the GPUs are for the caller to add."""
-        self._settle_late()
-        ended = self._ended
-        measured = self._burst() if self._mode == Mode.BURST else self._standing()
+        settled = self._settled or at_once(self.settle())
+        ended, measured = self._ended, settled.measured
         outcome, evidence = _outcome(ended, measured)
         lasting_s = measured.duration_s
         tokens_per_s = measured.tokens / lasting_s if measured.tokens and lasting_s else None
@@ -223,11 +279,11 @@ class CellSummary:
             started_at_ns=measured.window[0],
             duration_s=lasting_s or None,
             tokens_per_s_total=tokens_per_s,
-            tokens_per_s_per_user=ended.tokens_per_s_per_user(),
+            tokens_per_s_per_user=settled.tokens_per_s_per_user,
             requests_ok=ended.ok,
             requests_failed=ended.failures.total() - ended.failures[Outcome.CANCELLED],
-            delivered_concurrency=area_ns(self._spans(), measured.window) / NS_PER_S / lasting_s if lasting_s else None,
-            delivered_concurrency_max=peak(self._spans(), measured.window) if lasting_s else None,
+            delivered_concurrency=settled.area_ns / NS_PER_S / lasting_s if lasting_s else None,
+            delivered_concurrency_max=settled.peak if lasting_s else None,
             steady=measured.steady,
             events_packed=ended.packed,
             goodput_requests_per_s=ended.met_slo / lasting_s if slo_known and lasting_s else None,
@@ -237,7 +293,7 @@ class CellSummary:
             currency=cost.currency if cost else "",
             prompt_tokens_exact=ended.prompt_tokens_exact,
             **ended.answers.figures(),
-            **_latencies(ended),
+            **_latencies(ended, settled),
         )
 
     def _add_ended(self, record: RequestRecord) -> None:
@@ -258,51 +314,52 @@ class CellSummary:
     def _is_own(self, record: RequestRecord) -> bool:
         return not self._tag or record.tag == self._tag
 
-    def _settle_late(self) -> None:
-        """Count each late record once, and those that ended by the end, should that have been moved, as ended."""
-        late, self._late = _once(self._late), []
-        for record in late:
-            self.add(record)
+    def _settle_late(self) -> Steps[None]:
+        """Count each late record once, and those that ended by the end, should that have been moved, as ended.
 
-    def _spans(self) -> Iterator[Interval]:
-        """Return when each request, of whatever tag, was under way."""
-        return chain(
-            zip(self._ended.start_ns, self._ended.end_ns, strict=True),
-            zip(self._others_start_ns, self._others_end_ns, strict=True),
-            ((record.start_ns, record.end_ns) for record in self._late),
-        )
+        A request may have been seen under way and have ended while it was looked at.
+        """
+        late, self._late = self._late, []
+        ended = {(r.worker, r.user, r.start_ns) for r in late if r.outcome is not Outcome.RUNNING}
+        for place in places(len(late)):
+            for record in late[place]:
+                running = record.outcome is Outcome.RUNNING
+                if not running and record.end_ns <= self._end_ns:
+                    self.add(record)
+                elif not running or (record.worker, record.user, record.start_ns) not in ended:
+                    self._late.append(record)
+            yield
 
-    def _burst(self) -> _Measured:
+    def _burst(self) -> Steps[_Measured]:
         # Between two repeats nothing is under way, so that the time in which something is, is the bursts' together.
-        starts, ends = self._ended.intended_ns, self._ended.end_ns
-        window = (min(starts, default=0), max(ends, default=0))
-        return _Measured(window, busy_ns(zip(starts, ends, strict=True)) / NS_PER_S, float(self._ended.tokens))
+        starts, ends = (yield from ordered(self._ended.intended_ns)), (yield from ordered(self._ended.end_ns))
+        window = (starts[0], ends[-1]) if starts else (0, 0)
+        return _Measured(window, busy_ns(starts, ends) / NS_PER_S, float(self._ended.tokens))
 
-    def _standing(self) -> _Measured:
+    def _standing(self) -> Steps[_Measured]:
         start_ns, end_ns = window = (self.start_ns, self._end_ns)
-        own = [record for record in self._late if self._is_own(record)]
-        under_way = [r for r in own if r.outcome is Outcome.RUNNING or r.start_ns < end_ns]
         # What arrived within the window counts, also of answers not complete by its end, unless they fail later.
-        unfinished = TokenBins(start_ns, self._lasting_ns)
-        for record in under_way:
-            if record.ok or record.outcome in _UNDER_WAY:
-                unfinished.add(record, before_ns=end_ns)
+        unfinished, under_way = TokenBins(start_ns, self._lasting_ns), 0
+        for number, record in enumerate(self._late, 1):
+            if self._is_own(record) and (record.outcome is Outcome.RUNNING or record.start_ns < end_ns):
+                under_way += 1
+                if record.ok or record.outcome in _UNDER_WAY:
+                    unfinished.add(record, before_ns=end_ns)
+            if number % RECORDS_PER_STEP == 0:
+                yield
         both = zip(self._arrivals.slices(end_ns), unfinished.slices(end_ns), strict=True)
         slices = [of_finished + of_others for of_finished, of_others in both]
-        steady = is_steady(slices, *self._e2e_by_halves((start_ns + end_ns) // 2))
-        return _Measured(window, (end_ns - start_ns) / NS_PER_S, sum(slices), steady, len(under_way))
+        steady = is_steady(slices, *(yield from self._e2e_by_halves((start_ns + end_ns) // 2)))
+        return _Measured(window, (end_ns - start_ns) / NS_PER_S, sum(slices), steady, under_way)
 
-    def _e2e_by_halves(self, middle_ns: int) -> tuple[array[float], array[float]]:
+    def _e2e_by_halves(self, middle_ns: int) -> Steps[tuple[array[float], array[float]]]:
         halves = array("d"), array("d")
-        for e2e_s, end_ns in zip(self._ended.e2e_s, self._ended.e2e_end_ns, strict=True):
-            halves[end_ns >= middle_ns].append(e2e_s)
+        ended = self._ended
+        for place in places(len(ended.e2e_s)):
+            for e2e_s, end_ns in zip(ended.e2e_s[place], ended.e2e_end_ns[place], strict=True):
+                halves[end_ns >= middle_ns].append(e2e_s)
+            yield
         return halves
-
-
-def _once(records: Sequence[RequestRecord]) -> list[RequestRecord]:
-    """Return the records without those of requests seen under way that finished while they were looked at."""
-    ended = {(r.worker, r.user, r.start_ns) for r in records if r.outcome is not Outcome.RUNNING}
-    return [r for r in records if r.outcome is not Outcome.RUNNING or (r.worker, r.user, r.start_ns) not in ended]
 
 
 def _outcome(ended: EndedRequests, measured: _Measured) -> tuple[Outcome, str]:
@@ -323,24 +380,21 @@ def _outcome(ended: EndedRequests, measured: _Measured) -> tuple[Outcome, str]:
     return worst, safe_line(f"{counts[worst]} of {len(ended)} requests: {text}", limit=_EVIDENCE_LIMIT)
 
 
-def _latencies(ended: EndedRequests) -> dict[str, Any]:
+def _latencies(ended: EndedRequests, settled: _Settled) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    ordered = {"ttft": sorted(ended.ttft_s), "tpot": sorted(ended.tpot_s), "e2e": sorted(ended.e2e_s)}
-    for name, column in ordered.items():
+    for name, column in (("ttft", settled.ttft_s), ("tpot", settled.tpot_s), ("e2e", settled.e2e_s)):
         for q in (50, 90, 99):
             figures[f"{name}_p{q}_s"] = percentile_of_sorted(column, q)
     if ended.ok:
         figures["distributions"] = Distributions(
-            ttft=Distribution.of_ordered_s(ordered["ttft"]),
+            ttft=Distribution.of_ordered_s(settled.ttft_s),
             itl=Distribution.of_us(ended.itl_us.buckets()),
-            e2e=Distribution.of_ordered_s(ordered["e2e"]),
+            e2e=Distribution.of_ordered_s(settled.e2e_s),
         )
     figures["ttft_mean_s"] = fmean(ended.ttft_s) if ended.ttft_s else None
     figures["time_to_resolve_s"] = fmean(ended.e2e_s) if ended.e2e_s else None
     for q in (50, 90, 99):
         value_us = ended.itl_us.percentile(q)
         figures[f"itl_p{q}_s"] = None if value_us is None else value_us / 1e6
-    starts = zip(ended.intended_ns, ended.start_ns, strict=True)
-    delays_s = sorted((start_ns - intended_ns) / NS_PER_S for intended_ns, start_ns in starts)
-    figures["client_delay_p99_s"] = percentile_of_sorted(delays_s, 99)
+    figures["client_delay_p99_s"] = percentile_of_sorted(settled.delay_s, 99)
     return figures

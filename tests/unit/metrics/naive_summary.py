@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from tui.core.outcome import Outcome
-from tui.metrics.concurrency import Interval, area_ns, peak
+from tui.metrics.concurrency import Interval
 from tui.metrics.histogram import LogHistogram
 from tui.metrics.percentile import percentile
 from tui.metrics.record import RequestRecord
@@ -58,8 +58,15 @@ def naive_figures(records: Sequence[RequestRecord], tag: int, window: Interval, 
         "e2e_p50_s": percentile([e2e_s for _, e2e_s in e2e], 50),
         "time_to_resolve_s": fmean([e2e_s for _, e2e_s in e2e]) if e2e else None,
         "itl_p50_s": None if itl_p50_us is None else itl_p50_us / 1e6,
-        "delivered_concurrency": area_ns(spans, window) / 1e9 / lasting_s,
-        "delivered_concurrency_max": peak(spans, window),
+        "delivered_concurrency": sum(max(0, min(end, end_ns) - max(start, start_ns)) for start, end in spans)
+        / 1e9
+        / lasting_s,
+        "delivered_concurrency_max": max(
+            (
+                sum(start <= at < end for start, end in spans)
+                for at in {start_ns, *(start for start, _ in spans if start_ns < start < end_ns)}
+            ),
+        ),
         "output_tokens_mean": fmean([record.tokens for record in ok]) if ok else None,
         "output_tokens_std": pstdev([record.tokens for record in ok]) if ok else None,
         "counted_by": " and ".join(sorted({record.counted_by for record in ok})),

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from tests.unit.metrics.naive_summary import naive_figures
 from tests.unit.metrics.records import answered, failed, ns
 from tui.core.outcome import Outcome
+from tui.metrics import ordered
 from tui.metrics.cell import CellResult
 from tui.metrics.ended import MOST_WORDS, EndedRequests
 from tui.metrics.record import RequestRecord
+from tui.metrics.saturation import RateFigures
 from tui.metrics.summary import CellSummary
 from tui.profile.schema import Mode, SloTable
 
@@ -139,6 +141,28 @@ def test_in_any_order_it_gives_the_figures_of_all_records(
         assert cell.evidence.startswith(f"{outcomes[cell.outcome]} of {outcomes.total()} requests")
     elif outcomes:
         assert cell.outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_its_steps_change_no_figure(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [r for at, ask in enumerate(MANY * 5) for r in records_of(at, ask) if r.outcome is not Outcome.RUNNING]
+
+    def summed() -> tuple[int, CellResult, RateFigures | None]:
+        summary = CellSummary(mode, tag=TAG, slo=SLO, start_ns=0 if mode is Mode.BURST else ns(START_S))
+        if mode is not Mode.BURST:
+            summary.end(ns(END_S))
+        for record in records:
+            summary.add(record)
+        steps = sum(1 for _ in summary.settle())
+        cell = summary.result(users=3, prompt_tokens=31, output_tokens=8)
+        return steps, cell, summary.rate_figures(3.0) if mode is Mode.RATE else None
+
+    few, *at_once = summed()
+    monkeypatch.setattr(ordered, "VALUES_PER_STEP", 10)
+    monkeypatch.setattr("tui.metrics.summary.RECORDS_PER_STEP", 3)
+    many, *in_steps = summed()
+    assert in_steps == at_once
+    assert few < 20 < 200 < many
 
 
 def test_a_finished_request_leaves_little_behind() -> None:
