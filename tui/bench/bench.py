@@ -12,9 +12,6 @@ import asyncio
 import logging
 import os
 import signal
-import tempfile
-import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,14 +19,17 @@ from typing import Any
 import msgspec
 
 from tui import __version__
+from tui.bench.attendance import FIRST_FRONT_END_S, Attendance
 from tui.bench.clock import SessionClock
 from tui.bench.commands import CommandExecutor, in_words
 from tui.bench.environment import environment_of, gpu_summary_of
+from tui.bench.open_export import export_now
 from tui.bench.scheduler import WALKS, Scheduler
 from tui.bench.snapshot_builder import SnapshotBuilder
+from tui.bench.state import load_status, server_status
 from tui.bench.testbed import Testbed
 from tui.core.clock import utc_now
-from tui.core.errors import LaunchError, UsageError
+from tui.core.errors import LaunchError
 from tui.core.known_secrets import learn
 from tui.core.paths import socket_of
 from tui.core.tasks import background, end_task, reason_of
@@ -41,10 +41,9 @@ from tui.link.server import FRONT_END, LINK_TASK, LinkServer
 from tui.metrics.boundary import edges, must_queue
 from tui.metrics.cell import CellResult
 from tui.metrics.failure_outcome import evidence_of, outcome_of
-from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, Snapshot
+from tui.metrics.snapshot import Snapshot
 from tui.metrics.window import LiveWindow
 from tui.profile.schema import Profile
-from tui.session.export import export_folder, export_open_session, export_session
 from tui.session.meta import SessionMeta
 from tui.session.reader import SessionReader
 from tui.session.references import beside_of
@@ -54,8 +53,6 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 SCRAPE_TIMEOUT_S = 0.5
-# A bench that nobody ever looked at has lost the front end that started it.
-FIRST_FRONT_END_S = 30.0
 GIVE_UP_TASK = "give-up"
 
 
@@ -99,14 +96,14 @@ class Bench:
         self.testbed.number_from(earlier.last_tag, earlier.last_request_id, earlier.last_launch)
         self.scheduler = Scheduler(self.testbed, users_return=spec.users_return)
         self.scheduler.restore(earlier.cells)
-        self.lingers = spec.linger
+        self._attendance = Attendance(self.end, lingers=spec.linger, unattended_s=spec.unattended_s)
         self.ended = asyncio.Event()
         self.how_it_ended = "stopped"
         self._link = LinkServer(
             socket_of(spec.session_id),
             snapshot=self.snapshot,
             execute=self._execute,
-            on_empty=self._last_front_end_left,
+            on_empty=self._attendance.last_left,
         )
         self._executor = CommandExecutor(self)
         self._closed = False
@@ -117,9 +114,6 @@ class Bench:
         self._cut_short = False
         """Whether a fault of our own ended the session."""
         self._last_words = ""
-        self._detached = False
-        self._wanted_at_s = time.monotonic()
-        """When last somebody looked at it, or it had something to do."""
 
     async def run(self, on_ready: asyncio.Event) -> None:
         """Run the session to its end; `on_ready` is set once front ends can connect."""
@@ -129,7 +123,7 @@ class Bench:
         loop.set_exception_handler(self._on_fault)
         await self._link.open()
         on_ready.set()
-        loop.call_later(FIRST_FRONT_END_S, self._check_first_front_end)
+        loop.call_later(FIRST_FRONT_END_S, self._attendance.check_first, self._link)
         self._tell_beside()
         self.launch()
         ticking = background(self._tick(), name="tick")
@@ -191,27 +185,7 @@ class Bench:
     async def export(self, folder: Path | None) -> Path:
         """Write the session as TOML and CSV into `folder`, or beside its file; return where. Raises VrampError."""
         # A process of its own would be cleaner for the loop, but an export is rare and this thread yields to it.
-        return await asyncio.to_thread(self._export, folder)
-
-    def _export(self, folder: Path | None) -> Path:
-        session_file = Path(self._spec.session_file)
-        name = export_folder(session_file)
-        self.writer.flush()
-        if not self.writer.failure:
-            folder = folder or session_file.with_name(name)
-            export_session(session_file, folder)
-            return folder
-        # Where the session cannot be kept its export cannot either.
-        *others, last = [folder] if folder else [Path.cwd() / name, Path(tempfile.gettempdir()) / name]
-        for place in others:
-            with suppress(UsageError):
-                return self._export_from_memory(place)
-        return self._export_from_memory(last)
-
-    def _export_from_memory(self, folder: Path) -> Path:
-        with SessionReader(self.writer.path, self.writer.in_memory()) as reader:
-            export_open_session(reader, folder)
-        return folder
+        return await asyncio.to_thread(export_now, self.writer, folder)
 
     @property
     def results(self) -> Results:
@@ -325,7 +299,8 @@ class Bench:
                 if scraping is not None and scraping.done():
                     metrics, scraping = scraping.result(), None
                 self._close_second(metrics)
-                self._check_attended()
+                is_launching = self._is_launching and self._spec.start != "idle"
+                self._attendance.check(self._link, is_working=is_launching or self.scheduler.activity != "idle")
                 await asyncio.sleep(TICK_S)
         finally:
             if scraping is not None:
@@ -344,13 +319,13 @@ class Bench:
 
     def snapshot(self) -> Snapshot:
         """Return what is to be seen now."""
-        status = self._server_status()
-        scheduler = self.scheduler
+        now_ns, scheduler, closed = self.clock.now_ns(), self.scheduler, self._closed
+        status = server_status(self.testbed, scheduler, is_launching=self._is_launching, closed=closed)
         grid = scheduler.grid
         return self.snapshot_builder.snapshot(
-            self.clock.now_ns(),
+            now_ns,
             server=status,
-            load=self._load_status(),
+            load=load_status(self.testbed, scheduler, self.snapshot_builder.window, now_ns, closed=closed),
             grid=grid,
             current=scheduler.current,
             queueing=must_queue(status.kv_pool, grid.users, grid.prompt_tokens, grid.output_tokens),
@@ -361,62 +336,6 @@ class Bench:
             notice=self.writer.failure or self.snapshot_builder.notice,
             unkept=self.writer.failure,
             aside=self.testbed.asides.now,
-        )
-
-    def _server_status(self) -> ServerStatus:
-        status = self.testbed.status
-        metrics = self.testbed.metrics_now if self.testbed.ready else None
-        if self._closed:
-            status = msgspec.structs.replace(status, phase=Phase.ENDED)
-        elif status.phase is Phase.FAILED and (self.scheduler.activity != "idle" or self.scheduler.relaunching):
-            status = msgspec.structs.replace(status, phase=Phase.RELAUNCHING)  # died under load: it will be back
-        elif status.phase is Phase.FAILED and self._is_launching:
-            # It is still being ended, its failure explained, and its cells given their outcome: who sees a failed
-            # server may leave.
-            again = status.launches > 1
-            status = msgspec.structs.replace(
-                status, phase=Phase.RELAUNCHING if again else Phase.LAUNCHING, failure=None
-            )
-        status = msgspec.structs.replace(status, silent_s=self.testbed.silent_s)
-        if metrics is None:
-            return status
-        return msgspec.structs.replace(
-            status,
-            running=metrics.running,
-            waiting=metrics.waiting,
-            kv_cache_usage=metrics.kv_cache_usage,
-            preemptions_total=metrics.preemptions_total,
-        )
-
-    @property
-    def _measures(self) -> bool:
-        """Say whether there is a server that answers."""
-        return self.testbed.ready and self.testbed.silent_s is None and not self._closed
-
-    def _delivered_concurrency(self) -> float | None:
-        now_ns = self.clock.now_ns()
-        return self.snapshot_builder.window.delivered_concurrency(now_ns) if self._measures else None
-
-    def _load_status(self) -> LoadStatus:
-        progress, scheduler = self.testbed.progress, self.scheduler
-        return LoadStatus(
-            users_wanted=scheduler.users,
-            users_active=progress.users_active if progress else 0,
-            in_flight=progress.in_flight if progress else 0,
-            prompt_tokens=scheduler.prompt_tokens,
-            output_tokens=self.profile.load.output_tokens,
-            users_before=scheduler.users_before if self.testbed.ready else 0,
-            activity=scheduler.activity,
-            delivered_concurrency=self._delivered_concurrency(),
-            settling=scheduler.settling,
-            precision=scheduler.precision,
-            steady_for_s=scheduler.standing_for_s() if self._measures else None,
-            client_ceiling_share=self.testbed.gauge.share,
-            client_lag_p99_s=progress.lag_p99_s if progress else None,
-            client_users_max=self.testbed.gauge.users_max,
-            workers=progress.workers if progress else 0,
-            stamps=progress.stamps if progress else "",
-            hosts=progress.hosts if progress else [],
         )
 
     # -- front ends come and go --------------------------------------------------------------------------------------
@@ -446,25 +365,7 @@ class Bench:
 
     def starter_gone(self) -> None:
         """Take note that the process which started this bench is gone."""
-        if not self._link.ever_busy:
-            self.end("its front end went away before it had looked")
-
-    def _last_front_end_left(self, detached: bool) -> None:
-        self._detached = detached
-        if not (detached or self.lingers):
-            self.end("its front end went away")
-
-    def _check_first_front_end(self) -> None:
-        if not self._link.ever_busy:
-            self.end("no front end came")
-
-    def _check_attended(self) -> None:
-        """End a lingering session that nobody looks at and that has nothing to do; one left on purpose goes on."""
-        launching = self._is_launching and self._spec.start != "idle"
-        if self._link.busy or self._detached or launching or self.scheduler.activity != "idle":
-            self._wanted_at_s = time.monotonic()
-        elif time.monotonic() - self._wanted_at_s > self._spec.unattended_s:
-            self.end(f"nobody looked at it and nothing ran for {self._spec.unattended_s:.0f} s")
+        self._attendance.starter_gone(self._link)
 
 
 def _snapshot_builder_of(spec: BenchSpec, profile: Profile, clock: SessionClock, started_at: str) -> SnapshotBuilder:
