@@ -274,7 +274,7 @@ def _exit_code(ending: _Ending, output: Output, cells: list[CellResult], endpoin
         complain(why)
         return ExitCode.UNEXPECTED
     if any(cell.outcome is Outcome.CLIENT_LIMIT for cell in cells):
-        complain("this machine's client was the limit in some cells; they say nothing of the server")
+        complain("the client was the limit in some cells; they say nothing of the server")
         return ExitCode.CLIENT_LIMIT
     return ExitCode.OK
 

@@ -23,6 +23,8 @@ from tui.core.tasks import background
 from tui.gpu.node import SAMPLER
 from tui.hosts.wire import (
     DEAF_S,
+    MARK,
+    MARKED,
     MAX_BYTES,
     MOST_WORKERS,
     Bye,
@@ -174,6 +176,9 @@ async def _serve() -> None:
 
 def main() -> None:
     """Serve one bench."""
+    if MARKED in sys.argv[1:]:
+        sys.stdout.buffer.write(MARK)
+        sys.stdout.buffer.flush()
     asyncio.run(_serve())
 
 

@@ -17,6 +17,7 @@ from tui.hosts.wire import MAX_BYTES, ToAgent, pack, pack_message, unpack
 
 END_GRACE_S = 3.0
 STDERR_LINES = 20
+MOST_GREETING_LINES = 1000
 
 
 class Listener(Protocol):
@@ -32,11 +33,17 @@ class Listener(Protocol):
 class Line:
     """A process that leads to agents."""
 
-    def __init__(self, process: asyncio.subprocess.Process, explain: Callable[[str], str]) -> None:
-        """`explain`: makes a sentence of what the process said last."""
+    def __init__(self, process: asyncio.subprocess.Process, explain: Callable[[str], str], mark: bytes = b"") -> None:
+        """`explain`: makes a sentence of what the process said last.
+
+        `mark`: what comes before the first frame, at the end of a line; whatever is said before it is no frame.
+        """
         self._process = process
         self._explain = explain
+        self._mark = mark
         self._said: deque[str] = deque(maxlen=STDERR_LINES)
+        self._greeting: deque[str] = deque(maxlen=STDERR_LINES)
+        """What was said in the place of frames."""
         self._listeners: dict[int, Listener] = {}
         self.ended = False
         self._tasks = [
@@ -45,7 +52,7 @@ class Line:
         ]
 
     @classmethod
-    async def open(cls, argv: Sequence[str], *, explain: Callable[[str], str]) -> Line:
+    async def open(cls, argv: Sequence[str], *, explain: Callable[[str], str], mark: bytes = b"") -> Line:
         """Start the process, with no secret in its environment but those of ssh and Ray. Raises OSError."""
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -55,7 +62,7 @@ class Line:
             env=without_secrets(os.environ, but=("SSH_", "RAY_")),
             start_new_session=True,  # a Ctrl-C in the terminal is for the bench to deal with
         )
-        return cls(process, explain)
+        return cls(process, explain, mark)
 
     @property
     def pid(self) -> int:
@@ -82,8 +89,17 @@ class Line:
 
     def why_ended(self) -> str:
         """Return why, in words that follow the name of a host."""
-        said = safe_line(" / ".join(self._said), limit=1000)
-        return self._explain(said)
+        said = (
+            [*self._said, f"something else than an agent answers there: {self.greeting}"]
+            if self.greeting
+            else self._said
+        )
+        return self._explain(safe_line(" / ".join(said), limit=1000))
+
+    @property
+    def greeting(self) -> str:
+        """Return what came in the place of frames so far, as one line; empty where frames come."""
+        return safe_line(" / ".join(self._greeting), limit=300)
 
     async def close(self) -> None:
         """End it and wait until the process is gone."""
@@ -101,13 +117,14 @@ class Line:
     async def _read(self) -> None:
         assert self._process.stdout is not None
         try:
+            await self._pass_over_greeting(self._process.stdout)
             while (body := await read_frame(self._process.stdout, MAX_BYTES)) is not None:
                 place, worker, said = unpack(body)
                 listener = self._listeners.get(place)
                 if listener is not None:
                     listener.hear(worker, said)
-        except ValueError as error:  # a login shell that greets, for one
-            self._said.append(f"something else than an agent answers there: {error}")
+        except ValueError as error:
+            self._greeting.append(str(error))
         finally:
             self.ended = True
         await self._end_process()
@@ -115,6 +132,21 @@ class Line:
         why = self.why_ended()
         for listener in list(self._listeners.values()):
             listener.hear_no_more(why)
+
+    async def _pass_over_greeting(self, stdout: asyncio.StreamReader) -> None:
+        """Read up to the mark. Raises ValueError when there is too much before it."""
+        if not self._mark:
+            return
+        for _ in range(MOST_GREETING_LINES):
+            line = await stdout.readline()
+            if line.endswith(self._mark):
+                self._greeting.clear()
+                return
+            if words := line.decode("utf-8", "replace").strip():
+                self._greeting.append(words)
+            if not line:
+                return
+        raise ValueError(f"{MOST_GREETING_LINES} lines")
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None

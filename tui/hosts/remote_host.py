@@ -67,8 +67,9 @@ class RemoteHost:
                     async with asyncio.timeout(CONNECT_TIMEOUT_S):
                         await self._connect()
                 except TimeoutError:
+                    said = f", but: {self._line.greeting}" if self._line is not None and self._line.greeting else ""
                     await self.close()
-                    raise OSError(f"{self.name} did not answer within {CONNECT_TIMEOUT_S:g} s") from None
+                    raise OSError(f"{self.name} did not answer within {CONNECT_TIMEOUT_S:g} s{said}") from None
                 except BaseException:
                     await self.close()
                     raise

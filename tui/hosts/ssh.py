@@ -7,6 +7,7 @@ import shlex
 
 from tui.hosts.line import Line
 from tui.hosts.remote_host import RemoteHost
+from tui.hosts.wire import MARK, MARKED
 from tui.profile.load_hosts import SshPlace
 
 CONNECT_S = 10
@@ -48,7 +49,7 @@ def ssh_host(place: SshPlace) -> RemoteHost:
 
     async def open_line() -> Line:
         try:
-            return await Line.open(command(place), explain=explain)
+            return await Line.open(command(place), explain=explain, mark=MARK)
         except FileNotFoundError:
             raise OSError("ssh is not installed on this machine") from None
 
@@ -65,7 +66,7 @@ def command(place: SshPlace) -> list[str]:
     if place.user:
         argv += ["-l", place.user]
     # The shell there is whatever its owner has; these few words are the same to all of them.
-    return [*argv, "--", place.host, f"exec {shlex.quote(place.python)} -P -m tui.hosts.agent"]
+    return [*argv, "--", place.host, f"exec {shlex.quote(place.python)} -P -m tui.hosts.agent {MARKED}"]
 
 
 def explained(place: SshPlace, said: str) -> str:

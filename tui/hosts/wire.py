@@ -24,6 +24,9 @@ DEAF_S = 4.0
 Sooner than the bench takes its host for lost (`remote_host.MOST_UNANSWERED`): a host that is out of the bench's reach
 may still reach the server, which would be loaded by users that nobody counts, while they ask from elsewhere already.
 """
+MARKED = "--marked"
+MARK = b"\0vramp agent\n"
+"""What an agent that is started with `MARKED` says before its first frame: a login shell may have greeted before it."""
 MOST_WORKERS = 1000
 SAMPLER_NUMBER = 0xFFFE
 """No load worker's."""

@@ -113,13 +113,38 @@ async def test_each_way_to_fail_has_its_sentence(known: SshServer, tmp_path: Pat
     bare = script(tmp_path / "bare", f'exec {shlex.quote(sys.executable)} -I -S "$@"')
     assert f"has no vramp for {bare}: install it there" in await refusal(known.url(bare))
     greeting = script(tmp_path / "greeting", "echo Welcome to this machine, stranger", "sleep 5")
-    assert "something else than an agent answers there" in await refusal(known.url(greeting))
+    told = await refusal(known.url(greeting))
+    assert "something else than an agent answers there: Welcome to this machine, stranger" in told
     other = f"ssh://nobody-of-this-name@127.0.0.1:{known.port}"
     assert "does not let this user in without a password: set up a key" in await refusal(other)
     assert "is not known by its key: ssh localhost once by hand" in await refusal(
         f"ssh://localhost:{known.port}{known.python}"
     )
     assert "ssh does not know the name" in await refusal("ssh://no-such-host.invalid")
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    "greeting", ["", "Welcome to this machine", "\\033[1mHello\\033[0m\\n\\n### no entry ###\\nlast> "]
+)
+async def test_a_host_that_greets_is_as_good_as_any(known: SshServer, tmp_path: Path, greeting: str) -> None:
+    python = script(tmp_path / "python", "echo", f"printf '{greeting}'", f'exec {known.python} "$@"')
+    host = host_at(known.url(python))
+    worker = await host.open_worker(1)
+    assert host.trouble == ""
+    await worker.close()
+    assert host._line is not None
+    assert "Welcome" not in host._line.why_ended()
+    await host.close()
+
+
+@needs_sshd
+async def test_a_host_that_greets_and_does_no_more_is_told_by_its_words(
+    known: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.hosts.remote_host.CONNECT_TIMEOUT_S", 2.0)
+    greeting = script(tmp_path / "greeting", "echo Choose a partition:", "sleep 20")
+    assert (await refusal(known.url(greeting))).endswith("did not answer within 2 s, but: Choose a partition:")
 
 
 @needs_sshd
@@ -147,7 +172,7 @@ async def test_without_ssh_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_the_command_is_no_place_for_secrets_or_options() -> None:
     argv = command(SshPlace("gpu1", "me", 2222, "/opt/it's/python"))
-    assert argv[-3:] == ["--", "gpu1", "exec '/opt/it'\"'\"'s/python' -P -m tui.hosts.agent"]
+    assert argv[-3:] == ["--", "gpu1", "exec '/opt/it'\"'\"'s/python' -P -m tui.hosts.agent --marked"]
     assert argv[argv.index("-p") + 1] == "2222" and argv[argv.index("-l") + 1] == "me"
     assert "BatchMode=yes" in argv
     assert explained(SshPlace("gpu1"), "ssh: connect to host gpu1 port 22: Connection timed out").startswith(
