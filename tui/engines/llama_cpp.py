@@ -7,6 +7,7 @@ UTF-8 character come together. https://github.com/ggml-org/llama.cpp/blob/master
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,7 +32,16 @@ from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
 from tui.engines.parts.dialect import COUNT, TEXT, Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.prometheus import samples_of, total
-from tui.engines.parts.questions import Content, OpenAiQuestions, Question, healthy, object_in, tokens_in
+from tui.engines.parts.questions import (
+    Content,
+    OpenAiQuestions,
+    Question,
+    healthy,
+    length_in,
+    object_in,
+    only_limit,
+    tokens_in,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,9 +148,9 @@ class LlamaCppQuestions(OpenAiQuestions):
         """Ask for its slots. How large the KV cache is they do not tell: with `kv-unified` each names all of it."""
         return Question("/slots", _held_in)
 
-    def limits(self, model: str) -> Question[int] | None:
+    def limits(self, models: Sequence[str]) -> Question[dict[str, int]] | None:
         """Ask for the context of one slot."""
-        return Question("/props", _context_in)
+        return Question("/props", lambda status, content: only_limit(models, _context_in(status, content)))
 
 
 def _build_in(status: int, content: bytes) -> str | None:
@@ -150,8 +160,7 @@ def _build_in(status: int, content: bytes) -> str | None:
 
 def _context_in(status: int, content: bytes) -> int | None:
     settings = object_in(status, content).get("default_generation_settings")
-    length = settings.get("n_ctx") if isinstance(settings, dict) else None
-    return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None
+    return length_in(settings, "n_ctx") if isinstance(settings, dict) else None
 
 
 class _Slot(msgspec.Struct, gc=False):

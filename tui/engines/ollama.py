@@ -8,7 +8,7 @@ https://docs.ollama.com/api
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -18,7 +18,7 @@ from tui.engines.engine import Engine
 from tui.engines.parts import dialect, openai_requests
 from tui.engines.parts.dialect import NOTHING, TEXT, TOKEN, Dialect, Ending, StreamEvent, read_error, reader_of
 from tui.engines.parts.framing import JsonLines
-from tui.engines.parts.questions import OK, Question, Questions, healthy, object_in
+from tui.engines.parts.questions import OK, Question, Questions, healthy, lengths_of, object_in
 
 # ---- the dialect
 
@@ -115,9 +115,9 @@ class OllamaQuestions(Questions):
         """Ask for its version."""
         return Question("/api/version", _version_in)
 
-    def limits(self, model: str) -> Question[int] | None:
-        """Ask for the context with which a model runs now; it tells none before its first request."""
-        return Question("/api/ps", lambda status, content: _context_in(status, content, model))
+    def limits(self, models: Sequence[str]) -> Question[dict[str, int]] | None:
+        """Ask for the context with which each model runs now; it tells none before its first request."""
+        return Question("/api/ps", _contexts_in)
 
 
 def _rows(status: int, content: bytes) -> list[dict[str, object]]:
@@ -136,12 +136,8 @@ def _version_in(status: int, content: bytes) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _context_in(status: int, content: bytes, model: str) -> int | None:
-    for row in _rows(status, content):
-        length = row.get("context_length")
-        if row.get("name") == model and isinstance(length, int) and not isinstance(length, bool) and length > 0:
-            return length
-    return None
+def _contexts_in(status: int, content: bytes) -> dict[str, int]:
+    return lengths_of(_rows(status, content), "name", "context_length")
 
 
 # ---- the whole

@@ -33,7 +33,7 @@ from tui.engines.parts.addresses import base_url
 from tui.engines.parts.arguments import words_of
 from tui.engines.parts.diagnosis_rules import rule
 from tui.engines.parts.prometheus import samples_of, total
-from tui.engines.parts.questions import Content, Question, Questions, healthy, json_in, object_in
+from tui.engines.parts.questions import Content, Question, Questions, healthy, json_in, length_in, object_in, only_limit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,9 +96,9 @@ class TgiQuestions(Questions):
         """Ask for its own figures."""
         return Question("/metrics", _metrics_in)
 
-    def limits(self, model: str) -> Question[int] | None:
+    def limits(self, models: Sequence[str]) -> Question[dict[str, int]] | None:
         """Ask how many tokens prompt and answer may have together."""
-        return Question("/info", _limit_in)
+        return Question("/info", lambda status, content: only_limit(models, _limit_in(status, content)))
 
 
 def _models_in(status: int, content: bytes) -> list[str] | None:
@@ -112,9 +112,7 @@ def _version_in(status: int, content: bytes) -> str | None:
 
 
 def _limit_in(status: int, content: bytes) -> int | None:
-    found = object_in(status, content)
-    limit = found.get("max_total_tokens")
-    return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
+    return length_in(object_in(status, content), "max_total_tokens")
 
 
 def _tokens_in(status: int, content: bytes) -> list[int] | None:

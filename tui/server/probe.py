@@ -125,19 +125,10 @@ async def first_answer(client: ServerClient, questions: Questions) -> ServerResp
 async def _limits(
     client: ServerClient, questions: Questions, models: list[str], listing: ServerResponse
 ) -> dict[str, int]:
-    """Return how many tokens each model can hold, where it tells; what stands in the list is asked for once."""
-    lengths: dict[str, int] = {}
-    asked = questions.models()
-    for model in models:
-        question = questions.limits(model)
-        if question is None:
-            break
-        if asked is not None and question.path == asked.path:
-            length = question.read(listing.status, listing.content)
-        elif not lengths:
-            length = await answer_to(client, question)
-        else:
-            break  # a server that is asked one by one has one
-        if length is not None:
-            lengths[safe_line(model, limit=NAME_CHARS)] = length
-    return lengths
+    """Return how many tokens each model can hold, where it tells; what stands in the list is not asked for again."""
+    asked, question = questions.models(), questions.limits(models)
+    if asked is not None and question is not None and question.path == asked.path:
+        lengths = question.read(listing.status, listing.content)
+    else:
+        lengths = await answer_to(client, question)
+    return {safe_line(model, limit=NAME_CHARS): length for model, length in (lengths or {}).items()}

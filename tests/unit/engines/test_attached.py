@@ -106,12 +106,12 @@ def test_ollama_cuts_no_prompt_and_puts_no_template_around_it() -> None:
 
 def test_ollama_tells_the_context_of_what_runs() -> None:
     questions = engine_for("ollama").questions
-    models, limit = questions.models(), questions.limits("m:latest")
+    models, limit = questions.models(), questions.limits(["m:latest"])
     assert models is not None and limit is not None
     assert models.read(200, b'{"models":[{"name":"m:latest","model":"m:latest","size":1}]}') == ["m:latest"]
     running = b'{"models":[{"name":"m:latest","size_vram":5137025024,"context_length":4096}]}'
-    assert limit.read(200, running) == 4096
-    assert limit.read(200, b'{"models":[]}') is None
+    assert limit.read(200, running) == {"m:latest": 4096}
+    assert limit.read(200, b'{"models":[]}') == {}
 
 
 def test_sglang_is_spread_over_the_gpus_of_the_profile() -> None:

@@ -229,7 +229,7 @@ def test_nonsense_is_no_answer_to_a_question(name: str) -> None:
             questions.metrics(),
             questions.held(),
         ),
-        *(questions.tokenize("m", [{"role": "user", "content": "a"}]), questions.limits("m")),
+        *(questions.tokenize("m", [{"role": "user", "content": "a"}]), questions.limits(["m"])),
         *(questions.count("m", "a"), questions.count("m", [{"role": "user", "content": "a"}])),
     ]
     for question in asked:

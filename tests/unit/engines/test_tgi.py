@@ -55,8 +55,8 @@ def test_it_counts_texts_and_messages() -> None:
 def test_info_tells_model_version_and_limit() -> None:
     info = b'{"model_id":"org/m","max_total_tokens":4608,"max_input_tokens":4096,"version":"3.3.7"}'
     told = ENGINE.questions
-    asked = (told.models(), told.version(), told.limits("m"))
-    assert [question and question.read(200, info) for question in asked] == [["org/m"], "3.3.7", 4608]
+    asked = (told.models(), told.version(), told.limits(["org/m"]))
+    assert [question and question.read(200, info) for question in asked] == [["org/m"], "3.3.7", {"org/m": 4608}]
 
 
 def test_metrics_tell_what_is_reserved_and_nothing_that_is_not_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -143,3 +144,12 @@ MODEL_LISTS: list[tuple[Any, list[str]]] = [
 async def test_lists_of_models_of_every_form(listing: Any, models: list[str]) -> None:
     async with client_of({"/v1/models": listing}) as client:
         assert (await probe.ask(client, engine_for("openai").questions)).models == models
+
+
+async def test_a_list_of_many_models_is_read_once() -> None:
+    rows = [{"id": f"m{number}", "max_model_len": 1 + number, "about": "x" * 200} for number in range(20_000)]
+    began = time.process_time()
+    async with client_of({"/v1/models": {"data": rows}}) as client:
+        found = await probe.ask(client, engine_for("openai").questions)
+    assert found.max_model_lens["m19999"] == 20_000
+    assert time.process_time() - began < 5  # half an hour where it is read for each

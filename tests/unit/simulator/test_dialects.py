@@ -290,11 +290,11 @@ async def test_it_answers_what_it_can_be_asked(name: ServedAs) -> None:
             return
         if (version := questions.version()) is not None:
             assert "+simulated" in (await server.ask(version) or "")
-        limits = questions.limits(MODEL)
+        limits = questions.limits([server.model])
         if limits is not None and name not in (
             *(ServedAs.LMDEPLOY, ServedAs.TRTLLM_SERVE, ServedAs.RAY_SERVE, ServedAs.TRANSFORMERS_SERVE),
         ):
-            assert await server.ask(limits) == LIMIT
+            assert await server.ask(limits) == {server.model: LIMIT}
         if (count := questions.count(server.model, "one two three")) is not None:
             assert await server.ask(count) in (3, 4)
         if (mark := engine_for(name).mark) is not None:

@@ -6,7 +6,7 @@ A system that lacks something says so by None, and that is no failure.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -80,8 +80,8 @@ class Questions:
         """Ask with which arguments it runs, by their flags without dashes before them."""
         return None
 
-    def limits(self, model: str) -> Question[int] | None:
-        """Ask how many tokens prompt and answer may have together."""
+    def limits(self, models: Sequence[str]) -> Question[dict[str, int]] | None:
+        """Ask how many tokens prompt and answer may have together, of those models of which it is told."""
         return None
 
 
@@ -96,9 +96,9 @@ class OpenAiQuestions(Questions):
         """Ask for the list of models."""
         return Question("/v1/models", models_in)
 
-    def limits(self, model: str) -> Question[int] | None:
+    def limits(self, models: Sequence[str]) -> Question[dict[str, int]] | None:
         """Ask for what some servers tell beside a model's name."""
-        return Question("/v1/models", lambda status, content: max_model_len_in(status, content, model))
+        return Question("/v1/models", max_model_lens_in)
 
 
 def owned_by(owner: str) -> Question[bool]:
@@ -146,13 +146,27 @@ def models_in(status: int, content: bytes) -> list[str] | None:
     return [row["id"] for row in rows if isinstance(row.get("id"), str)]
 
 
-def max_model_len_in(status: int, content: bytes, model: str) -> int | None:
-    """Return the `max_model_len` of a model in a list of models."""
-    for row in _rows(status, content) or []:
-        length = row.get("max_model_len")
-        if row.get("id") == model and isinstance(length, int) and not isinstance(length, bool) and length > 0:
-            return length
-    return None
+def max_model_lens_in(status: int, content: bytes) -> dict[str, int]:
+    """Return the `max_model_len` of each model in a list of models that has one."""
+    rows = _rows(status, content) or []
+    return lengths_of(rows, "id", "max_model_len")
+
+
+def only_limit(models: Sequence[str], length: int | None) -> dict[str, int]:
+    """Return the limit of a server of one model, by its name."""
+    return {} if length is None else dict.fromkeys(models[:1], length)
+
+
+def lengths_of(rows: Iterable[Mapping[str, object]], name: str, length: str) -> dict[str, int]:
+    """Return the number of tokens that each row tells of what it names."""
+    told = ((row.get(name), length_in(row, length)) for row in rows)
+    return {model: tokens for model, tokens in told if isinstance(model, str) and tokens is not None}
+
+
+def length_in(told: Mapping[str, object], key: str) -> int | None:
+    """Return a number of tokens; None where it is none, or not told."""
+    length = told.get(key)
+    return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None
 
 
 def _rows(status: int, content: bytes) -> list[dict[str, Any]] | None:
