@@ -19,7 +19,7 @@ from tui.core.errors import VrampError
 from tui.core.safe_text import safe_line, safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import RequestShape
-from tui.engines.parts.dialect import Dialect, dialect_named, read_error
+from tui.engines.parts.dialect import Dialect, believed, dialect_named, read_error
 from tui.engines.parts.framing import FramingError
 from tui.metrics.aside import MAX_ANSWER_CHARS, MAX_QUESTION_CHARS, Aside
 from tui.server.client import NoAnswer, Refusal
@@ -189,7 +189,7 @@ class _Reading:
             event = self._dialect.decode(payload)
             if event.error is not None:
                 raise ValueError(event.error)
-            self._told = event.output_tokens or self._told
+            self._told = event.output_tokens if event.output_tokens and believed(event.output_tokens) else self._told
             self._of_events += event.tokens or 0
             self._events += bool(event.bears_tokens)
             if self._dialect.text_of is not None and event.bears_tokens is not False:

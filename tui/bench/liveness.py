@@ -62,7 +62,7 @@ class Liveness:
 
     async def wait_for_token(self) -> None:
         """Wait until a token is given again. Raises LaunchError when that takes too long."""
-        await wait_for_token(self.why_no_token)
+        await wait_for_token(self.why_no_token, lambda text: self._say(text, "warning"))
 
     async def why_no_token(self) -> str:
         """Return why no token is given when one is asked for; "" where it is, `NO_ANSWER` where none comes in time."""
@@ -142,4 +142,5 @@ class Liveness:
     def _in_words(self) -> str:
         longest_s = self.watch.longest_s
         before = "none came before" if longest_s is None else f"the longest gap before was {longest_s:.1f} s"
-        return f"no token for {self.watch.silent_s:.0f} s with {self.watch.in_flight} requests under way ({before})"
+        requests = f"{self.watch.in_flight} request" + ("" if self.watch.in_flight == 1 else "s")
+        return f"no token for {self.watch.silent_s:.0f} s with {requests} under way ({before})"

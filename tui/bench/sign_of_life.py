@@ -41,12 +41,19 @@ async def why_no_token(shape: RequestShape, prompts: PromptSource, ask: Post) ->
     return safe_line(said) if outcome in _FATAL else ""
 
 
-async def wait_for_token(why_none: Callable[[], Awaitable[str]]) -> None:
-    """Wait until `why_none` has no reason left why no token comes. Raises LaunchError when that takes too long."""
+async def wait_for_token(why_none: Callable[[], Awaitable[str]], say: Callable[[str], None]) -> None:
+    """Wait until `why_none` has no reason left why no token comes; `say` once that there is one.
+
+    Raises LaunchError when that takes too long.
+    """
     until = asyncio.get_running_loop().time() + BACK_S
+    said = False
     while why := await why_none():
         if asyncio.get_running_loop().time() >= until:
             raise LaunchError(f"it is there again, but its engine gives no token: {why}")
+        if not said:
+            say(f"it is there again, but its engine gives no token yet: {why}; it has {BACK_S:g} s for that")
+            said = True
         await asyncio.sleep(PERIOD_S)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_line
-from tui.engines.parts.dialect import TOKEN, Count, Dialect, Ending, StreamEvent
+from tui.engines.parts.dialect import MOST_TOLD, TOKEN, Count, Dialect, Ending, StreamEvent, believed
 from tui.engines.parts.framing import Framing, FramingError, Sse, whole_events
 from tui.load.http_response import MAX_ERROR_CHARS, MAX_QUOTED_CHARS, HttpResponse
 from tui.load.template import Template, framed, is_text, texts
@@ -27,6 +27,7 @@ _CHUNK_BYTES = {
     line: len(line) + size + 2 for size in range(4096) for line in (text % size for text in (b"%x\r\n", b"%X\r\n"))
 }
 MOST_COUNTS = 1 << 14
+_MOST_DIGITS = 13
 USUAL_SIZE_BYTES = len(b"1c4\r\n")
 _CR = ord("\r")
 
@@ -219,8 +220,12 @@ class Response:
         running, self._running = self._running, None
         if running is not None:
             self._told, self._told_after, self._told_by_token = running.output_tokens, len(self.stamps_ns), True
-            if running.prompt_tokens is not None:
-                self.prompt_tokens = running.prompt_tokens
+            self._take_prompt(running.prompt_tokens)
+
+    def _take_prompt(self, tokens: int | None) -> None:
+        """Take how long the prompt was; what is no length is as if it were not told."""
+        if believed(tokens):
+            self.prompt_tokens = tokens
 
     def end_of_stream(self, at_ns: int, why: str = "") -> None:
         """Take it that the connection has ended; `why` is empty for a plain end of file."""
@@ -291,13 +296,14 @@ class Response:
     def _on_other_event(self, event: StreamEvent) -> None:
         if event.error is not None:
             self._on_error_event(event)
+        elif event.output_tokens is not None and not believed(event.output_tokens):
+            self._fail(Outcome.MALFORMED, f"a usage of {event.output_tokens} tokens")
         else:
             bears = self._take_tokens(event)
             count = event.output_tokens
             if count is not None:
                 self._take_count(count, bears)
-            if event.prompt_tokens is not None:
-                self.prompt_tokens = event.prompt_tokens
+            self._take_prompt(event.prompt_tokens)
             if event.finished:
                 self._finished = True
                 self._on_nearly_over()
@@ -331,9 +337,6 @@ class Response:
         return True
 
     def _take_count(self, count: int, bears: bool) -> None:
-        if count < 0:
-            self._fail(Outcome.MALFORMED, f"a usage of {count} tokens")
-            return
         self._told, self._told_after, self._told_by_token = count, len(self.stamps_ns), bears
         if count > self._most:
             self._too_many(count)
@@ -445,8 +448,10 @@ class Response:
 
 
 @lru_cache(MOST_COUNTS)
-def _running(count: bytes) -> StreamEvent:
-    return StreamEvent(bears_tokens=True, output_tokens=int(count))
+def _running(count: bytes) -> StreamEvent | None:
+    """Return what a usual event tells; None where its count is none that there can be, for its dialect to judge."""
+    tokens = int(count) if len(count) <= _MOST_DIGITS else MOST_TOLD + 1
+    return StreamEvent(bears_tokens=True, output_tokens=tokens) if believed(tokens) else None
 
 
 def _pass_over(_: bytes) -> None:

@@ -78,6 +78,12 @@ async def test_the_text_comes_with_the_servers_own_count_of_its_tokens() -> None
     assert aside.ttft_s is not None and aside.tokens_per_s is not None
 
 
+@pytest.mark.parametrize("told", [-1, 10**30])
+async def test_a_count_that_no_answer_has_is_not_told_on(told: int) -> None:
+    answer = await answered(Server(chunk("a"), chunk("b", usage={"completion_tokens": told}), b"data: [DONE]\n\n"))
+    assert answer.tokens == 2
+
+
 async def test_events_count_as_tokens_where_nobody_counts() -> None:
     assert (await answered(Server(chunk(" a"), chunk(" b"), DONE))).tokens == 2
 

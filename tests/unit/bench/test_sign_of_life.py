@@ -72,12 +72,14 @@ async def test_an_engine_is_waited_for_and_not_for_ever(monkeypatch: pytest.Monk
     async def why() -> str:
         return reasons.pop(0)
 
-    await wait_for_token(why)
+    said: list[str] = []
+    await wait_for_token(why, said.append)
     assert reasons == []
+    assert said == ["it is there again, but its engine gives no token yet: HTTP 500; it has 180 s for that"]
 
     async def never() -> str:
         return "HTTP 500: Internal Server Error"
 
     monkeypatch.setattr(sign_of_life, "BACK_S", 0.01)
     with pytest.raises(LaunchError, match="gives no token: HTTP 500"):
-        await wait_for_token(never)
+        await wait_for_token(never, said.append)

@@ -192,3 +192,30 @@ def test_refusals_in_the_words_of_many_servers(status: str, said: str, outcome: 
     body = said.encode()
     response = response_to(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
     assert response.outcome is outcome
+
+
+@pytest.mark.parametrize("tokens", [-1, 1 << 41, 10**30])
+@pytest.mark.parametrize("at", ["each", "end"])
+def test_a_count_that_no_answer_has_is_the_answers_fault_and_goes_no_further(tokens: int, at: str) -> None:
+    pieces = [delta("a", **counted(tokens))] * 3 if at == "each" else [delta("a")] * 3
+    last = event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": tokens}})
+    for first in ([], [delta("a", **counted(1)), delta("a", **counted(2))]):  # of which the template is learnt
+        response = response_to(HEAD + b"".join([*first, *pieces, last, DONE, END]), exact=False, asked=8)
+        assert response.outcome is Outcome.MALFORMED, response.error
+        assert 0 <= (response.output_tokens or 0) <= 8
+        assert response.counted <= 8
+
+
+@pytest.mark.parametrize("tokens", [-1, 1 << 41, 10**30])
+def test_a_prompt_of_so_many_tokens_is_as_one_that_was_not_counted(tokens: int) -> None:
+    for pieces in (
+        [delta("a")] * 3 + [usage(3, tokens)],
+        [
+            event(
+                {"choices": [{"delta": {"content": "a"}}], "usage": {"prompt_tokens": tokens, "completion_tokens": n}}
+            )
+            for n in (1, 2, 3)
+        ],
+    ):
+        response = response_to(HEAD + b"".join([*pieces, DONE, END]), exact=False)
+        assert (response.outcome, response.prompt_tokens, response.output_tokens) == (Outcome.OK, None, 3)

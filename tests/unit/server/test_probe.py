@@ -112,7 +112,10 @@ NONSENSE: list[Callable[[], Any]] = [
     lambda: httpx.Response(200, content=b"\xff<html>"),
     lambda: [1, 2],
     lambda: {"data": "x", "version": 3, "tokens": "abc"},
-    lambda: {"data": [1, None, {"id": 5}, {"max_model_len": 7}], "tokens": [1, "2"]},
+    lambda: {
+        "data": [1, None, {"id": 5}, {"max_model_len": 7}, {"id": "x", "max_model_len": 10**30}],
+        "tokens": [1, "2"],
+    },
     lambda: httpx.Response(200, content=json.dumps({"data": [{"id": "\x1b[31mx", "max_model_len": -1}]}).encode()),
     lambda: httpx.Response(500, text="no"),
 ]

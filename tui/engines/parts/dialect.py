@@ -17,6 +17,14 @@ import msgspec
 from tui.core.outcome import Outcome
 from tui.engines.parts.framing import Framing, Sse
 
+MOST_TOLD = 1 << 40
+"""Tokens of one answer or prompt that a server is believed; a number beyond it fits neither a report nor a session."""
+
+
+def believed(tokens: int | None) -> bool:
+    """Say whether a number of tokens is told, and one that there can be; some servers say -1 where they do not know."""
+    return tokens is not None and 0 <= tokens <= MOST_TOLD
+
 
 class StreamEvent(msgspec.Struct, frozen=True):
     """One event of a stream, read."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tui.engines.parts.dialect import MOST_TOLD
+
 if TYPE_CHECKING:
     from tui.engines.base import ServerMetrics
 
@@ -166,7 +168,7 @@ def lengths_of(rows: Iterable[Mapping[str, object]], name: str, length: str) -> 
 def length_in(told: Mapping[str, object], key: str) -> int | None:
     """Return a number of tokens; None where it is none, or not told."""
     length = told.get(key)
-    return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None
+    return length if isinstance(length, int) and not isinstance(length, bool) and 0 < length <= MOST_TOLD else None
 
 
 def _rows(status: int, content: bytes) -> list[dict[str, Any]] | None:
