@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -26,7 +25,7 @@ from tui.load.assignment import Assignment
 from tui.load.crew import Crew
 from tui.load.local_host import LocalHost
 from tui.load.placement import Placement
-from tui.load.progress import progress_of
+from tui.load.progress import ProgressReport
 from tui.load.prompts import PromptMaker
 from tui.load.request_head import RequestHead
 from tui.load.transport import Host
@@ -57,8 +56,6 @@ __all__ = ["LoadPool", "LoadProgress", "LoadTarget", "PromptSource"]
 
 USERS_PER_WORKER = 1500
 BUSY_CPU_SHARE = 0.7
-FEW_WORKERS = 5
-PROGRESS_EVERY_S = 0.04
 BUSY_TICKS = round(1 / REPORT_PERIOD_S)
 MAX_SPARE_CONNECTIONS = 256
 # What is to happen on several hosts in one moment is told so long before, besides the way there.
@@ -82,7 +79,6 @@ class LoadPool:
         """Take the target. `hosts`: where its workers run; () = here."""
         self._target = target
         self._on_records = on_records
-        self._on_progress = on_progress
         self._on_event = on_event
         self._crew = Crew(list(hosts) or [LocalHost()], self)
         self._on_host_loss = on_host_loss
@@ -93,12 +89,7 @@ class LoadPool:
         self._assignment: Assignment | None = None
         self.workers_lost = 0
         """How many workers have died by themselves."""
-        self._tokens: Counter[int] = Counter()
-        self._events = 0
-        self._loop = asyncio.get_running_loop()
-        self._told_s = 0.0
-        self._telling: asyncio.TimerHandle | None = None
-        """Tells what came since."""
+        self._progress = ProgressReport(self._crew, on_progress)
         self._news = asyncio.Event()
 
     async def start(self) -> None:
@@ -109,9 +100,7 @@ class LoadPool:
 
     async def stop(self) -> None:
         """End all workers at once and wait until they are gone."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
+        self._progress.stop()
         await self._crew.stop()
         if self._assignment is not None:
             self._assignment.abandon()
@@ -215,9 +204,7 @@ class LoadPool:
             strange = any(size != prompt_tokens for handle in self._handles for size in handle.sizes)
             return not strange and sum(handle.in_flight for handle in self._handles) <= users
 
-        while self._handles and not is_settled():
-            self._news.clear()
-            await self._news.wait()
+        await self._until(lambda: not self._handles or is_settled())
 
     async def peek(self) -> list[RequestRecord]:
         """Return what has come by now of the requests under way: outcome `running`, ended now, without a number."""
@@ -225,9 +212,7 @@ class LoadPool:
         for handle in asked:
             handle.peeked = None
             handle.send(Peek())
-        while any(handle.peeked is None and not handle.gone for handle in asked):
-            self._news.clear()
-            await self._news.wait()
+        await self._until(lambda: all(handle.peeked is not None or handle.gone for handle in asked))
         return [record for handle in asked for record in handle.peeked or []]
 
     @property
@@ -267,7 +252,11 @@ class LoadPool:
                 return False
             return not (users_too and report.users_active)
 
-        while self._handles and not all(is_quiet(handle) for handle in self._handles):
+        await self._until(lambda: all(is_quiet(handle) for handle in self._handles))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it is so, by what workers report."""
+        while not condition():
             self._news.clear()
             await self._news.wait()
 
@@ -296,9 +285,7 @@ class LoadPool:
 
     def on_report(self, handle: WorkerHandle, report: Report) -> None:
         """Take what a worker says."""
-        for bucket_ns, tokens in report.tokens:
-            self._tokens[bucket_ns] += tokens
-        self._events += report.events
+        self._progress.add(report)
         self._deliver(report.records)
         if report.left:
             self._users.on_left(handle, report.left)
@@ -313,23 +300,8 @@ class LoadPool:
             handle.busy_ticks = 0
             self._relieve(handle)
         if report.tick:
-            self._tell_progress_soon()
+            self._progress.tell_soon()
         self._news.set()
-
-    def _tell_progress_soon(self) -> None:
-        """Tell at once of few workers; of many so often that what it costs does not grow with them."""
-        wait_s = self._told_s + PROGRESS_EVERY_S - self._loop.time()
-        if len(self._handles) <= FEW_WORKERS or wait_s <= 0:
-            self._tell_progress()
-        elif self._telling is None:
-            self._telling = self._loop.call_later(wait_s, self._tell_progress)
-
-    def _tell_progress(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
-        self._told_s = self._loop.time()
-        self._on_progress(self._progress())
 
     def on_gone(self, handle: WorkerHandle) -> None:
         """Take it that a worker is gone: what it had under way is lost, and its users are nowhere."""
@@ -341,7 +313,7 @@ class LoadPool:
         if assignment is not None and assignment.owes(handle):
             assignment.on_over(handle)
         self._users.on_gone(handle)
-        self._tell_progress()
+        self._progress.tell()
         self._news.set()
 
     def on_replaced(self) -> None:
@@ -392,11 +364,6 @@ class LoadPool:
                     for place, record in enumerate(records)
                 ]
             )
-
-    def _progress(self) -> LoadProgress:
-        tokens, self._tokens = sorted(self._tokens.items()), Counter()
-        events, self._events = self._events, 0
-        return progress_of(self._crew, tokens, events)
 
 
 def _lead_ns(handles: Sequence[WorkerHandle]) -> int:
