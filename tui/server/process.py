@@ -12,11 +12,8 @@ import os
 import re
 import secrets
 import signal
-import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,8 @@ import psutil
 from tui.core.tasks import background
 from tui.engines.base import Container
 from tui.server.container import processes_of
+from tui.server.keepers import Keepers
 from tui.server.removal import remove_container
-from tui.server.scratch import make_scratch, remove_scratch
 from tui.server.subreaper import become_subreaper
 from tui.server.tree import KILL_TIMEOUT_S, MARK, Ending, descendants, end_tree, left_over, living
 
@@ -46,28 +43,24 @@ class ServerProcess:
 
     def __init__(
         self,
-        watcher: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
+        keepers: Keepers,
+        pid: int,
+        guardian_pid: int,
         mark: str,
         container: Container | None = None,
     ) -> None:
-        self._watcher = watcher
-        """Our child; the guardian is its child, and ends before it unless the watcher was killed."""
-        self._guardian_pid = 0
+        self.pid = pid
+        self._keepers = keepers
+        self._guardian_pid = guardian_pid
         self._seen: frozenset[psutil.Process] = frozenset()
         """The tree as it was last looked at: what is left of it is known even where nothing else tells."""
         self._mark = mark
         self._container = container
         self._container_id = ""
-        self._reader = reader
-        self._writer: asyncio.StreamWriter | None = None
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self.pid = 0
-        self._scratch = ""
-        self._lease: int | None = None
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         """The server's exit code, negative = signal; None = not known, since the guardian died."""
-        self._listening: asyncio.Task[None] | None = None
+        self._listening = background(self._listen(), name="guardian")
         self._ended: Ending | None = None
         self._end_lock = asyncio.Lock()
 
@@ -88,31 +81,7 @@ class ServerProcess:
         """
         mark = secrets.token_hex(8)
         inherited = {name: value for name, value in os.environ.items() if name not in scratch_variables}
-        with ExitStack() as unless_started:
-            scratch = make_scratch()
-            unless_started.callback(remove_scratch, scratch)
-            leased, lease = os.pipe()
-            unless_started.callback(os.close, lease)
-            ours, theirs = socket.socketpair()
-            unless_started.callback(ours.close)
-            removal = container.remove if container is not None else ()
-            try:
-                watcher = await _start_watcher(theirs, lease, log_file, scratch, *removal)
-            finally:
-                theirs.close()
-                os.close(leased)  # the guardian opens it again, for the server alone
-            unless_started.pop_all()
-        ours.setblocking(False)
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours)
-        except BaseException:
-            ours.close()
-            await asyncio.shield(watcher.wait())
-            os.close(lease)
-            remove_scratch(scratch)
-            raise
-        process = cls(watcher, reader, mark, container)
-        process._writer, process._lease, process._scratch = writer, lease, scratch
+        keepers = await Keepers.start(log_file, container.remove if container is not None else ())
         wish = {
             "argv": list(argv),
             "env": {**inherited, **env, MARK: mark},
@@ -120,27 +89,22 @@ class ServerProcess:
             "scratch": list(scratch_variables),
         }
         try:
-            process._say(wish)
+            keepers.say(wish)
             async with asyncio.timeout(GUARDIAN_TIMEOUT_S):
-                answer = json.loads(await reader.readline() or b"{}")
+                answer = json.loads(await keepers.reader.readline() or b"{}")
             if "started" not in answer:
                 refused = answer.get("refused", "its guardian ended before it had started the server")
                 raise OSError(answer.get("errno", 0), refused, argv[0])
         except BaseException:
-            writer.close()
-            await asyncio.shield(watcher.wait())
-            process._let_go()
+            await keepers.dismiss()
             raise
-        process.pid = answer["started"]
-        process._guardian_pid = answer["guardian"]
-        process._listening = background(process._listen(), name="guardian")
-        return process
+        return cls(keepers, answer["started"], answer["guardian"], mark, container)
 
     def pids(self) -> frozenset[int]:
         """Return the pids of the whole tree. Safe to call from any thread."""
         if self._ended is not None:
             return frozenset()
-        if self._listening is not None and not self._listening.done():
+        if not self._listening.done():
             self._seen = frozenset(descendants(self._guardian_pid)) or self._seen
             return frozenset(process.pid for process in self._seen) | self._contained()
         return frozenset(process.pid for process in self._left_over())
@@ -163,34 +127,26 @@ class ServerProcess:
 
         Called again while it is under way, it shortens the grace.
         """
-        self._say({"end": grace_s})
+        self._keepers.say({"end": grace_s})
         async with self._end_lock:
             if self._ended is None:
                 self._ended = await self._end(grace_s)
             return self._ended
 
     async def _end(self, grace_s: float) -> Ending:
-        assert self._listening is not None and self._writer is not None
         if not (await asyncio.wait({self._listening}, timeout=grace_s + KILL_TIMEOUT_S + GUARDIAN_TIMEOUT_S))[0]:
             with contextlib.suppress(ProcessLookupError):  # stopped, or stuck: the watcher does its duty for it
                 os.kill(self._guardian_pid, signal.SIGKILL)
             await asyncio.wait({self._listening})
-        self._writer.close()
-        await self._watcher.wait()
+        self._keepers.writer.close()
+        await self._keepers.watcher.wait()
         ending = self._ending.result() if self._ending.done() else Ending()
         # Whether the guardian has done its duty is checked, not believed; it may have been killed.
         rest = await asyncio.to_thread(self._end_left_over, min(grace_s, LEFT_OVER_GRACE_S))
         if not self._ending.done():  # then nobody may have come to remove it
             rest.survivors += await asyncio.to_thread(self._remove_container)
-        await asyncio.to_thread(self._let_go)
+        await asyncio.to_thread(self._keepers.let_go)
         return Ending(killed=[*ending.killed, *rest.killed], survivors=[*rest.survivors, *self._containers_in(ending)])
-
-    def _let_go(self) -> None:
-        """Give back what a launch has of this process, once nothing of its server is left."""
-        remove_scratch(self._scratch)
-        if self._lease is not None:
-            os.close(self._lease)
-            self._lease = None
 
     def _remove_container(self) -> list[str]:
         """Remove the server's container, if it has one, and return it if it could not be."""
@@ -227,7 +183,7 @@ class ServerProcess:
     async def _listen(self) -> None:
         """Take in what the guardian says, until it says nothing more."""
         try:
-            while line := await self._reader.readline():
+            while line := await self._keepers.reader.readline():
                 self._hear(json.loads(line))
         except (OSError, ValueError):
             pass
@@ -239,10 +195,6 @@ class ServerProcess:
             self.exited.set_result(message["exited"])
         if "ended" in message and not self._ending.done():
             self._ending.set_result(Ending(**message["ended"]))
-
-    def _say(self, message: dict[str, Any]) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(json.dumps(message).encode() + b"\n")
 
 
 async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: float, *, all_of_it: bool = False) -> str:
@@ -275,26 +227,6 @@ async def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: floa
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-
-
-async def _start_watcher(
-    bench: socket.socket, lease: int, log_file: Path, scratch: str, *removal: str
-) -> asyncio.subprocess.Process:
-    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tui.server.watcher",
-            scratch,
-            *removal,
-            stdin=bench.fileno(),
-            stdout=lease,
-            stderr=descriptor,
-            start_new_session=True,
-        )
-    finally:
-        os.close(descriptor)
 
 
 def _reap(processes: Mapping[int, psutil.Process]) -> None:

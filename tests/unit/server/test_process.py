@@ -19,6 +19,7 @@ import pytest
 import uvloop
 
 from tui.server import scratch
+from tui.server.keepers import Keepers
 from tui.server.process import OUTPUT_BYTES, ServerProcess, output_of
 
 ROOT = Path(__file__).parents[3]
@@ -265,7 +266,7 @@ async def test_a_server_that_cannot_be_started_leaves_no_folder(
     for _ in range(2):
         with pytest.raises(OSError):
             await ServerProcess.start(["/no/such/program"], {}, tmp_path / "log", ["SCRATCH"])
-    monkeypatch.setattr("tui.server.process.asyncio.create_subprocess_exec", _refuse)
+    monkeypatch.setattr("tui.server.keepers.asyncio.create_subprocess_exec", _refuse)
     with pytest.raises(PermissionError):
         await ServerProcess.start([sys.executable], {}, tmp_path / "log", ["SCRATCH"])
     assert [each.name for each in tmp_path.iterdir()] == ["log"]
@@ -281,7 +282,7 @@ async def test_a_launch_whose_keepers_are_killed_before_they_have_a_server_leave
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def kill(self: ServerProcess, message: dict[str, Any]) -> None:
+    def kill(self: Keepers, message: dict[str, Any]) -> None:
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             below = psutil.Process().children(recursive=True)
@@ -292,7 +293,7 @@ async def test_a_launch_whose_keepers_are_killed_before_they_have_a_server_leave
                 return
             time.sleep(0.01)
 
-    monkeypatch.setattr(ServerProcess, "_say", kill)
+    monkeypatch.setattr(Keepers, "say", kill)
     with pytest.raises(OSError, match="guardian ended"):
         await ServerProcess.start([sys.executable], {}, tmp_path / "log", ["SCRATCH"])
     wait_gone([one.pid for one in psutil.Process().children(recursive=True)])
