@@ -114,19 +114,7 @@ async def measure_standing(
     try:
         if on_settled is None:
             await ask()
-        await pace.warm_up()
-        if not pace.broken:  # else what failed is the measure
-            readings.before = await testbed.scrape()
-            summary.begin(testbed.clock.now_ns())
-            await pace.measure(readings)
-        # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out. Nor
-        # is a window to end in a silence, before it is known whether the server hangs.
-        while (
-            not summary.has_answers and _seconds_since(testbed, summary.start_ns) < load.request_timeout_s
-        ) or testbed.silent_s is not None:
-            await pace.stand(SLOW_CELL_STEP_S, readings)
-            if pace.broken:
-                break
+        await _let_stand(testbed, summary, pace, readings)
         # Begin and end are both when a reading came back, so that the server's counters span the same time as ours.
         readings.after = await testbed.scrape()
         summary.end(testbed.clock.now_ns())
@@ -146,6 +134,24 @@ async def measure_standing(
     if mode is Mode.RATE and load.rate_per_s is not None:
         result = _with_rate(result, summary.rate_figures(load.rate_per_s * cell[0]))
     return result
+
+
+async def _let_stand(testbed: SystemUnderTest, summary: CellSummary, pace: Pace, readings: Readings) -> None:
+    """Let the load stand through its warm-up and the window that is measured. Raises ServerDied."""
+    await pace.warm_up()
+    if not pace.broken:  # else what failed is the measure
+        readings.before = await testbed.scrape()
+        summary.begin(testbed.clock.now_ns())
+        await pace.measure(readings)
+    timeout_s = testbed.profile.load.request_timeout_s
+    # A window that is shorter than an answer says nothing of it: go on until one has come, or has timed out. Nor is
+    # a window to end in a silence, before it is known whether the server hangs.
+    while (
+        not summary.has_answers and _seconds_since(testbed, summary.start_ns) < timeout_s
+    ) or testbed.silent_s is not None:
+        await pace.stand(SLOW_CELL_STEP_S, readings)
+        if pace.broken:
+            break
 
 
 def add_under_way(summary: CellSummary, clock: SessionClock, records: Sequence[RequestRecord]) -> Steps[None]:
