@@ -21,7 +21,7 @@ from tests.fakes.lan import BENCH_ADDRESS, LanHost
 from tests.fakes.nvml.build import build, compiler
 from tests.fakes.over_nodes import play, write_cluster
 from tests.fakes.raylet import Raylet, raylet
-from tests.fakes.sshd import script
+from tests.fakes.sshd import free_port, script
 from tui.core.errors import ExitCode
 from tui.link.client import BenchLink
 from tui.metrics.gpu_hosts import by_host
@@ -187,3 +187,41 @@ def test_a_card_that_is_lost_there_a_driver_that_hangs_and_an_agent_that_is_kill
         seen(world, lambda now: card(now, far, 0).vram_weights_bytes)
         leave(run)
     assert hosts[0].running("tui.gpu.node") == []
+
+
+@pytest.fixture
+def alias(hosts: list[LanHost]) -> Iterator[str]:
+    """Give the first host a name that ssh alone knows."""
+    assert hosts[0].ssh is not None
+    config = hosts[0].ssh.folder / "ssh_config"
+    before = config.read_text()
+    address = hosts[0].address
+    config.write_text(f"Host gpu-there\n  HostName {address}\n  HostKeyAlias {address}\n{before}")
+    yield "gpu-there"
+    config.write_text(before)
+
+
+def test_an_attached_server_is_shown_with_the_cards_of_the_host_that_has_its_address(
+    world: World, hosts: list[LanHost], cards: list[Cards], alias: str
+) -> None:
+    served = world.root / "served.toml"
+    served.write_text(PROFILE.format(name="served", gpus="[0]", more=""))
+    port = free_port()
+    where = ("--host", hosts[0].address, "--port", str(port))
+    argv = [*hosts[0].within, *world.command("simulate", str(served), *where)]
+    with subprocess.Popen(argv, env=world.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stderr is not None
+            assert any("Application startup complete" in line for line in server.stderr)
+            url = f"http://{hosts[0].address}:{port}"
+            load = ("--users", "2", "--prompt-tokens", "30", "--output-tokens", "20", "--mode", "steady")
+            there = f"{cards[1].url.replace(hosts[0].address, alias)},{cards[2].url}"
+            with world.start("run", "demo", "--attach", url, *load, "--duration", "600", "--hosts", there) as run:
+                assert run.stderr is not None and run.stderr.readline()
+                now = seen(world, lambda now: now.gpus and now.load.in_flight)
+                assert {gpu.host for gpu in now.gpus} == {f"{alias}:22"} and now.gpu_note == ""
+                # Whose memory it is, nobody tells.
+                assert {gpu.vram_server_bytes for gpu in now.gpus} == {None}
+                leave(run)
+        finally:
+            server.kill()

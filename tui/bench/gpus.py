@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tui.bench.host_gpus import STALE_S, GpuHost, HostGpus, on_which
+from tui.bench.host_gpus import STALE_S, GpuHost, HostGpus, Sought
 from tui.bench.vram import split_by_log
 from tui.core.address import ServerAddress, address_of
 from tui.core.clock import NS_PER_S, now_ns
@@ -78,13 +78,18 @@ async def is_here(address: ServerAddress) -> bool:
     own = own_addresses()
     if address.host in own:
         return True
+    places = await _places_of(address)
+    return bool(places) and all(place in own or ipaddress.ip_address(place).is_loopback for place in places)
+
+
+async def _places_of(address: ServerAddress) -> frozenset[str]:
+    """Return what a server's name resolves to; nothing where it does not, within RESOLVE_TIMEOUT_S."""
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError, UnicodeError):
-        return False
-    places = {str(where[0]).partition("%")[0] for *_, where in found}
-    return bool(places) and all(place in own or ipaddress.ip_address(place).is_loopback for place in places)
+        return frozenset()
+    return frozenset(str(where[0]).partition("%")[0] for *_, where in found)
 
 
 class _Together:
@@ -106,11 +111,10 @@ class _Together:
         self._others = HostGpus(on_event, supervisor.look_for_workers)
         self._own: tuple[int, list[GpuReading], float] = (0, [], 0.0)
         self._telling: asyncio.Task[None] | None = None
-        self._hosts: list[GpuHost] = []
 
     @property
     def unavailable(self) -> str:
-        if not self._hosts:
+        if not self._others.any_known:
             over_nodes = self._profile.server is not None and self._profile.server.ray is not None
             unseen = "the cards of its other nodes are seen where load.hosts names them" if over_nodes else ""
             return "; ".join(filter(None, [self.here.unavailable, unseen]))
@@ -123,17 +127,28 @@ class _Together:
         return ", ".join(filter(None, dict.fromkeys([self.here.driver_version, self._others.driver_version])))
 
     async def start(self) -> None:
-        if self._telling is None and (hosts := on_which(self._profile, self._elsewhere())):
-            self._hosts = hosts
-            self._others.start(hosts)
+        if self._telling is None and (hosts := self._elsewhere()) and await self._start_others(hosts):
             self._telling = background(self._tell(), name="gpus-of-hosts")
         await self.here.start()
+
+    async def _start_others(self, hosts: Sequence[GpuHost]) -> bool:
+        """Have those of the other hosts read on which the server is, or may be; say whether there are any."""
+        server, attach = self._profile.server, self._profile.attach
+        if server is not None:
+            if server.ray is not None:
+                self._others.start(hosts)
+            return server.ray is not None
+        assert attach is not None
+        address = address_of(attach.base_url)
+        if await is_here(address):
+            return False
+        self._others.start(hosts, Sought(address.host, await _places_of(address)))
+        return True
 
     async def stop(self) -> None:
         if self._telling is not None:
             await end_task(self._telling)
             self._telling = None
-        self._hosts = []
         await self._others.stop()
         await self.here.stop()
 
@@ -148,7 +163,8 @@ class _Together:
         """Tell of all hosts together, once a period."""
         while True:
             await asyncio.sleep(PERIOD_S)
-            self._others.tell_workers(self._supervisor.workers)
+            if self._profile.server is not None:
+                self._others.tell_workers(self._supervisor.workers)
             at_ns, own, cost_s = self._own
             own = own if now_ns() - at_ns < STALE_S * NS_PER_S else []
             others = [each for nodes, found in self._others.latest() for each in self._split(found, nodes)]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
-from tui.core.address import address_of
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.safe_text import safe_line
 from tui.core.tasks import background, end_task
@@ -20,7 +20,6 @@ from tui.gpu.workers import own_addresses
 from tui.load.transport import Transport
 from tui.metrics.gpu_hosts import HOST_CHARS, in_order
 from tui.metrics.reading import GpuReading
-from tui.profile.schema import Profile
 
 PERIOD_S = 1.0
 STALE_S = 5.0
@@ -40,13 +39,16 @@ class GpuHost(Protocol):
         """Have its GPUs read there. Raises OSError that says why that cannot be."""
 
 
-def on_which(profile: Profile, elsewhere: Sequence[GpuHost]) -> list[GpuHost]:
-    """Return those of the other hosts on which the server of a profile is, or may be."""
-    if profile.server is not None:
-        return list(elsewhere) if profile.server.ray is not None else []
-    assert profile.attach is not None
-    there = address_of(profile.attach.base_url).host
-    return [host for host in elsewhere if there in (host.name, host.name.rpartition(":")[0])]
+@dataclass(frozen=True)
+class Sought:
+    """Where an attached server is: its cards are those of the hosts that are called so, or have such an address."""
+
+    name: str
+    addresses: frozenset[str]
+
+    def is_called(self, host: str) -> bool:
+        """Say whether a host is called so, be it with a port."""
+        return self.name in (host, host.rpartition(":")[0])
 
 
 class HostGpus:
@@ -62,14 +64,18 @@ class HostGpus:
         """Those of other machines."""
         self._nodes: dict[str, list[str]] = {}
         """By each host's word, which of their addresses are its own."""
+        self._sought: Sought | None = None
         self._transports: dict[str, Transport] = {}
         self._latest: dict[str, tuple[int, Round]] = {}
         self._notes: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, hosts: Sequence[GpuHost]) -> None:
-        """Begin; does nothing when it has begun."""
+    def start(self, hosts: Sequence[GpuHost], sought: Sought | None = None) -> None:
+        """Begin; does nothing when it has begun. Hosts that are not the one `sought` are left at once."""
         if not self._tasks:
+            self._sought = sought
+            if sought is not None:
+                self._elsewhere = {address: [] for address in sought.addresses}
             self._tasks = [background(self._follow(host), name=f"gpus-{host.name}") for host in hosts]
 
     async def stop(self) -> None:
@@ -103,8 +109,13 @@ class HostGpus:
             for name in sorted(self._latest, key=in_order)
             if self._latest[name][0] >= oldest_ns
         ]
-        all_found = self._workers and not self._unseen
+        all_found = self._sought is None and self._workers and not self._unseen
         return [(nodes, readings) for nodes, readings in found if nodes or not all_found]
+
+    @property
+    def any_known(self) -> bool:
+        """Say whether there is a host on which the server is, or may be."""
+        return bool(self._tasks) and (self._sought is None or bool(self._latest or self._notes))
 
     @property
     def cost_s(self) -> float:
@@ -120,7 +131,7 @@ class HostGpus:
     def note(self) -> str:
         """Return which hosts tell nothing, or not all, and why; empty when all is well."""
         said = [f"{name}: {note}" for name, note in sorted(self._notes.items()) if note]
-        if self._unseen and self._nodes.keys() >= self._latest.keys():
+        if self._sought is None and self._unseen and self._nodes.keys() >= self._latest.keys():
             unseen = ", ".join(sorted(self._unseen)[:_MOST_SAID])
             said.append(f"no host of load.hosts is the server's node {unseen}, whose cards are not seen")
         more = f" (and {len(said) - _MOST_SAID} hosts more)" if len(said) > _MOST_SAID else ""
@@ -141,15 +152,26 @@ class HostGpus:
                 self._tell(transport)
                 try:
                     async for body in transport.frames():
-                        self._take(name, decode_round(body))
-                    self._notes[name] = f"its GPUs are read no more: {safe_line(transport.why_gone(), limit=200)}"
+                        told = decode_round(body)
+                        if self._is_sought(name, told.nodes):
+                            self._take(name, told)
+                        elif told.nodes is not None:
+                            return
+                    self._say(name, f"its GPUs are read no more: {safe_line(transport.why_gone(), limit=200)}")
                 finally:
                     self._transports.pop(name, None)
                     await transport.close()
             except (OSError, msgspec.DecodeError) as error:
-                self._notes[name] = f"its GPUs cannot be read: {safe_line(str(error), limit=200)}"
+                self._say(name, f"its GPUs cannot be read: {safe_line(str(error), limit=200)}")
             self._latest.pop(name, None)
             await asyncio.sleep(RETRY_S)
+
+    def _is_sought(self, name: str, nodes: list[str] | None) -> bool:
+        return self._sought is None or bool(nodes) or self._sought.is_called(name)
+
+    def _say(self, name: str, note: str) -> None:
+        if self._is_sought(name, self._nodes.get(name)):
+            self._notes[name] = note
 
     def _take(self, name: str, told: Round) -> None:
         at_ns = now_ns()  # to the second, that of the host's clock is of no use

@@ -45,6 +45,8 @@ class _Teller:
     def take(self, readings: list[GpuReading], cost_s: float = 0.0) -> None:
         if readings:
             self.read_at_s = time.monotonic()
+        else:
+            self._workers.pids()  # by which is known whether this host is one of the server's nodes
         events, self._events = self._events, []
         sampler, workers = self.sampler, self._workers
         notes = [sampler.unavailable if sampler is not None else "", workers.note(readings)]

@@ -51,7 +51,7 @@ class Workers:
 
     def note(self, readings: Sequence[GpuReading]) -> str:
         """Return why it is not known whose memory it is; empty where it is, or where nothing of it is told."""
-        if not self.nodes or not readings:
+        if not self._wanted or not readings:
             return ""
         if self._missing:
             which = f"{self._missing} of the {self._wanted} processes that Ray tells of are not seen (in a container?)"

@@ -16,8 +16,8 @@ from tests.fakes.nvml.build import build, compiler
 from tests.fakes.raylet import Raylet, raylet
 from tui.bench import gpus as gpus_module
 from tui.bench import host_gpus
-from tui.bench.gpus import sampling_for
-from tui.bench.host_gpus import HostGpus, on_which
+from tui.bench.gpus import Sampling, sampling_for
+from tui.bench.host_gpus import HostGpus, Sought
 from tui.engines.base import LogFact
 from tui.metrics.gpu_hosts import added_up
 from tui.metrics.reading import GpuReading
@@ -107,7 +107,7 @@ async def test_memory_there_is_told_apart_by_the_processes_of_the_server(cards: 
     cards.write_text(f"eight {far_processes.workers[0]} {far_processes.children[1]} 1")
     async with watched(HostHere("far"), HostHere("gone")) as (gpus, said):
         gpus.tell_workers({"127.0.0.1": far_processes.workers, "192.0.2.77": [1, 2]})
-        await until(lambda: len(readings(gpus)) == 16 and readings(gpus)[15].vram_server_bytes is not None)
+        await until(lambda: [one.vram_server_bytes is not None for one in readings(gpus)] == [True] * 16)
         first, second, third = readings(gpus)[:3]
         assert (first.vram_server_bytes, second.vram_server_bytes, third.vram_server_bytes) == (30 * GIB, 30 * GIB, 0)
         assert (first.vram_neighbours_bytes, first.vram_neighbours) == (GIB, "Xorg")
@@ -204,13 +204,69 @@ def profile_of(**table: Any) -> Profile:
     return Profile.model_validate({"name": "p", "engine": "vllm", **table})
 
 
-def test_only_hosts_on_which_the_server_is_are_read() -> None:
-    hosts = [HostHere("gpu1"), HostHere("gpu2:2222"), HostHere("10.0.0.3")]
-    assert on_which(profile_of(attach={"base_url": "http://gpu1:8000"}), hosts) == hosts[:1]
-    assert on_which(profile_of(attach={"base_url": "http://gpu2:8000"}), hosts) == hosts[1:2]
-    assert on_which(profile_of(attach={"base_url": "http://elsewhere:8000"}), hosts) == []
-    assert on_which(profile_of(server={"model": "m"}), hosts) == []
-    assert on_which(profile_of(server={"model": "m", "ray": {}}), hosts) == hosts
+def test_a_host_is_called_as_the_server_s_address_says_be_it_with_a_port() -> None:
+    sought = Sought("gpu1", frozenset())
+    assert [sought.is_called(name) for name in ("gpu1", "gpu1:2222", "gpu10", "10.0.0.3")] == [True, True, False, False]
+
+
+def attached(url: str, *hosts: HostHere) -> tuple[Sampling, list[list[GpuReading]]]:
+    rounds: list[list[GpuReading]] = []
+    anyone: Any = _Supervisor()
+    profile = profile_of(attach={"base_url": url})
+    return sampling_for(profile, anyone, lambda told, _: rounds.append(told), lambda _: None, lambda: hosts), rounds
+
+
+@needs_cc
+async def test_an_attached_server_is_shown_with_the_host_that_has_its_address_whatever_it_is_called(
+    cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def elsewhere(_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(gpus_module, "is_here", elsewhere)
+    host = HostHere("an-alias")
+    sampling, rounds = attached("http://127.0.0.1:8000", host)
+    async with asyncio.timeout(PATIENCE_S):
+        await sampling.start()
+        await until(lambda: rounds)
+    assert {reading.place for reading in rounds[-1]} == {f"an-alias/{index}" for index in range(8)}
+    # Which processes are its own, nobody tells.
+    assert {reading.vram_server_bytes for reading in rounds[-1]} == {None} and sampling.unavailable == ""
+    await sampling.stop()
+    await host.close()
+
+
+@needs_cc
+@pytest.mark.parametrize("driver", ["eight", "no-driver"])
+async def test_a_host_that_is_not_the_attached_server_s_is_left(cards: Path, driver: str) -> None:
+    cards.write_text(driver)
+    host = HostHere("load")
+    sampling, rounds = attached("http://192.0.2.77:8000", host)
+    async with asyncio.timeout(PATIENCE_S):
+        await sampling.start()
+        await until(lambda: host.lines and samplers(host))
+        await until(lambda: not samplers(host))
+    assert rounds == [] and "another machine (192.0.2.77): its GPUs are not seen from here" in sampling.unavailable
+    await sampling.stop()
+    await host.close()
+
+
+def test_a_server_here_has_no_cards_elsewhere() -> None:
+    host = HostHere("far")
+    anyone: Any = _Supervisor()
+
+    async def lines() -> int:
+        for table in ({"server": {"model": "m"}}, {"attach": {"base_url": "http://127.0.0.1:8000"}}):
+            sampling = sampling_for(profile_of(**table), anyone, _nothing, _nothing, lambda: [host])
+            await sampling.start()
+            await sampling.stop()
+        return len(host.lines)
+
+    assert asyncio.run(lines()) == 0
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 class _Here:
@@ -292,15 +348,12 @@ async def test_the_memory_of_each_node_is_divided_as_its_own_workers_say(
 
 @needs_cc
 async def test_a_server_on_another_host_is_shown_with_that_host_s_cards(cards: Path) -> None:
-    rounds: list[list[GpuReading]] = []
-    anyone: Any = _Supervisor()
-    profile = profile_of(attach={"base_url": "http://gpu1.invalid:8000"})
-    hosts = [HostHere("gpu1.invalid")]
-    sampling = sampling_for(profile, anyone, lambda told, _: rounds.append(told), lambda _: None, lambda: hosts)
+    host = HostHere("gpu1.invalid")
+    sampling, rounds = attached("http://gpu1.invalid:8000", host)
     async with asyncio.timeout(PATIENCE_S):
         await sampling.start()
         await until(lambda: rounds)
     assert {reading.host for reading in rounds[-1]} == {"gpu1.invalid"}
     assert sampling.unavailable == "" and sampling.driver_version
     await sampling.stop()
-    await hosts[0].close()
+    await host.close()
