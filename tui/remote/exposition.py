@@ -190,9 +190,13 @@ class _Families:
                 ("free", gpu.vram_free_bytes),
                 ("reserved", gpu.vram_reserved_bytes),
                 ("server", gpu.vram_server_bytes),
+                ("weights", gpu.vram_weights_bytes),
+                ("kv_cache", gpu.vram_kv_cache_bytes),
+                ("others", gpu.vram_neighbours_bytes),
             )
         ]
-        yield from self._gauge("gpu_memory_bytes", "used + free + reserved = total; server: its part of used", memory)
+        meant = "used + free + reserved = total; of used, the server's, its weights and KV cache, and other programs'"
+        yield from self._gauge("gpu_memory_bytes", meant, memory)
         total = [(card, gpu.vram_total_bytes) for card, gpu in cards]
         yield from self._gauge("gpu_memory_total_bytes", "All memory of it", total)
         active = [(card, gpu.active_share) for card, gpu in cards]

@@ -13,6 +13,8 @@ from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import FailureReport, Figures, LoadStatus, Phase, Snapshot, SweepStatus
 
 _MOST_HOSTS = 16
+_WORTH_TELLING = 0.03
+"""Of all memory: so much a driver keeps for itself and counts as used."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,9 @@ def _memory_in_words(whole: GpuReading, mark: str) -> str:
     used, total = whole.vram_used_bytes, whole.vram_total_bytes
     name = whole.name.replace(" (SIMULATED)", "")
     memory = "not told" if used is None or total is None else f"{used / 1e9:.1f} of {total / 1e9:.1f} GB"
+    server = whole.vram_server_bytes
+    if used is not None and total is not None and server is not None and used - server > _WORTH_TELLING * total:
+        memory += f", {server / 1e9:.1f} the server's"
     return f"GPU memory{f' of {whole.host}' if whole.host else ''}: {mark}{name}, {memory}"
 
 

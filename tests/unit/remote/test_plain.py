@@ -104,3 +104,14 @@ def test_the_memory_of_the_cards_is_told_of_all_hosts_and_of_each() -> None:
     assert "and 25 hosts more" in many
     ((*one,),) = told(mid_ramp(simulated=False))
     assert "GPU memory: 2 × NVIDIA A100-PCIE-40GB, 76.4 of 80.0 GB" in one
+
+
+def test_what_of_the_memory_is_the_server_s_is_told_where_it_is_not_all() -> None:
+    base = gpu_hosts(2, 2)
+    gpus = [msgspec.structs.replace(gpu, vram_server_bytes=30 * 10**9) for gpu in base.gpus]
+    ((*lines,),) = told(msgspec.structs.replace(base, gpus=gpus))
+    assert [line.rpartition(", ")[2] for line in lines if line.startswith("GPU memory")] == [
+        "120.0 the server's",
+        "60.0 the server's",
+        "60.0 the server's",
+    ]

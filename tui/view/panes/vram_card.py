@@ -29,7 +29,7 @@ _LEAST_BAR = 6
 _SHORT_TREND, _ONE_LINE = (6, 12), 38
 """Least and most cells of the latest minute in one line; what else is told there."""
 _MANY_W = 9999.5
-_TOLD_FROM = 0.01
+_TOLD_FROM = 0.03
 """A driver keeps some hundred megabytes for itself that it counts as used, too."""
 _TREND_FROM = 6
 _TALL_TREND_ROWS = 3
