@@ -20,8 +20,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import msgspec
 import psutil
@@ -30,9 +28,11 @@ from ground import HERE, machine, write_table
 from tabulate import tabulate
 
 from tui.bench.clock import SessionClock
+from tui.bench.grid import Grid
+from tui.bench.intake import Intake
 from tui.bench.measure import add_under_way
+from tui.bench.silence import LEAST_S, SilenceWatch
 from tui.bench.snapshot_builder import SnapshotBuilder
-from tui.bench.testbed import Testbed
 from tui.core.address import address_of
 from tui.core.clock import NS_PER_S
 from tui.core.outcome import Outcome
@@ -43,7 +43,7 @@ from tui.engines.parts import openai_stream
 from tui.load import pool as load_pool
 from tui.load.pool import LoadPool
 from tui.load.prompts import TOKEN_IDS, pack_token_ids
-from tui.load.wire import BUCKET_NS, REPORT_PERIOD_S, LoadProgress, LoadTarget, PromptSource, Report, StartedRequest
+from tui.load.wire import BUCKET_NS, REPORT_PERIOD_S, LoadTarget, PromptSource, Report, StartedRequest
 from tui.metrics.reading import Event
 from tui.metrics.record import RequestRecord, gaps_between
 from tui.metrics.snapshot import LoadStatus, Phase, ServerStatus, SweepStatus
@@ -269,41 +269,18 @@ class Bench:
         )
         self.builder.users_wanted = users
         self.summary = CellSummary(Mode.STEADY, tag=1, start_ns=self.clock.start_ns, lasting_s=seconds)
-        nothing = SimpleNamespace(take=lambda progress: None, heard=lambda: None)
-        self.testbed = SimpleNamespace(
-            clock=self.clock,
-            writer=self.writer,
-            snapshot_builder=self.builder,
-            profile=SimpleNamespace(load=SimpleNamespace(keep_gaps=False)),
-            gauge=nothing,
-            progress=None,
-            _liveness=SimpleNamespace(watch=nothing),
-            _summaries=[self.summary],
-            _first_request_id=1,
-        )
-
-    def take_records(self, records: list[RequestRecord]) -> None:
-        Testbed._take_records(cast("Testbed", self.testbed), records)
-
-    def take_progress(self, progress: LoadProgress) -> None:
-        Testbed._take_progress(cast("Testbed", self.testbed), progress)
+        watch = SilenceWatch(least_s=LEAST_S, most_s=seconds)
+        self.intake = Intake(self.clock, self.writer, self.builder, watch)
+        self.intake.collect(self.summary)
 
     def snapshot(self, at_ns: int) -> int:
         """Put a snapshot together and encode it, as for a front end; return its bytes."""
-        grid = SimpleNamespace(
-            mode="steady",
-            users=[1],
-            prompt_tokens=[PROMPT_TOKENS],
-            asked_users=[1],
-            results=[],
-            rate_per_s=None,
-            output_tokens=TOKENS,
-        )
+        grid = Grid("steady", [1], [PROMPT_TOKENS], TOKENS)
         whole = self.builder.snapshot(
             at_ns,
             server=ServerStatus(phase=Phase.READY),
             load=LoadStatus(),
-            grid=cast("Any", grid),
+            grid=grid,
             current=None,
             queueing=[],
             edges=[],
@@ -369,7 +346,7 @@ async def take_second(
         ):
             await asyncio.sleep(0)
         totals.longest_s = max(totals.longest_s, time.thread_time() - began_s)
-    bench.builder.tick(now_ns, bench.testbed.progress, None, PROMPT_TOKENS)
+    bench.builder.tick(now_ns, bench.intake.progress, None, PROMPT_TOKENS)
     for number in range(SNAPSHOTS_PER_S):
         totals.snapshot_bytes = bench.snapshot(now_ns + number)
     bench.writer.flush()
@@ -389,8 +366,8 @@ async def measure(options: argparse.Namespace) -> Totals:
         bench = Bench(Path(name), options.users, options.seconds)
         pool = LoadPool(
             LoadTarget(address_of("http://127.0.0.1:1")),
-            on_records=bench.take_records,
-            on_progress=bench.take_progress,
+            on_records=bench.intake.take_records,
+            on_progress=bench.intake.take_progress,
             on_event=said.append,
             hosts=hosts,
         )

@@ -19,6 +19,7 @@ from tui.bench.aside import Asides
 from tui.bench.clock import SessionClock
 from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
+from tui.bench.intake import Intake
 from tui.bench.liveness import Liveness
 from tui.bench.prompting import Prompts, learn_prompts
 from tui.bench.snapshot_builder import SnapshotBuilder
@@ -29,7 +30,6 @@ from tui.bench.vram import VramReturn
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
-from tui.core.outcome import Outcome
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
 from tui.engines.base import RequestShape, ServerMetrics, Wish
@@ -43,7 +43,6 @@ from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions
 from tui.metrics.failure_outcome import evidence_of, outcome_of
 from tui.metrics.reading import Event, GpuReading
-from tui.metrics.record import RequestRecord
 from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
@@ -59,8 +58,6 @@ STALE_S = 3.0
 """Figures that are older, real time, are of a server that does not answer in time: they are not shown as if of now."""
 
 MAX_LAUNCHES_IN_A_ROW = 3
-_ENDED_BY_US = frozenset({Outcome.TIMEOUT, Outcome.CANCELLED, Outcome.CLIENT_LIMIT})
-"""Requests that end so are given up: no word of the server's."""
 RELAUNCH_BACK_OFF_S = (0.5, 5.0, 15.0)
 
 
@@ -85,8 +82,6 @@ class Testbed:
         self._hosts = OpenHosts()
         self.pool: LoadPool | None = None
         self.prompts: Prompts | None = None
-        self.progress: LoadProgress | None = None
-        self.gauge = CeilingGauge()
         self._measuring_client: asyncio.Task[None] | None = None
         self.metrics: ServerMetrics | None = None
         self._metrics_at_ns = 0
@@ -102,6 +97,7 @@ class Testbed:
             time_scale=clock.time_scale,
             request_timeout_s=profile.load.request_timeout_s,
         )
+        self._intake = Intake(clock, writer, snapshot_builder, self._liveness.watch, keeps_gaps=profile.load.keep_gaps)
         self.output_forced: bool | None = None
         """Whether requests make the server give exactly as many tokens as they ask for."""
         self._trial = Trial()
@@ -110,9 +106,7 @@ class Testbed:
         """Tokens in an event, once they were asked for."""
         self._can_be_asked = False
         """The load on the present server has been made ready."""
-        self._summaries: list[CellSummary] = []
         self._tag = 0
-        self._first_request_id = 1
         self._launches_before = 0
         """In earlier parts of this session."""
         self._sampling = sampling_for(
@@ -134,7 +128,7 @@ class Testbed:
     def number_from(self, last_tag: int, last_request_id: int, last_launch: int) -> None:
         """Go on with the numbers of an earlier part of this session."""
         self._tag = last_tag
-        self._first_request_id = last_request_id + 1
+        self._intake.next_request_id = last_request_id + 1
         self._launches_before = last_launch
 
     # -- start and stop ------------------------------------------------------------------------------------------
@@ -294,10 +288,10 @@ class Testbed:
             await self.pool.stop()
         self.pool = LoadPool(
             target,
-            on_records=self._take_records,
-            on_progress=self._take_progress,
+            on_records=self._intake.take_records,
+            on_progress=self._intake.take_progress,
             on_event=self.keep_event,
-            first_request_id=self._first_request_id,
+            first_request_id=self._intake.next_request_id,
             hosts=self._hosts.hosts,
             on_host_loss=self.profile.load.on_host_loss,
         )
@@ -340,6 +334,16 @@ class Testbed:
         """Say whether the server takes requests."""
         alive = self.failure is not None and not self.failure.done()
         return self._can_be_asked and alive and self.status.phase is Phase.READY
+
+    @property
+    def progress(self) -> LoadProgress | None:
+        """Return what the load last told."""
+        return self._intake.progress
+
+    @property
+    def gauge(self) -> CeilingGauge:
+        """Return how near the load client is to what it can carry."""
+        return self._intake.gauge
 
     async def configure(self, prompt_tokens: int) -> int:
         """Make requests that start from now on ask for this prompt size; return their tag."""
@@ -394,11 +398,11 @@ class Testbed:
 
     def collect(self, summary: CellSummary) -> None:
         """Add every record to a summary from now on, until `release`."""
-        self._summaries.append(summary)
+        self._intake.collect(summary)
 
     def release(self, summary: CellSummary) -> None:
         """Stop adding to a summary."""
-        self._summaries.remove(summary)
+        self._intake.release(summary)
 
     async def scrape(self) -> ServerMetrics | None:
         """Read the server's own figures now."""
@@ -412,31 +416,6 @@ class Testbed:
         return self.metrics if now_ns() - self._metrics_at_ns <= STALE_S * NS_PER_S else None
 
     # -- taking in -------------------------------------------------------------------------------------------------
-
-    def _take_records(self, records: list[RequestRecord]) -> None:
-        mapped = [self.clock.record(record) for record in records]
-        self._first_request_id = max(self._first_request_id, *(record.request_id + 1 for record in records))
-        keeps_gaps = self.profile.load.keep_gaps
-        self.writer.add_requests(mapped if keeps_gaps else [record.without_gaps() for record in mapped])
-        self.snapshot_builder.add_records(mapped)
-        if any(record.outcome not in _ENDED_BY_US for record in mapped):
-            self._liveness.watch.heard()
-        for summary in self._summaries:
-            for record in mapped:
-                summary.add(record)
-
-    def _take_progress(self, progress: LoadProgress) -> None:
-        self.gauge.take(progress)
-        self.progress = msgspec.structs.replace(
-            progress,
-            at_ns=self.clock.at(progress.at_ns),
-            tokens=[(self.clock.at(start_ns), tokens) for start_ns, tokens in progress.tokens],
-            stamps=progress.stamps or (self.progress.stamps if self.progress is not None else ""),
-        )
-        self._liveness.watch.take(self.progress)
-        self.snapshot_builder.add_progress(self.progress)
-        for summary in self._summaries:
-            summary.add_tokens(self.progress.tokens)
 
     def _take_gpus(self, readings: list[GpuReading], cost_s: float) -> None:
         self.gpus = [msgspec.structs.replace(reading, at_ns=self.clock.at(reading.at_ns)) for reading in readings]

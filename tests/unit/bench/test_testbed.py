@@ -106,7 +106,7 @@ def test_gaps_are_counted_by_all_but_kept_only_when_asked_for(monkeypatch: pytes
     summary = CellSummary(Mode.BURST)
     testbed.collect(summary)
     sent = record(**msgspec.structs.asdict(gaps_between([10**9, 2 * 10**9, 4 * 10**9])))
-    testbed._take_records([sent])
+    testbed._intake.take_records([sent])
     assert list(kept[0].gaps_us()) == ([1_000_000, 2_000_000] if keep_gaps else [])
     assert (kept[0].gaps_histogram, kept[0].itl_max_s) == (sent.gaps_histogram, 2.0)
     assert seen == [sent]
@@ -140,7 +140,7 @@ def test_a_request_that_was_given_up_is_no_answer(
     monkeypatch.setattr(testbed.snapshot_builder, "add_records", _nothing, raising=False)
     for at_s in (1, 10):
         testbed._liveness.watch.take(LoadProgress(at_ns=at_s * 10**9, users_active=1, in_flight=1))
-    testbed._take_records([record(outcome=outcome)])
+    testbed._intake.take_records([record(outcome=outcome)])
     assert testbed._liveness.watch.silent_s == silent_s
 
 
@@ -192,6 +192,6 @@ def test_where_times_came_from_is_known_on_while_nothing_comes(monkeypatch: pyte
     testbed = Bench(monkeypatch, server=ServerTable(model="m")).testbed
     monkeypatch.setattr(testbed.snapshot_builder, "add_progress", _nothing, raising=False)
     for told in ("", "kernel", ""):  # the last of workers that were started for the server's next launch
-        testbed._take_progress(LoadProgress(at_ns=10**9, users_active=0, in_flight=0, stamps=told))
+        testbed._intake.take_progress(LoadProgress(at_ns=10**9, users_active=0, in_flight=0, stamps=told))
     assert testbed.progress is not None
     assert testbed.progress.stamps == "kernel"
