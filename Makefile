@@ -66,7 +66,8 @@ test-ray-vllm: $(READY)
 	@PYTHON=$(PYTHON) tests/ray_serve/make_environment.sh $(RAY_VENV)
 	@tests/ray_serve/make_vllm_environment.sh $(RAY_VLLM_VENV) $(VLLM_VENV) $(RAY_VENV)
 	VRAMP_TEST_VLLM=$(abspath $(VLLM_VENV)) VRAMP_TEST_RAY_VLLM=$(abspath $(RAY_VLLM_VENV)) \
-		$(BIN)/python -m pytest tests/ray_serve/test_vllm_behind_ray.py tests/ray_serve/test_vllm_over_nodes.py $(TEST_ARGS)
+		$(BIN)/python -m pytest tests/ray_serve/test_vllm_behind_ray.py tests/ray_serve/test_vllm_over_nodes.py \
+		tests/ray_serve/test_launched_vllm.py $(TEST_ARGS)
 
 test-gpu: $(READY)
 	@test -x $(VRAMP_TEST_GPU_VLLM)/bin/vllm || PYTHON=$(PYTHON) tests/gpu/make_environment.sh $(VRAMP_TEST_GPU_VLLM)

@@ -174,7 +174,8 @@ def _serving_systems() -> list[Check]:
         except UsageError as error:
             checks.append(Check(name=f"engine {name}", state="wrong", found=str(error), advice="update or remove it"))
             continue
-        if launch is not None and name != SIMULATED:
+        # That there is a Python tells nothing of what it has.
+        if launch is not None and name != SIMULATED and launch.executable[:1] != ("python3",):
             programs += launch.executable[:1]
     programs = list(dict.fromkeys(programs))
     here = {program: path for program in programs if (path := shutil.which(program)) is not None}

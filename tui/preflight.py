@@ -26,7 +26,7 @@ from tui.profile.container_table import ContainerTable
 from tui.profile.load_hosts import RayPlace, SshPlace, places_of
 from tui.profile.ray_table import RayTable
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
-from tui.server.on_cluster import room_in_words
+from tui.server.on_cluster import ATTACH_INSTEAD, SERVES_ALREADY, room_in_words
 from tui.server.ray_cluster import ClusterUnknown, RayCluster
 
 SIMULATED = "simulated"
@@ -226,7 +226,7 @@ def _of_launched(
     executable, wanted = launch.command(server)[0], launch.gpus_needed(server)
     found = shutil.which(executable, path=machine.path)
     if server.ray is not None:
-        gpus = _gpus_of_cluster(launch.command(server), server.ray, wanted)
+        gpus = _gpus_of_cluster(launch, server, server.ray, wanted)
     else:
         fewer = "a smaller degree of parallelism takes fewer" if machine.gpu_names else ""
         gpus = Need(_gpus(wanted), len(machine.gpu_names) >= wanted, machine.gpus_in_words, fewer)
@@ -253,14 +253,16 @@ def _of_launched(
     return state, (gpus, program, *image, *((vram,) if vram is not None else ()))
 
 
-def _gpus_of_cluster(command: list[str], table: RayTable, wanted: int) -> Need:
+def _gpus_of_cluster(launch: Launch, server: ServerTable, table: RayTable, wanted: int) -> Need:
     """Return the GPUs that a server over several machines takes, against what their cluster has free now."""
     what = f"{_gpus(wanted)} of the Ray cluster ({table.address})"
     try:
-        state = RayCluster(command, table.address).state()
+        state = RayCluster(launch.command(server), table.address, launch.environment(server)).state()
     except ClusterUnknown as error:
         helps = "ray start --head here, ray start --address=HEAD:6379 on each other machine"
         return Need(what, False, f"it cannot be asked: {error}", helps)
+    if launch.is_ray_serve and state.serves:
+        return Need(what, False, SERVES_ALREADY, ATTACH_INSTEAD)
     return Need(what, state.free_gpus >= wanted, room_in_words(state), "a smaller degree of parallelism takes fewer")
 
 

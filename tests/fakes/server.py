@@ -63,7 +63,7 @@ def log(line: str) -> None:
 def serve(options: argparse.Namespace) -> None:
     server = ThreadingHTTPServer((options.host, options.port), Handler)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    log("INFO:     Application startup complete.")
+    log(Path(options.text).read_text() if options.text else "INFO:     Application startup complete.")
     server.serve_forever()
 
 

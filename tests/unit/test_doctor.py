@@ -79,6 +79,7 @@ def test_what_starts_a_serving_system_is_looked_for_on_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "python3").symlink_to(sys.executable)  # which Ray Serve is started by, and which has no Ray
     absent = found("serving systems")
     assert absent.state == "lacking"
     assert {"vllm", "llama-server"} <= set(re.findall(r"[\w-]+", absent.found))

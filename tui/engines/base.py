@@ -123,6 +123,8 @@ class RayJob:
     """Of the cluster's head, or "auto"."""
     mark: str
     """In the metadata of its job."""
+    serves: bool = False
+    """Whether it is Ray Serve, of which a cluster can have one."""
 
 
 @dataclass(frozen=True, slots=True)

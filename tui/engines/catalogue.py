@@ -16,7 +16,7 @@ from tui.profile.schema import Profile
 from tui.profile.simulator_table import ServedAs, SimulatorTable
 
 _LOG_OF = {ServedAs.RAY_SERVE: "vllm", ServedAs.OPENAI: "vllm", ServedAs.SAGEMAKER: "tgi"}
-"""Whose log those have that are attached to only."""
+"""Whose log the simulated ones write, where it is not their own."""
 
 
 @cache

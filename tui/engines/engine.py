@@ -69,7 +69,13 @@ class Launch(ABC):
     ray_arguments: tuple[str, ...] | None = None
     """What has it start its workers by Ray, a flag and its value; None = it cannot."""
     placed_before: str = ""
-    """The stage that begins when workers are on their machines."""
+    """The stage that begins when workers are on their machines; empty = its own stages tell."""
+    is_ray_serve: bool = False
+    """Whether it is Ray Serve itself, of which a cluster can have one."""
+    says_ready: bool = False
+    """Whether only its log tells that it takes requests: what it can be asked is answered before."""
+    mends_itself: bool = False
+    """Whether it builds anew what of it has died: then no error in its log is its end."""
     prefix: re.Pattern[str] | None = None
     """What its logger puts before a message."""
 
@@ -172,10 +178,12 @@ class Engine(ABC):
         """
         if profile.server is None:
             return []
-        over_ray = _mistakes_over_ray(self, profile.server)
+        mistakes = _mistakes_over_ray(self, profile.server)
+        if profile.server.serve is not None and not (self.launch is not None and self.launch.is_ray_serve):
+            mistakes.append('server.serve: expected none: it is for engine = "ray-serve"')
         if self.key_variable is None:
-            return over_ray
-        return over_ray + [
+            return mistakes
+        return mistakes + [
             f"{place}: found a key for requests, expected it in the environment variable {self.key_variable}, which"
             f" {self.title or self.name} reads as vramp does"
             for place in places_of_keys(profile.server, self.key_flags, self.key_variable)

@@ -110,13 +110,16 @@ class RayLaunch(Launch):
         self.known_flags = inner.known_flags
         self.stages = _with_placement(inner.stages, inner.placed_before)
         self.may_return_to = inner.may_return_to
+        self.is_ray_serve = inner.is_ray_serve
+        self.says_ready = inner.says_ready
+        self.mends_itself = inner.mends_itself
 
     def plan(self, profile: Profile, port: int, profile_path: Path | None) -> LaunchPlan:
         """Return the inner plan with Ray as what starts its workers."""
         server = profile.server
         assert server is not None
         plan = self._inner.plan(profile, port, profile_path)
-        job = RayJob(self._table.address, secrets.token_hex(8))
+        job = RayJob(self._table.address, secrets.token_hex(8), self.is_ray_serve)
         given = {word.partition("=")[0].replace("_", "-") for word in plan.argv}
         flag = self._inner.ray_arguments[0] if self._inner.ray_arguments else ""
         more = () if flag in given else self._inner.ray_arguments or ()
@@ -132,7 +135,7 @@ class RayLaunch(Launch):
 
     def read_log_line(self, line: str) -> LogFact | None:
         """Return what a line of the log tells, and on which node it was written; or None."""
-        if _PLACING.search(line):
+        if self._inner.placed_before and _PLACING.search(line):
             return LogFact(stage=PLACEMENT)
         fact = self._inner.read_log_line(line)
         elsewhere = _ELSEWHERE.search(line) if fact is not None else None
@@ -168,7 +171,9 @@ class RayLaunch(Launch):
 
 
 def _with_placement(stages: Sequence[str], before: str) -> tuple[str, ...]:
-    at = list(stages).index(before) if before in stages else 1
+    if not before:
+        return tuple(stages)
+    at = list(stages).index(before)
     return (*stages[:at], PLACEMENT, *stages[at:])
 
 

@@ -20,6 +20,7 @@ from tui.profile.demo_table import DemoTable
 from tui.profile.engine_names import SIMULATED, installed_engines
 from tui.profile.load_hosts import LOCAL, OnHostLoss, checked_hosts, far_hosts
 from tui.profile.ray_table import RayTable
+from tui.profile.serve_table import ServeTable
 from tui.profile.simulator_table import MAX_CARDS, SimulatorTable
 
 
@@ -121,6 +122,8 @@ class ServerTable(_Table):
     """None = it is a program of this machine."""
     ray: RayTable | None = None
     """None = it runs on this machine alone."""
+    serve: ServeTable | None = None
+    """What Ray Serve has to know beside the engine's arguments."""
 
 
 class FromEnvironment(_Table):

@@ -74,6 +74,8 @@ class LaunchedServer:
         self._tasks: list[asyncio.Task[None]] = []
         self._look: asyncio.TimerHandle | None = None
         self._death: asyncio.TimerHandle | None = None
+        self.said_ready = asyncio.Event()
+        """Set once the log tells that it takes requests."""
         self.ready = False
         self.ended = False
         self._ending = False
@@ -177,6 +179,8 @@ class LaunchedServer:
             fact = self._launch.read_log_line(line)
             if fact is not None:
                 self.clock.note(fact)
+                if fact.stage == self._launch.stages[-1]:
+                    self.said_ready.set()
                 self.version = fact.version or self.version
                 known = max(self.kv_cache_tokens or 0, fact.kv_cache_tokens_least or 0)
                 self.kv_cache_tokens = fact.kv_cache_tokens or known or None
@@ -199,7 +203,7 @@ class LaunchedServer:
             return
         if self.ready:
             # Most errors of a running server are those of single requests; one that is fatal ends the process.
-            if self._death is None:
+            if self._death is None and not self._launch.mends_itself:
                 self._death = asyncio.get_running_loop().call_later(DEATH_TIMEOUT_S, self._check_death, found)
         elif found.failure is not FailureClass.CRASH:
             # What is specific is certain, 5 to 40 s before the process ends. The rest is told by its end.

@@ -19,6 +19,8 @@ RELEASE_TIMEOUT_S = 20.0
 """So long Ray may take to end what is left when the program that asked for it has ended; then it is told to."""
 LOOK_AGAIN_S = 30.0
 """It takes half a second of a core, beside what is measured."""
+SERVES_ALREADY = "The Ray cluster has a Ray Serve already, of which it can have one"
+ATTACH_INSTEAD = "Attach to it: [attach] with its base_url; or end it: `serve shutdown`."
 _PAUSE_S = 0.5
 Say = Callable[[str, str], None]
 """Takes a text and its level."""
@@ -32,6 +34,7 @@ class OnCluster:
         self._cluster = RayCluster(command, job.address, dict(plan.env))
         self._job = job
         self._say = say
+        self._gpus = 0
         self.nodes: dict[str, int] = {}
         """How many GPUs it holds of which node, once it runs."""
         self.workers: dict[str, list[int]] = {}
@@ -51,6 +54,9 @@ class OnCluster:
             )
             summary = f"The Ray cluster ({self._job.address}) cannot be asked"
             raise LaunchFailed(failure_report(FailureClass.RAY, summary, str(error), advice)) from None
+        if self._job.serves and state.serves:
+            raise LaunchFailed(failure_report(FailureClass.RAY, SERVES_ALREADY, "", ATTACH_INSTEAD))
+        self._gpus = gpus
         if state.free_gpus < gpus:
             summary = f"{gpus} GPUs are asked for and the cluster has {room_in_words(state)}"
             advice = (
@@ -70,7 +76,7 @@ class OnCluster:
         self.nodes, self.workers = state.taken, state.workers
         if self.nodes:
             self._say(f"it holds {state.taken_in_words}", "info")
-        else:
+        elif self._gpus:
             self._say("it holds no GPU of the cluster that Ray knows of", "warning")
 
     def look_again(self) -> None:

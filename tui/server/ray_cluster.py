@@ -64,14 +64,23 @@ class Group(msgspec.Struct, frozen=True):
     gpus: list[Bundle] = []
 
 
+class Program(msgspec.Struct, frozen=True):
+    """A process that has asked the cluster for something and is connected to it."""
+
+    ip: str = ""
+    pid: int = 0
+
+
 class ClusterState(msgspec.Struct, frozen=True):
     """What a cluster has, and what of one launch is on it."""
 
     nodes: list[Node] = []
-    jobs: int = 0
+    programs: list[Program] = []
     actors: list[Actor] = []
     groups: list[Group] = []
     address: str = ""
+    serves: bool = False
+    """Whether there is a Ray Serve on it, whoever's."""
     error: str = ""
 
     @property
@@ -87,7 +96,7 @@ class ClusterState(msgspec.Struct, frozen=True):
     @property
     def holds_nothing(self) -> bool:
         """Say whether nothing of the launch is there any more."""
-        return not self.actors and not self.groups
+        return not self.programs and not self.actors and not self.groups
 
     def name_of(self, node: str) -> str:
         """Return what a node is called: its address, with its number too where two have the same."""
@@ -133,7 +142,8 @@ class ClusterState(msgspec.Struct, frozen=True):
             for actor in self.actors
         ]
         held = [f"a placement group with {self.taken_in_words}"] if self.groups else []
-        return ", ".join([*actors, *held])
+        programs = [f"a program of it on {safe_line(one.ip, limit=64)} (pid {one.pid})" for one in self.programs]
+        return ", ".join([*programs, *actors, *held])
 
 
 class RayCluster:

@@ -299,7 +299,7 @@ def documented() -> dict[str, list[set[str]]]:
 def failures_of_starts(name: str) -> set[str]:
     launch = engine_for(name).launch
     rules = [] if launch is None else list(launch.rules)
-    if name in ("vllm", "triton-vllm"):
+    if name in ("vllm", "triton-vllm", "ray-serve"):
         rules += [*SPECIFIC, *TELLING, *CONSEQUENCES, MEMORY_WHILE_RUNNING]
     if name == "triton-vllm":
         rules += [*NAMING_CAUSES, OUT_OF_MEMORY]

@@ -52,6 +52,34 @@ async def test_too_little_room_is_no_launch(tmp_path: Path) -> None:
     assert report.summary == "4 GPUs are asked for and the cluster has 2 free of 8 on 2 nodes"
 
 
+async def test_a_cluster_has_one_ray_serve(tmp_path: Path) -> None:
+    state = {"nodes": NODES, "address": "a:6379", "serves": True}
+    cluster, _ = on(fake_python(tmp_path / "other", state))
+    await cluster.expect_room(8)  # vLLM by itself is no matter
+    serving = OnCluster([fake_python(tmp_path / "serve", state)], PLAN, RayJob("auto", "abcd", serves=True), Told())
+    with pytest.raises(LaunchFailed) as failed:
+        await serving.expect_room(8)
+    report = failed.value.report
+    assert report.failure == FailureClass.RAY and "has a Ray Serve already" in report.summary
+    assert "Attach to it" in report.advice
+
+
+async def test_what_takes_no_gpu_is_not_said_to_hold_none(tmp_path: Path) -> None:
+    cluster, told = on(fake_python(tmp_path, {"nodes": NODES, "address": "a:6379"}))
+    await cluster.expect_room(0)
+    await cluster.look()
+    assert [text for level, text in told.lines if level == "warning"] == []
+
+
+async def test_a_program_that_is_still_connected_is_something_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RELEASE_TIMEOUT_S", 0.0)
+    cluster, told = on(fake_python(tmp_path, {"nodes": NODES, "programs": [{"ip": "b", "pid": 7}]}))
+    await cluster.ended()
+    assert told.lines[-1] == ("error", "could not be ended: a program of it on b (pid 7)")
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -23,6 +23,7 @@ from tui.engines.catalogue import engine_for
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Phase
 from tui.profile.schema import Endpoint, Profile
+from tui.server import launched
 from tui.server.readiness import free_port
 from tui.server.supervisor import Supervisor
 
@@ -129,6 +130,41 @@ async def test_server_that_never_gets_ready(tmp_path: Path) -> None:
         assert one.supervisor.status.failure is not None
         assert one.supervisor.status.failure.failure == "start-timeout"
         assert one.supervisor.pids() == frozenset()
+
+
+async def test_what_answers_before_it_takes_requests_is_ready_when_its_log_says_so(tmp_path: Path) -> None:
+    profile = profile_of(startup_timeout_s=1.0).model_copy(update={"engine": "ray-serve"})
+    async with run(profile, tmp_path) as one:
+        with pytest.raises(LaunchError, match="not ready within 1 s"):
+            await one.supervisor.launch()
+    said = tmp_path / "said.txt"
+    said.write_text("Serving on port 8000")
+    async with run(
+        profile_of("serve", "--text", str(said)).model_copy(update={"engine": "ray-serve"}), tmp_path
+    ) as one:
+        await one.supervisor.launch()
+        assert one.supervisor.status.phase is Phase.READY
+
+
+@pytest.mark.parametrize(("engine", "dies"), [("vllm", True), ("ray-serve", False)])
+async def test_what_builds_its_engines_anew_does_not_die_of_an_error_in_its_log(
+    engine: str, dies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launched, "DEATH_TIMEOUT_S", 0.1)
+    said = tmp_path / "said.txt"
+    said.write_text("Serving on port 8000")
+    profile = profile_of("serve", "--text", str(said)).model_copy(update={"engine": engine})
+    async with run(profile, tmp_path) as one:
+        await one.supervisor.launch()
+        with (tmp_path / "server.log").open("a") as log:
+            log.write("(EngineCore pid=1) ERROR 11-20 18:00:00 [core.py:1] EngineCore encountered a fatal error.\n")
+        died = asyncio.ensure_future(one.supervisor.wait_died())
+        done, _ = await asyncio.wait({died}, timeout=PATIENCE_S / 2 if dies else 2.0)
+        assert bool(done) is dies
+        died.cancel()
+        # Why an engine died is told all the same, to who found it dead.
+        found = one.supervisor.told_by_log()
+        assert found is not None and "fatal error" in found.line
 
 
 async def test_executable_that_is_not_there(tmp_path: Path) -> None:

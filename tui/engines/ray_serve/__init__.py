@@ -1,15 +1,16 @@
-"""vLLM behind Ray Serve (`ray.serve.llm`), to attach to. Known by Ray 2.60 with vLLM 0.32.
+"""vLLM behind Ray Serve (`ray.serve.llm`). Known by Ray 2.60 with vLLM 0.32.
 
 It answers as vLLM does, and refuses in words of its own. Its proxy is well whatever became of the engine
 (`/-/healthz`), so it is asked for its models. The figures of its engines are with the agent of each node, on a port of
-its own and seconds late: none are shown. How it is started is a program of the operator's, in which its port is
-written: it is not launched.
+its own and seconds late: none are shown.
 https://docs.ray.io/en/latest/serve/llm/
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,10 @@ from tui.engines.base import RequestShape, Wish
 from tui.engines.engine import Engine
 from tui.engines.parts import openai_requests, openai_stream
 from tui.engines.parts.questions import OK, OpenAiQuestions, Question, healthy
+from tui.engines.ray_serve.launch import RayServeLaunch
+
+if TYPE_CHECKING:
+    from tui.profile.schema import Profile
 
 _NO_ENGINE = "Message: Internal Server Error (Request ID: "
 """What a replica says whose engine has died, until Ray has built another; a request's own fault has its own words."""
@@ -46,6 +51,24 @@ class RayServeEngine(Engine):
     title = "Ray Serve with vLLM"
     mark = Question("/-/healthz", lambda status, content: status == OK and content.strip() == b"success")
     questions = RayServeQuestions()
+    launch = RayServeLaunch()
+
+    def mistakes(self, profile: Profile) -> list[str]:
+        """Return what is wrong in a profile: what the program that starts Serve cannot do, besides the usual."""
+        server = profile.server
+        if server is None:
+            return []
+        mistakes = super().mistakes(profile)
+        if not Path(self.launch.command(server)[-1]).name.startswith("python"):
+            mistakes.append(
+                "server.executable: expected the Python of an environment that has Ray Serve and vLLM, e.g."
+                ' ["/opt/llm/bin/python"]'
+            )
+        if server.container is not None and server.ray is None:
+            mistakes.append("server.container: expected none: Ray Serve is launched as a program of this machine")
+        if "data-parallel-size" in {name.lstrip("-").replace("_", "-") for name in server.args}:
+            mistakes.append("server.args.data-parallel-size: expected replicas in [server.serve]")
+        return mistakes
 
     def request_shape(self, wish: Wish) -> RequestShape:
         """Return vLLM's request: ids where possible, exactly as many tokens, usage on every event."""
