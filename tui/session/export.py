@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from tui.core.errors import UsageError
 from tui.core.files import atomic_file
 from tui.metrics.cell import CellResult
 from tui.session import export_csv, export_formats, export_parquet, export_toml, imported
-from tui.session.exported import TOML_FILE, ExportedSession
+from tui.session.exported import TOML_FILE, ExportedSession, meta_of
 from tui.session.grid_table import grid_html, grid_markdown
 from tui.session.judged import session_beside
 from tui.session.meta import SessionMeta
@@ -76,19 +74,7 @@ def _from_toml(session: ExportedSession, path: Path, folder: Path, formats: Sequ
     lacking = [name for name in formats if name not in ("md", "html")]
     if lacking:
         raise UsageError(f"{path}: an exported session holds its cells only; expected --format md or html")
-    run = session.session
-    meta = SessionMeta(
-        session_id=run.id,
-        started_at=run.started_at,
-        started_at_ns=run.started_at_ns,
-        vramp_version=run.vramp_version,
-        profile_name=run.profile_name,
-        profile_title=run.profile_title,
-        profile_json=msgspec.json.encode(session.profile).decode(),
-        engine=run.engine,
-        simulated=session.simulated,
-    )
-    return _write_grids(meta, session.cells, folder, formats)
+    return _write_grids(meta_of(session), session.cells, folder, formats)
 
 
 def _write_grids(meta: SessionMeta, cells: list[CellResult], folder: Path, formats: Sequence[str]) -> list[Path]:

@@ -14,6 +14,7 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.edge import Carried
 from tui.metrics.snapshot import FailureReport, ServerSettings, ServerStatus
+from tui.session.meta import SessionMeta
 
 EXPORT_VERSION = 1
 TOML_FILE = "session.toml"
@@ -101,4 +102,23 @@ def without_figures(cell: CellResult, outcome: Outcome) -> CellResult:
         measured_by=cell.measured_by,
         outcome=outcome,
         simulated=cell.simulated,
+    )
+
+
+def meta_of(session: ExportedSession) -> SessionMeta:
+    """Return what of the session's head its export says."""
+    run = session.session
+    return SessionMeta(
+        session_id=run.id,
+        started_at=run.started_at,
+        started_at_ns=run.started_at_ns,
+        vramp_version=run.vramp_version,
+        profile_name=run.profile_name,
+        profile_title=run.profile_title,
+        profile_json=msgspec.json.encode(session.profile).decode(),
+        engine=run.engine,
+        simulated=session.simulated,
+        time_scale=run.time_scale,
+        gpu_summary=run.gpu_summary,
+        environment=session.environment,
     )

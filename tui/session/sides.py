@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from tui.core.errors import SessionError, UsageError
 from tui.core.nearest import did_you_mean
 from tui.core.outcome import Outcome
@@ -20,7 +18,7 @@ from tui.profile.catalogue import PublishedTable, published_table, reference_nam
 from tui.profile.schema import Mode, Profile
 from tui.session import imported, shelf
 from tui.session.circumstances import of_session, of_table
-from tui.session.exported import TOML_FILE, ExportedSession
+from tui.session.exported import TOML_FILE, ExportedSession, meta_of
 from tui.session.formats.recognised import SUFFIXES, read_results
 from tui.session.kept_profile import profile_of
 from tui.session.meta import SessionMeta
@@ -93,21 +91,7 @@ def of_reader(reader: SessionReader) -> Measured:
 
 def of_export(session: ExportedSession) -> Measured:
     """Return what an exported session measured, in its profile's mode."""
-    run = session.session
-    meta = SessionMeta(
-        session_id=run.id,
-        started_at=run.started_at,
-        started_at_ns=run.started_at_ns,
-        vramp_version=run.vramp_version,
-        profile_name=run.profile_name,
-        profile_title=run.profile_title,
-        profile_json=msgspec.json.encode(session.profile).decode(),
-        engine=run.engine,
-        simulated=session.simulated,
-        time_scale=run.time_scale,
-        gpu_summary=run.gpu_summary,
-        environment=session.environment,
-    )
+    meta = meta_of(session)
     profile = profile_of(meta)
     settings, model = (
         (ServerSettings(), "") if session.server is None else (session.server.settings, session.server.model)

@@ -271,6 +271,20 @@ def test_the_files_are_those_that_were_told_and_nothing_is_left(tmp_path: Path) 
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == sorted(names)
 
 
+def test_a_grid_of_an_export_says_what_one_of_the_session_does(tmp_path: Path) -> None:
+    path = tmp_path / "a.vramp"
+    writer = SessionWriter(path, made.meta(time_scale=4.0))
+    for cell in _CELLS:
+        writer.add_cell(cell)
+    writer.close("measured")
+    export_session(path, tmp_path / "out", formats=("toml", "md", "html"))
+    export_session(tmp_path / "out" / "session.toml", tmp_path / "again", formats=("md", "html"))
+    for name in ("grid.md", "grid.html"):
+        said = (tmp_path / "again" / name).read_text()
+        assert said == (tmp_path / "out" / name).read_text()
+        assert "4 to a real one" in said
+
+
 def test_a_broken_export_leaves_what_was_there(tmp_path: Path) -> None:
     path = made.session(tmp_path / "a.vramp")
     folder = _export(path, "csv")
