@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import ceil, floor, log2
+from math import floor
 
 MOST_MEASURES = 3
 """Of one number of users: an odd number decides."""
@@ -115,15 +115,3 @@ class EdgeSearch:
         high = min([*failed, *self._implied], default=None)
         held = (users for users, tally in self._tallies.items() if tally.held > tally.failed)
         return max((users for users in held if high is None or users < high), default=0), high
-
-
-def most_cells(edge: int, start: int = 1) -> int:
-    """Return how many different numbers of users a search for `edge` asks at most, repeats not counted.
-
-    Below the start the bracket is halved down from it: 1 + ⌈log2 start⌉. Else ⌊log2(edge / start)⌋ + 2 doublings,
-    the last of which fails, and ⌈log2⌉ of the bracket they leave.
-    """
-    if edge < start:
-        return 1 + ceil(log2(start)) if start > 1 else 1
-    doublings = floor(log2(edge / start))
-    return doublings + 2 + ceil(log2(start * 2**doublings))

@@ -42,7 +42,6 @@ class ShelfIndex:
 
     def __init__(self, folder: Path) -> None:
         """Read it; what is not there, of another version, or damaged counts as empty."""
-        self._folder = folder
         self._entries: dict[str, _Entry] = {}
         self._changed = False
         self._file: Path | None = None

@@ -86,14 +86,6 @@ def hms(duration_s: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def ms(duration_s: float | None) -> str:
-    """Return a duration as 00:31, from an hour on as 01:00:31."""
-    if duration_s is None or not math.isfinite(duration_s):
-        return MISSING
-    text = hms(duration_s)
-    return text.removeprefix("00:") if duration_s < 3600 else text
-
-
 def rough(duration_s: float | None) -> str:
     """Return a time to come as people say it: 40 s, 7 min, 2 h 05 min."""
     if duration_s is None or not math.isfinite(duration_s):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from math import ceil, floor, log2
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.metrics.edge_search import MOST_MEASURES, EdgeSearch, FoundEdge, most_cells
+from tui.metrics.edge_search import MOST_MEASURES, EdgeSearch, FoundEdge
 
 
 def searched(search: EdgeSearch, holds: Callable[[int], bool]) -> list[int]:
@@ -104,3 +105,15 @@ def test_of_two_against_one_the_two_count() -> None:
     searched(search, lambda users: told[users].pop(0) if told[users] else users == 6)
     found = search.found()
     assert (found.users, found.fails_at, found.least, found.most) == (6, 7, 6, 7)
+
+
+def most_cells(edge: int, start: int = 1) -> int:
+    """Return how many different numbers of users a search for `edge` asks at most, repeats not counted.
+
+    Below the start the bracket is halved down from it: 1 + ⌈log2 start⌉. Else ⌊log2(edge / start)⌋ + 2 doublings,
+    the last of which fails, and ⌈log2⌉ of the bracket they leave.
+    """
+    if edge < start:
+        return 1 + ceil(log2(start)) if start > 1 else 1
+    doublings = floor(log2(edge / start))
+    return doublings + 2 + ceil(log2(start * 2**doublings))

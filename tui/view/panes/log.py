@@ -33,7 +33,6 @@ class LogPane(ListPane):
 
     KEY: ClassVar[str] = "6"
     NAME: ClassVar[str] = "log"
-    COLUMN: ClassVar[int] = 3
     HELP: ClassVar[str] = (
         "What the bench did and saw, in words; f shows warnings and errors, the server's own log, or everything. A "
         "line that comes again is counted, not repeated."

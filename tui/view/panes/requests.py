@@ -46,7 +46,6 @@ class RequestsPane(ListPane):
 
     KEY: ClassVar[str] = "5"
     NAME: ClassVar[str] = "requests"
-    COLUMN: ClassVar[int] = 2
     HELP: ClassVar[str] = (
         "Finished requests, latest first, the failed ones above and kept longer: those that failed alike are one row, "
         "with what ended them first. f shows the failed ones or the answered ones alone."

@@ -18,8 +18,8 @@ from tui.view.widgets.bars import bar
 from tui.view.widgets.big_digits import LOW_ROWS, low
 from tui.view.widgets.lines import Ink, Line, cut, width_of
 
-LOW_TILES, TALL_TILES = 3, 4
-"""Their rows."""
+TALL_TILES = 4
+"""From so many rows on."""
 _WITH_MEMORY = 140
 """From this width on there are seven."""
 _FULL = 0.97
