@@ -5,6 +5,7 @@ The server stands in for vLLM, which takes GPUs for this (`standin.py`); Ray, it
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -24,8 +25,10 @@ from tests.e2e.sweeps import (
     wait_for_mid_cell,
     write_profile,
 )
+from tests.fakes.nvml.build import build, compiler
 from tests.ray_serve.conftest import PYTHON, Cluster
 from tui.core.errors import ExitCode
+from tui.link.client import BenchLink
 from tui.preflight import Machine, preflight
 from tui.profile.schema import Profile
 from tui.server.ray_cluster import ClusterState, RayCluster
@@ -132,6 +135,37 @@ def test_a_worker_that_dies_on_its_node_ends_the_server_and_is_named(
     assert any("A worker of the server died on its node" in text for text in told)
     assert any("engine-dead: RayWorkerProc rank=[" in text for text in told)
     assert told.count("nothing of it is left on the cluster's 2 nodes") == 2
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler to build the fake libnvidia-ml")
+def test_the_memory_of_its_workers_is_the_servers(world: World, cluster: Cluster, over_nodes: RayCluster) -> None:
+    situation = world.root / "situation"
+    situation.write_text("eight")
+    world.env |= {"LD_LIBRARY_PATH": str(build(world.root)), "FAKE_NVML": str(situation)}
+    load: dict[str, Any] = {"users": [2], "mode": "steady", "duration_s": 60.0}
+    with running_sweep(world, write_profile(world.root, profile_of(cluster, **load))) as run:
+        wait_for_mid_cell(world, run, 2)
+        # They are children of Ray's own daemon, of which only Ray says that they are the server's.
+        held = [one.pid for one in workers(cluster)]
+        assert len(held) == 4
+        situation.write_text(" ".join(["eight", *map(str, held), "1"]))
+        told = asyncio.run(memory_told(world))
+        assert told == [30 * 2**30] * 4 + [0] * 4
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=200)
+
+
+async def memory_told(world: World) -> list[int | None]:
+    """Return what the server holds of each card, once it holds something of the first."""
+    link = await BenchLink.connect(world.sockets[0], read_only=True)
+    try:
+        async with asyncio.timeout(60):
+            async for seen in link.snapshots():
+                if seen.gpus and seen.gpus[0].vram_server_bytes:
+                    return [gpu.vram_server_bytes for gpu in seen.gpus]
+    finally:
+        await link.close()
+    raise AssertionError("the bench has ended")
 
 
 @pytest.mark.parametrize("who", ["bench", "server"])

@@ -155,6 +155,9 @@ def test_what_no_process_holds_is_not_the_server_s() -> None:
     card = msgspec.structs.replace(base.gpus[0], vram_used_bytes=30 * GB, **idle)
     text = drawn(msgspec.structs.replace(base, gpus=[card]), 80, 20)
     assert "unknown 30.0" in text and "▚ unknown" in text and "▄" not in text.splitlines()[1]
+    others = msgspec.structs.replace(base.gpus[1], vram_neighbours_bytes=8 * GB)
+    narrow = drawn(msgspec.structs.replace(base, gpus=[card, others]), 58, 20)
+    assert "█ weights  ▓ KV  ▒ KV free  ▄ rest  ▚ unknown  ╱ others" in narrow
     # What a driver keeps for itself is not worth a word.
     little = msgspec.structs.replace(card, vram_used_bytes=GB // 10)
     assert "unknown" not in drawn(msgspec.structs.replace(base, gpus=[little]), 80, 20)

@@ -17,6 +17,8 @@ _FULL = 0.97
 """From this share on the KV cache is shown as a warning."""
 _MOST_ROWS = 9
 _SERVER_ROWS, _BORDER = 2, 2
+_GAP, _GLYPH_AND_GAP = 2, 4
+"""Between what the colours are, and what each takes beside its name."""
 _FULLY_TOLD, _NOTES, _MOST_LINES = 3, 2, 8
 """Lines of a card, of what is said of all of them, and of all cards where they are many."""
 
@@ -97,9 +99,12 @@ def _legend(cards: list[Card], width: int) -> list[Line]:
     for card in cards:
         for part in parts_of(card):
             seen.setdefault(part.name, part)
-    known = [[(part.glyph, part.paint), (f" {part.name}", Ink.DIM)] for part in seen.values()]
-    free: Line = [(FREE.glyph, FREE.ink), (" free", Ink.DIM)]
-    return [pack([*known, free], width, gap=2)] if len(known) > 1 else []
+    if len(seen) < 2:
+        return []
+    room = sum(len(part.name) + _GLYPH_AND_GAP for part in seen.values()) - _GAP <= width
+    named = [(part, part.name if room else part.short or part.name) for part in seen.values()]
+    known: list[Line] = [[(part.glyph, part.paint), (f" {name}", Ink.DIM)] for part, name in named]
+    return [pack([*known, [(FREE.glyph, FREE.ink), (" free", Ink.DIM)]], width, gap=_GAP)]
 
 
 def _why_flat(snapshot: Snapshot, width: int) -> list[Line]:

@@ -43,6 +43,8 @@ class Part:
     glyph: str
     ink: Ink
     bytes_: int = 0
+    short: str = ""
+    """Its name where there is little room."""
 
     @property
     def paint(self) -> Paint:
@@ -280,16 +282,16 @@ def parts_of(card: Card) -> list[Part]:
     """Return what a card's memory holds, in the order of the bar."""
     gpu = card.gpu
     used, others = gpu.vram_used_bytes or 0, gpu.vram_neighbours_bytes or 0
-    foreign = [Part("other programs", "╱", Ink.WARNING, others)] if others else []
+    foreign = [Part("other programs", "╱", Ink.WARNING, others, "others")] if others else []
     weights, kv_cache = gpu.vram_weights_bytes, gpu.vram_kv_cache_bytes
     if weights is None or kv_cache is None:
         return [Part("used", "█", Ink.WEIGHTS, max(0, used - others)), *foreign]
     in_use = round(kv_cache * min(1.0, max(0.0, card.kv_cache_usage or 0.0)))
     return [
         Part("weights", "█", Ink.WEIGHTS, weights),
-        Part("KV in use", "▓", Ink.KV, in_use),
-        Part("KV reserved", "▒", Ink.KV_RESERVED, kv_cache - in_use),
-        Part("server's rest", "▄", Ink.OTHER, _rest(gpu)),
+        Part("KV in use", "▓", Ink.KV, in_use, "KV"),
+        Part("KV reserved", "▒", Ink.KV_RESERVED, kv_cache - in_use, "KV free"),
+        Part("server's rest", "▄", Ink.OTHER, _rest(gpu), "rest"),
         *foreign,
         *([Part("unknown", "▚", Ink.DIM, unknown)] if (unknown := _unknown(gpu)) else []),
     ]
