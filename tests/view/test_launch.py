@@ -67,6 +67,17 @@ async def test_a_launch_shows_its_stages_and_becomes_the_live_screen(shell: Shel
         await until(pilot, on(pilot, LiveScreen))
 
 
+async def test_a_bench_that_falls_silent_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.view.app._LISTEN_S", 0.05)
+    monkeypatch.setattr("tui.view.screens.live._LEAST_PATIENCE_S", 0.0)
+    app = shell.launched(snapshots.mid_ramp())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, on(pilot, LiveScreen))
+        await until(pilot, lambda: "NO WORD FOR 2 s" in picture(app))  # 3 snapshots are due in 1.5 s
+        shell.benches.source.say(snapshots.mid_ramp())
+        await until(pilot, lambda: "READY" in picture(app))
+
+
 async def test_a_failure_is_told_in_words_with_its_line_and_advice(shell: Shell) -> None:
     app = shell.launched(snapshots.failed())
     async with app.run_test(size=(120, 40)) as pilot:

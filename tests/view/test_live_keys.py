@@ -532,3 +532,25 @@ async def test_a_key_is_believed_as_long_at_any_time_scale(time_scale: float) ->
         for real_s, believed in ((1.5, True), (2.5, False)):
             app.live.show(msgspec.structs.replace(base, at_ns=base.at_ns + round(real_s * time_scale * 10**9)))
             assert (app.live.wanted_users == base.load.users_wanted + 1) is believed
+
+
+async def test_a_bench_that_is_not_heard_of_is_told_in_place_of_the_state_that_it_last_told() -> None:
+    app = LiveApp(snapshots.mid_ramp())
+    async with app.run_test(size=SIZE) as pilot:
+        app.live.wait_for_word(5.0)
+        await pilot.pause()
+        assert "READY" in app.picture()
+        app.live.wait_for_word(1.0)
+        await pilot.pause()
+        assert "▲ NO WORD FOR 6 s" in app.picture() and "READY" not in app.picture()
+        app.live.show(snapshots.mid_ramp())
+        await pilot.pause()
+        assert "READY" in app.picture() and "NO WORD" not in app.picture()
+
+
+async def test_a_bench_that_is_asked_for_little_may_take_its_time() -> None:
+    app = LiveApp(snapshots.mid_ramp(), LiveScreen(refresh_hz=0.2))
+    async with app.run_test(size=SIZE) as pilot:
+        app.live.wait_for_word(15.0)
+        await pilot.pause()
+        assert "READY" in app.picture()

@@ -43,6 +43,7 @@ from tui.view.script import Script
 from tui.view.stand_in import StandsFor, last_good, playing
 from tui.view.start import Attach, Launch, Picker, Replay, StartWish
 
+_LISTEN_S = 1.0
 _OWNERS_OF_KEYS = (
     ProfileList,
     PickerScreen,
@@ -101,6 +102,7 @@ class VrampApp(Chrome):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._hang_up)
+        self.set_interval(_LISTEN_S, self._listen)
         match self._start:
             case Picker():
                 self.push_screen(PickerScreen())
@@ -171,6 +173,12 @@ class VrampApp(Chrome):
             self._show_moment(run.screen, snapshot)
         elif snapshot.unkept and isinstance(run.screen, LiveScreen) and self.screen is run.screen:
             self._ask_of_unkept(run, snapshot)
+
+    def _listen(self) -> None:
+        """Let the screen know that time passes; a snapshot may come or not."""
+        run = self._run
+        if run is not None and isinstance(run.screen, LiveScreen) and not run.replay and run.screen.is_mounted:
+            run.screen.wait_for_word(_LISTEN_S)
 
     def _ask_of_unkept(self, run: Run, snapshot: Snapshot) -> None:
         """Let the operator choose between going on in memory and an end of the load, once."""

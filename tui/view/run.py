@@ -56,6 +56,7 @@ def live_screen_of(run: Run, settings: Settings) -> LiveScreen:
         cut_leaving=settings.leaving_users == "cut",
         clipboard=settings.clipboard,
         script=run.script,
+        refresh_hz=settings.refresh_hz,
     )
 
 

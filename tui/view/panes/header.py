@@ -28,6 +28,8 @@ class ViewState:
     held: bool = False
     read_only: bool = False
     replay: bool = False
+    unheard_s: float | None = None
+    """For how long nothing came from the bench, once that is too long; None while all is well."""
 
 
 def header_lines(snapshot: Snapshot, view_state: ViewState, width: int, *, figures: bool) -> list[Line]:
@@ -55,7 +57,10 @@ def _identity(snapshot: Snapshot, view_state: ViewState, width: int) -> Line:
     walk = _walk(snapshot, bar_cells=10 if width >= _NARROW else 0)
     clock: Line = [(f"  {formatting.hms((snapshot.at_ns - snapshot.started_at_ns) / NS_PER_S)}", Ink.DIM)]
     badges = _badges(snapshot, view_state)
-    long, short = ([pill(snapshot, replay=view_state.replay, short=short)] for short in (False, True))
+    long, short = (
+        [pill(snapshot, replay=view_state.replay, short=short, unheard_s=view_state.unheard_s)]
+        for short in (False, True)
+    )
     choices: list[Line] = [
         [*long, *clock, *walk, *badges],
         [*long, *clock, *badges],

@@ -17,10 +17,12 @@ _MARKS = {
 }
 
 
-def pill(snapshot: Snapshot, *, replay: bool = False, short: bool = False) -> Span:
-    """Return the pill; `short` leaves out all but the state."""
+def pill(snapshot: Snapshot, *, replay: bool = False, short: bool = False, unheard_s: float | None = None) -> Span:
+    """Return the pill; `short` leaves out all but the state. What has not been heard of for so long is not known."""
     if replay:
         return " ▸ REPLAY ", Ink.PILL_QUIET
+    if unheard_s is not None and snapshot.server.phase is not Phase.ENDED:
+        return f" ▲ NO WORD FOR {unheard_s:.0f} s ", Ink.PILL_FAILURE
     server = snapshot.server
     if server.phase is Phase.READY and server.silent_s is not None:
         return f" ▲ NO TOKEN FOR {server.silent_s:.0f} s ", Ink.PILL_FAILURE

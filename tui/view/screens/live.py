@@ -39,6 +39,7 @@ from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
 
 _SAID_S = 5.0
+_LEAST_PATIENCE_S = 5.0
 """For how long an answer stands above the keys."""
 _WINDOWS_S = (
     (None, "all of the run"),
@@ -81,10 +82,12 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
         cut_leaving: bool = False,
         clipboard: Wish = "auto",
         script: Script | None = None,
+        refresh_hz: float = 2.0,
     ) -> None:
         """`presentation` starts with the presentation screen, where `words_per_token` tells tokens as words.
 
         `cut_leaving`: users who are taken away do not finish their request. `clipboard`: where copies go.
+        `refresh_hz`: how often a snapshot is due.
         """
         super().__init__(read_only=read_only, cut_leaving=cut_leaving)
         self.clipboard = clipboard
@@ -102,6 +105,9 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
         self._said_until: Timer | None = None
         self._window = 0
         self._draw_due = False
+        self._patience_s = max(_LEAST_PATIENCE_S, 3 / refresh_hz)
+        self._unheard_s = 0.0
+        """Since the last snapshot."""
 
     def compose(self) -> ComposeResult:
         """Header, tab line, panes, keys; and one canvas for the presentation screen and for what is too small."""
@@ -126,7 +132,7 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
 
     def show(self, snapshot: Snapshot) -> None:
         """Take a snapshot; in a flood only the latest is drawn."""
-        before, self.snapshot = self.snapshot, snapshot
+        before, self.snapshot, self._unheard_s = self.snapshot, snapshot, 0.0
         self._forget_confirmed(snapshot)
         if before is None or _offers(before) != _offers(snapshot):
             self.refresh_bindings()
@@ -136,6 +142,12 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
         if not self._draw_due and self.is_mounted:
             self._draw_due = True
             self.call_later(self._draw)
+
+    def wait_for_word(self, seconds: float) -> None:
+        """Take it that nothing came for so much longer: of a bench that hangs the last picture is not the present."""
+        self._unheard_s += seconds
+        if self._unheard_s > self._patience_s:
+            self._draw_header()
 
     def _draw(self) -> None:
         self._draw_due = False
@@ -188,6 +200,7 @@ class LiveScreen(ScriptedScreen, LookingUpScreen):
             held=self.held,
             read_only=self.read_only,
             replay=self.IS_REPLAY,
+            unheard_s=self._unheard_s if self._unheard_s > self._patience_s else None,
         )
 
     # ---- layout
