@@ -238,18 +238,25 @@ def run(
     a failure where the profile has no SLO.
     """
     from tui import headless
-    from tui.profile.overrides import Overrides
+    from tui.profile.overrides import Overrides, without_effect
+    from tui.profile.schema import Profile
 
     overrides = Overrides(**options, reference=_reference(reference))
     start = "edge" if find_edge else "sweep"
     if resume is not None:
         if profiles:
             raise UsageError("--resume takes the profile of its session; name no other")
+        if overrides != Overrides() or like is not None:
+            raise UsageError("--resume goes on as the session was begun; it takes none of the options of its load")
         specs = [_resumed(resume, start)]
     elif profiles:
         specs = [_spec(name, part, time_scale, start) for name in profiles for part in _parts_of(name, like, overrides)]
     else:
         raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
+    if not quiet:
+        modes = {Profile.model_validate_json(spec.profile_json).load.mode for spec in specs}
+        for sentence in without_effect(overrides, modes):
+            narrate(sentence)
     code = headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
     if len(profiles) > 1 and not as_json and code is not ExitCode.INTERRUPTED:
         from tui import comparing

@@ -53,6 +53,13 @@ def test_a_running_session_is_attached_to_and_not_resumed(
     assert f"vramp attach {session_id}" in capsys.readouterr().err
 
 
+def test_a_resumed_session_takes_no_options_of_another_load(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vramp(monkeypatch, "run", "--resume", "latest", "--users", "4") == 2
+    assert "goes on as the session was begun" in capsys.readouterr().err
+
+
 def test_the_list_of_benches_marks_those_whose_launch_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

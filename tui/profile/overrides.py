@@ -56,6 +56,14 @@ _LOAD_KEYS = (
 )
 
 
+_OF_MODES = {
+    "rate_per_s": ("--rate", (Mode.RATE,)),
+    "arrivals": ("--arrivals", (Mode.RATE,)),
+    "duration_s": ("--duration", (Mode.STEADY, Mode.RATE)),
+    "warm_up_s": ("--warm-up", (Mode.STEADY, Mode.RATE)),
+    "repeats": ("--repeats", (Mode.BURST, Mode.RATE)),
+}
+"""Options that only some modes heed."""
 _NEGATIVE = re.compile(r"-[\d.]")
 """A value, though it begins as a flag does."""
 
@@ -86,6 +94,15 @@ def apply(profile: Profile, overrides: Overrides) -> Profile:
     if mistakes:
         raise ProfileError([f"{profile.name} with the given options: {mistake}" for mistake in mistakes])
     return changed
+
+
+def without_effect(overrides: Overrides, modes: Collection[Mode]) -> list[str]:
+    """Return, in sentences, which options say nothing where cells are measured in these modes."""
+    return [
+        f"{option} has no effect here: it is for mode {' and '.join(told)}"
+        for key, (option, told) in _OF_MODES.items()
+        if getattr(overrides, key) is not None and not any(mode in told for mode in modes)
+    ]
 
 
 def with_arguments(profile: Profile, arguments: Mapping[str, str]) -> Profile:
