@@ -21,24 +21,22 @@ from tui.bench.gpus import sampling_for
 from tui.bench.grid import Cell
 from tui.bench.intake import Intake
 from tui.bench.liveness import Liveness
-from tui.bench.prompting import Prompts, learn_prompts
+from tui.bench.shapes import RequestShapes
 from tui.bench.snapshot_builder import SnapshotBuilder
-from tui.bench.token_count import tokens_per_event
 from tui.bench.told_conditions import conditions_of
-from tui.bench.trial import Trial, try_request
 from tui.bench.vram import VramReturn
 from tui.core.clock import NS_PER_S, now_ns
 from tui.core.errors import LaunchError, VrampError
 from tui.core.files import log_file
 from tui.core.safe_text import safe_text
 from tui.core.tasks import background, end_task
-from tui.engines.base import RequestShape, ServerMetrics, Wish
+from tui.engines.base import ServerMetrics
 from tui.engines.catalogue import engine_of
 from tui.engines.command_line import command_line
 from tui.hosts.opening import OpenHosts
 from tui.load.ceiling import CeilingGauge, known_ceiling, measure_ceiling
 from tui.load.pool import LoadPool
-from tui.load.wire import LoadProgress, LoadTarget, PromptSource
+from tui.load.wire import LoadProgress, LoadTarget
 from tui.metrics.cell import CellResult
 from tui.metrics.conditions import Conditions
 from tui.metrics.failure_outcome import evidence_of, outcome_of
@@ -47,7 +45,7 @@ from tui.metrics.reference import Reference
 from tui.metrics.snapshot import FailureReport, Phase, ServerDeath, ServerStatus
 from tui.metrics.summary import CellSummary
 from tui.profile.overrides import arguments_in_words, with_arguments
-from tui.profile.schema import Endpoint, Profile
+from tui.profile.schema import Profile
 from tui.server.supervisor import Supervisor
 from tui.session.room import bytes_needed, free_bytes, in_words
 from tui.session.store import SessionWriter
@@ -76,12 +74,11 @@ class Testbed:
         self.clock = clock
         self.writer = writer
         self.snapshot_builder = snapshot_builder
-        self.engine = engine_of(profile)
         server_log = log_file(Path(snapshot_builder.session_file).with_suffix(".server.log"))
         self.supervisor = Supervisor(profile, profile_path, server_log, on_event=self.keep_event)
         self._hosts = OpenHosts()
         self.pool: LoadPool | None = None
-        self.prompts: Prompts | None = None
+        self._shapes = RequestShapes(profile.load, engine_of(profile), self.supervisor)
         self._measuring_client: asyncio.Task[None] | None = None
         self.metrics: ServerMetrics | None = None
         self._metrics_at_ns = 0
@@ -93,17 +90,13 @@ class Testbed:
         self._liveness = Liveness(
             self.supervisor,
             lambda text, level: self.say("engine", text, level),
-            self._one_token,
+            self._shapes.one_token,
             time_scale=clock.time_scale,
             request_timeout_s=profile.load.request_timeout_s,
         )
         self._intake = Intake(clock, writer, snapshot_builder, self._liveness.watch, keeps_gaps=profile.load.keep_gaps)
         self.output_forced: bool | None = None
         """Whether requests make the server give exactly as many tokens as they ask for."""
-        self._trial = Trial()
-        """What the server refuses of our requests."""
-        self._per_event: list[float | None] = []
-        """Tokens in an event, once they were asked for."""
         self._can_be_asked = False
         """The load on the present server has been made ready."""
         self._tag = 0
@@ -147,11 +140,9 @@ class Testbed:
         self.snapshot_builder.simulated = self.simulated
         self.failure = asyncio.get_running_loop().create_future()
         self._watching = background(self._watch(self.failure), name="watch-server")
-        if self.prompts is None:
-            self.prompts = await learn_prompts(self.supervisor, self.engine, self.profile.load.endpoint)
-            for warning in self.prompts.warnings:
-                self.say("load", warning, level="warning")
-            await self._try_request()
+        if self._shapes.prompts is None:
+            await self._shapes.learn(lambda text: self.say("load", text, level="warning"))
+            self.writer.set_server(self.status)
         await self._start_pool()
         self._can_be_asked = True
         self._liveness.begin()
@@ -164,37 +155,6 @@ class Testbed:
         self.supervisor.override(self.profile, arguments)
         self.snapshot_builder.command_line = command_line(self.profile)
         self.say("engine", f"launched from now on with {arguments_in_words(arguments)}, which the profile does not say")
-
-    async def _try_request(self) -> None:
-        """Learn what this server refuses of our requests, before any is measured."""
-        if self.simulated:
-            return  # it takes what vLLM takes, and what was asked of it before would change what it measures
-        prompts = self.prompts
-        assert prompts is not None
-        size = self.profile.load.prompt_tokens[0]
-        self._trial = await try_request(
-            lambda body: self._shape(size, body),
-            prompts.source,
-            self.profile.load.body,
-            self.supervisor.try_request,
-        )
-        for note in self._trial.notes:
-            self.say("load", note, level="warning")
-        self.writer.set_server(self.status)
-
-    def _shape(self, prompt_tokens: int, body: Mapping[str, object], output_tokens: int | None = None) -> RequestShape:
-        assert self.prompts is not None
-        load = self.profile.load
-        return self.engine.request_shape(
-            Wish(
-                self.supervisor.model,
-                load.endpoint,
-                prompt_tokens,
-                load.output_tokens if output_tokens is None else output_tokens,
-                self.prompts.overhead_tokens,
-                body,
-            )
-        )
 
     async def relaunch(self) -> None:
         """Launch the server again after it died; a few tries with growing pauses. Raises LaunchError."""
@@ -213,13 +173,6 @@ class Testbed:
                     await self._liveness.wait_for_token()
                 self.say("engine", "relaunched and ready" if self.profile.attach is None else "it answers again")
                 return
-
-    def _one_token(self) -> tuple[RequestShape, PromptSource] | None:
-        load, prompts = self.profile.load, self.prompts
-        if prompts is None:
-            return None
-        shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes}, output_tokens=1)
-        return shape, prompts.source
 
     async def _wait_for_vram(self) -> None:
         """Let no server be launched into the VRAM of the one before, which would not fit beside it."""
@@ -322,7 +275,7 @@ class Testbed:
     def status(self) -> ServerStatus:
         """Return how the server is."""
         status = self.supervisor.status
-        return msgspec.structs.replace(status, notes=[*status.notes, *self._trial.notes])
+        return msgspec.structs.replace(status, notes=[*status.notes, *self._shapes.notes])
 
     @property
     def simulated(self) -> bool:
@@ -347,14 +300,14 @@ class Testbed:
 
     async def configure(self, prompt_tokens: int) -> int:
         """Make requests that start from now on ask for this prompt size; return their tag."""
-        assert self.pool is not None and self.prompts is not None
+        assert self.pool is not None
         await self._stop_measuring_client()
         self._tag += 1
-        shape = self._shape(prompt_tokens, {**self.profile.load.body, **self._trial.changes})
+        shape = self._shapes.of(prompt_tokens)
         self.output_forced = shape.exact
         self.snapshot_builder.begin_tag(self._tag)
         self._liveness.watch.ask(self.snapshot_builder.users_wanted, prompt_tokens)
-        await self.pool.configure(shape, self.prompts.source, self._tag)
+        await self.pool.configure(shape, self._shapes.source, self._tag)
         return self._tag
 
     async def tokens_per_event(self) -> float | None:
@@ -362,30 +315,16 @@ class Testbed:
 
         It is learned once, by an answer of its own, so nothing may be measured at the time.
         """
-        if not self._per_event:
-            self._per_event.append(await self._sample_tokens_per_event())
-        return self._per_event[0]
-
-    async def _sample_tokens_per_event(self) -> float | None:
-        load, prompts = self.profile.load, self.prompts
-        assert prompts is not None
-        shape = self._shape(load.prompt_tokens[0], {**load.body, **self._trial.changes})
-        return await tokens_per_event(shape, prompts.source, self.supervisor.whole_answer, self.supervisor.count)
+        return await self._shapes.tokens_per_event()
 
     def ask_by_hand(self, question: str) -> None:
         """Ask the model what a person wants to know, beside the load and in no figure; returns at once.
 
-        By chat where the system has it, for a model's own template makes an answer of what else is a text gone on
-        with; else, and where that is refused, as the load asks. Raises VrampError.
+        Raises VrampError.
         """
-        load, length = self.profile.load, self.status.max_model_len
+        length = self.status.max_model_len
         most = min(MOST_TOKENS_BY_HAND, length // 2) if length else MOST_TOKENS_BY_HAND
-        ways = [Endpoint.CHAT] if Endpoint.CHAT in self.engine.endpoints else []
-        changes = {**load.body, **self._trial.changes}
-        shapes = [
-            self.engine.request_shape(Wish(self.supervisor.model, way, 0, most, body=changes, by_hand=True))
-            for way in dict.fromkeys([*ways, load.endpoint])
-        ]
+        shapes = self._shapes.by_hand(most)
         self.asides.ask(question, shapes, self.progress.users_active if self.progress else 0)
 
     async def end_by_hand(self) -> None:

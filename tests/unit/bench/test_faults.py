@@ -155,7 +155,7 @@ AT_THE_LAUNCH: dict[str, Callable[[Patch], None]] = {
     "health": lambda patch: patch.setattr(readiness, "wait_until_ready", raising_soon),
     "probe": lambda patch: patch.setattr(probe, "ask", raising_soon),
     "client's ceiling": lambda patch: patch.setattr(testbed_module, "known_ceiling", raising),
-    "prompts": lambda patch: patch.setattr(testbed_module, "learn_prompts", raising_soon),
+    "prompts": lambda patch: patch.setattr("tui.bench.shapes.learn_prompts", raising_soon),
     "load workers": lambda patch: patch.setattr(WorkerHandle, "spawn", raising_soon),
 }
 

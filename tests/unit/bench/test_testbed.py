@@ -15,8 +15,10 @@ from tests.unit.bench.records import record
 from tui.bench import testbed as testbed_module
 from tui.bench.clock import SessionClock
 from tui.bench.prompting import Prompts
+from tui.bench.shapes import RequestShapes
 from tui.core.outcome import Outcome
 from tui.engines.base import ServerMetrics
+from tui.engines.catalogue import engine_for
 from tui.load.wire import LoadProgress, PromptSource
 from tui.metrics.reading import GpuReading
 from tui.metrics.record import RequestRecord, gaps_between
@@ -119,12 +121,11 @@ async def test_what_an_event_bears_is_asked_once_a_session(monkeypatch: pytest.M
     async def sample(*_: object) -> float | None:
         return found.pop(0)
 
-    testbed = Bench(monkeypatch, server=ServerTable(model="m")).testbed
-    monkeypatch.setattr(testbed, "_shape", lambda *_: None)
-    monkeypatch.setattr(testbed_module, "tokens_per_event", sample)
-    testbed.prompts = Prompts(PromptSource(kind="text", words=["a"]))
-    testbed.supervisor = cast(Any, SimpleNamespace(whole_answer=None, count=None))
-    assert [await testbed.tokens_per_event() for _ in range(3)] == [None] * 3
+    server = SimpleNamespace(model="m", whole_answer=None, count=None)
+    shapes = RequestShapes(LoadTable(), engine_for("vllm"), cast(Any, server))
+    monkeypatch.setattr("tui.bench.shapes.tokens_per_event", sample)
+    shapes.prompts = Prompts(PromptSource(kind="text", words=["a"]))
+    assert [await shapes.tokens_per_event() for _ in range(3)] == [None] * 3
     assert found == [2.0]
 
 
