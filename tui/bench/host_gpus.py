@@ -64,6 +64,7 @@ class HostGpus:
         """Those of other machines."""
         self._nodes: dict[str, list[str]] = {}
         """By each host's word, which of their addresses are its own."""
+        self._left_out: set[str] = set()
         self._sought: Sought | None = None
         self._transports: dict[str, Transport] = {}
         self._latest: dict[str, tuple[int, Round]] = {}
@@ -86,6 +87,7 @@ class HostGpus:
         self._latest.clear()
         self._notes.clear()
         self._nodes.clear()
+        self._left_out = set()
 
     def tell_workers(self, by_address: Mapping[str, list[int]]) -> None:
         """Take which processes are the server's, by the addresses of their nodes; none = that is not known."""
@@ -97,20 +99,20 @@ class HostGpus:
         self._nodes.clear()
         for transport in self._transports.values():
             self._tell(transport)
+        self._leave_out()
 
     def latest(self) -> list[tuple[list[str], list[GpuReading]]]:
         """Return the latest readings, host by host, each after the addresses of the server's nodes that it is.
 
-        Once all its nodes are found, hosts that are none of them have nothing of it and are left out.
+        Once all its nodes are found, hosts that are none of them have nothing of it and are left out, until other nodes
+        are told: what becomes of their memory when the server ends is none of its own.
         """
         oldest_ns = now_ns() - round(STALE_S * NS_PER_S)
-        found = [
+        return [
             (self._nodes.get(name, []), self._latest[name][1].readings)
             for name in sorted(self._latest, key=in_order)
-            if self._latest[name][0] >= oldest_ns
+            if self._latest[name][0] >= oldest_ns and name not in self._left_out
         ]
-        all_found = self._sought is None and self._workers and not self._unseen
-        return [(nodes, readings) for nodes, readings in found if nodes or not all_found]
 
     @property
     def any_known(self) -> bool:
@@ -131,7 +133,7 @@ class HostGpus:
     def note(self) -> str:
         """Return which hosts tell nothing, or not all, and why; empty when all is well."""
         said = [f"{name}: {note}" for name, note in sorted(self._notes.items()) if note]
-        if self._sought is None and self._unseen and self._nodes.keys() >= self._latest.keys():
+        if self._sought is None and self._unseen and self._all_answered:
             unseen = ", ".join(sorted(self._unseen)[:_MOST_SAID])
             said.append(f"no host of load.hosts is the server's node {unseen}, whose cards are not seen")
         more = f" (and {len(said) - _MOST_SAID} hosts more)" if len(said) > _MOST_SAID else ""
@@ -140,6 +142,17 @@ class HostGpus:
     @property
     def _unseen(self) -> set[str]:
         return set(self._elsewhere).difference(*self._nodes.values())
+
+    @property
+    def _all_answered(self) -> bool:
+        return self._nodes.keys() >= self._latest.keys()
+
+    def _leave_out(self) -> None:
+        if self._workers and self._sought is None:
+            if not self._unseen:
+                self._left_out = {name for name in self._latest if not self._nodes.get(name)}
+            elif self._all_answered:
+                self._left_out = set()
 
     def _tell(self, transport: Transport) -> None:
         transport.send(msgspec.msgpack.encode(ServerWorkers(self._elsewhere)))
@@ -180,6 +193,7 @@ class HostGpus:
         self._notes[name] = safe_line(told.note, limit=300)
         if told.nodes is not None and self._elsewhere:
             self._nodes[name] = [address for address in told.nodes if address in self._elsewhere]
+        self._leave_out()
         if told.lost:
             self._on_lost()
         for text in told.events:

@@ -152,6 +152,8 @@ async def test_hosts_without_the_server_are_left_out_once_all_its_nodes_are_foun
         monkeypatch.setattr(host_gpus, "own_addresses", lambda: frozenset({"10.0.0.1"}))
         gpus.tell_workers({"10.0.0.1": [77]})  # all of it is on this machine
         assert readings(gpus) == [] and gpus.note == ""
+        gpus.tell_workers({})  # the server has ended
+        assert readings(gpus) == []
         gpus.tell_workers({"10.0.0.1": [77], "192.0.2.77": [78]})
         await until(lambda: "no host of load.hosts is the server's node 192.0.2.77" in gpus.note)
         assert len(readings(gpus)) == 8
