@@ -11,6 +11,7 @@ from tui.bench.silence import SilenceWatch, has_worked
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, RequestShape, ServerMetrics
 from tui.load.wire import PromptSource
+from tui.metrics.cell import requests_in_words
 from tui.metrics.snapshot import FailureReport
 from tui.server.client import NoAnswer
 from tui.server.supervisor import Supervisor
@@ -142,5 +143,5 @@ class Liveness:
     def _in_words(self) -> str:
         longest_s = self.watch.longest_s
         before = "none came before" if longest_s is None else f"the longest gap before was {longest_s:.1f} s"
-        requests = f"{self.watch.in_flight} request" + ("" if self.watch.in_flight == 1 else "s")
-        return f"no token for {self.watch.silent_s:.0f} s with {requests} under way ({before})"
+        under_way = requests_in_words(self.watch.in_flight)
+        return f"no token for {self.watch.silent_s:.0f} s with {under_way} under way ({before})"

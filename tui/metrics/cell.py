@@ -136,6 +136,11 @@ def users_in_words(users: int) -> str:
     return f"{users:,} user" + ("" if users == 1 else "s")
 
 
+def requests_in_words(requests: int) -> str:
+    """Return e.g. "1 request", "1,000 requests"."""
+    return f"{requests:,} request" + ("" if requests == 1 else "s")
+
+
 def cells_in_words(cells: int) -> str:
     """Return e.g. "1 cell", "1,000 cells"."""
     return f"{cells:,} cell" + ("" if cells == 1 else "s")

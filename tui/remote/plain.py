@@ -18,7 +18,7 @@ from tui.core.printing import narrate, tell
 from tui.core.safe_text import safe_line
 from tui.link.client import BenchLink
 from tui.link.launcher import RunningBench
-from tui.metrics.cell import CellResult, users_in_words
+from tui.metrics.cell import CellResult, requests_in_words, users_in_words
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Snapshot
 from tui.remote.status import activity_in_words, figures_in_words, in_words, server_in_words
@@ -152,7 +152,7 @@ def _of_cell(cell: CellResult) -> str:
         "" if cell.tokens_per_s_total is None else f"{cell.tokens_per_s_total:,.0f} tokens/s",
         "" if cell.tokens_per_s_per_user is None else f"{cell.tokens_per_s_per_user:.1f} tokens/s per user",
         "" if cell.ttft_p50_s is None else f"{cell.ttft_p50_s:.2f} s to the first token (median)",
-        f"{cell.requests_failed} requests failed" if cell.requests_failed else "",
+        f"{requests_in_words(cell.requests_failed)} failed" if cell.requests_failed else "",
         "SIMULATED" if cell.simulated else "",
     ]
     figures = ", ".join(part for part in parts if part)

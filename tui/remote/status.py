@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from tui.core.durations import rough_duration
-from tui.metrics.cell import users_in_words
+from tui.metrics.cell import requests_in_words, users_in_words
 from tui.metrics.gpu_hosts import added_up, by_host
 from tui.metrics.reading import GpuReading
 from tui.metrics.snapshot import FailureReport, Figures, LoadStatus, Phase, Snapshot, SweepStatus
@@ -144,7 +144,7 @@ def figures_in_words(snapshot: Snapshot) -> str:
         _part("tokens/s per user", figures.tokens_per_s_per_user, 1),
         _part("s to the first token (median)", figures.ttft_p50_s, 2),
         _part("s to the last token (median)", figures.e2e_p50_s, 2),
-        f"{figures.requests_failed:,} requests failed" if figures.requests_failed else "",
+        f"{requests_in_words(figures.requests_failed)} failed" if figures.requests_failed else "",
     ]
     known = [part for part in parts if part] or ["no figures yet"]
     return ", ".join([*known, "SIMULATED"] if snapshot.simulated else known)
