@@ -97,13 +97,13 @@ async def test_a_node_that_is_lost_and_another_in_its_place(cluster: LocalCluste
     async with paced_server(gap_s=0.02) as server, asking(cluster, server) as (held, _):
         await held.pool.set_users(6)
         await held.until_records(20)
-        await asyncio.to_thread(cluster.do, "remove")
+        await asyncio.to_thread(cluster.program.do, "remove")
         said = await until(held, "is lost")
         assert "3 users go on elsewhere" in said
         count = len(held.records)
         await held.until_records(count + 20)
         assert {record.user for record in held.records[count:]} == set(range(6))
-        await asyncio.to_thread(cluster.do, "add")
+        await asyncio.to_thread(cluster.program.do, "add")
         await until(held, "is back")
         while [host.users_active for host in held.progress[-1].hosts] != [3, 3]:
             await held.news()

@@ -32,7 +32,7 @@ async def test_nodes_lost_and_back_for_a_long_time(cluster: LocalCluster) -> Non
         rounds = 0
         while time.monotonic() < until:
             for word in ("remove", "add"):
-                await asyncio.to_thread(cluster.do, word)
+                await asyncio.to_thread(cluster.program.do, word)
                 await asyncio.sleep(ROUND_S / 2)
             async with asyncio.timeout(120):
                 while [host.users_active for host in held.progress[-1].hosts] != [USERS / 2, USERS / 2]:

@@ -2,14 +2,13 @@
 
 As ray.serve.llm does, an ingress on the first node hands each request to an engine's replica on the second. It makes a
 token every TOKEN_S, refuses what is longer than LIMIT in vLLM's words, and has room for ONGOING requests with as many
-in its queue. It says READY once it serves, and goes on until it is interrupted.
+in its queue. It says READY once it serves, and ends with its input.
 """
 
 import asyncio
 import json
 import signal
 import sys
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -86,10 +85,9 @@ class Ingress:
 
 
 def main(port: int) -> None:
-    """Serve until interrupted."""
-    ended = threading.Event()
+    """Serve until the input ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: None)  # as ignored, their children would inherit it
     cluster = Cluster()
     cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=STORE_BYTES, resources={"first": 1})
     cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, resources={"second": 1})
@@ -97,7 +95,7 @@ def main(port: int) -> None:
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     serve.run(Ingress.bind(Engine.bind()), name="llm", route_prefix="/")
     print("READY", len([node for node in ray.nodes() if node["Alive"]]), flush=True)  # noqa: T201
-    ended.wait()
+    sys.stdin.read()
     serve.shutdown()
     ray.shutdown()
     cluster.shutdown()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import select
-import signal
 import subprocess
 import tempfile
 import threading
@@ -14,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from queue import Empty, SimpleQueue
 
 import psutil
 import pytest
@@ -53,7 +50,7 @@ class RayServe:
     """A cluster with the app on it."""
 
     url: str
-    tree: psutil.Process
+    tree: Program
 
     def replica(self, name: str) -> psutil.Process:
         """Return the process of a deployment's replica, as Ray calls it: "ray::ServeReplica:llm:Engine"."""
@@ -117,60 +114,88 @@ def cluster_with_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
         yield Cluster(said.removeprefix("READY "), process, env)
 
 
+class Program(psutil.Process):
+    """A program that stands while tests run: it says what it is about, and does what it is told."""
+
+    def __init__(self, started: subprocess.Popen[bytes]) -> None:
+        super().__init__(started.pid)
+        self._started = started
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        # Nobody is to wait for a full pipe: the words of Ray's workers come by it.
+        self._reader = threading.Thread(target=self._read_on)
+        self._reader.start()
+
+    def until(self, start: str) -> str:
+        """Return the next line that begins so. Raises AssertionError with all that came until its end, or too long."""
+        until_s, said = time.monotonic() + START_S, ""
+        while (left_s := until_s - time.monotonic()) > 0:
+            try:
+                line = self._lines.get(timeout=left_s)
+            except Empty:
+                break
+            if not line:
+                break
+            said += line.decode(errors="replace")
+            if line.startswith(start.encode()):
+                return line.decode().strip()
+        raise AssertionError(said)
+
+    def do(self, word: str) -> None:
+        """Have it do what it knows by a word."""
+        assert self._started.stdin is not None
+        self._started.stdin.write(f"{word}\n".encode())
+        self._started.stdin.flush()
+        self.until(f"DONE {word}")
+
+    def end(self) -> list[psutil.Process]:
+        """End it by the end of its input; return what was left of its processes, which is killed."""
+        assert self._started.stdin is not None and self._started.stdout is not None
+        tree = descendants(self.pid)
+        self._started.stdin.close()
+        try:
+            self._started.wait(60)
+        finally:
+            _, left = psutil.wait_procs(tree, timeout=10)
+            for one in left:
+                one.kill()
+            self._started.kill()
+            self._started.wait()
+        self._reader.join()
+        self._started.stdout.close()
+        return left
+
+    def _read_on(self) -> None:
+        assert self._started.stdout is not None
+        for line in self._started.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+
 @contextmanager
 def standing(
     program: Path, folder: Path, *arguments: str, python: Path = PYTHON, env: Mapping[str, str] = ENVIRON
-) -> Iterator[tuple[str, psutil.Process, dict[str, str]]]:
-    """Run a program of Ray's environment until the block ends; what it said, its process, and its environment."""
+) -> Iterator[tuple[str, Program, dict[str, str]]]:
+    """Run a program of Ray's environment until the block ends; what it said, itself, and its environment."""
     log = folder / "log.txt"
     # Short, since its sockets' paths may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="vr") as home, log.open("wb") as file:
         env = {**env, "HOME": home, "RAY_TMPDIR": home}
-        started = subprocess.Popen(
-            [python, program, *arguments],
-            # Ray looks for its own programs there.
-            env={**os.environ, **env, "PATH": f"{python.parent}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=file,
+        started = Program(
+            subprocess.Popen(
+                [python, program, *arguments],
+                # Ray looks for its own programs there.
+                env={**os.environ, **env, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+            )
         )
-        assert started.stdout is not None
-        left: list[psutil.Process] = []
         try:
-            said = _line(started.stdout, START_S)
-            assert said.startswith("READY"), f"{said}\n{log.read_text()[-3000:]}"
-            reader = threading.Thread(target=_read_on, args=(started.stdout,))
-            reader.start()
-            yield said, psutil.Process(started.pid), env
-        finally:
-            tree = descendants(started.pid)
-            started.send_signal(signal.SIGINT)
             try:
-                started.wait(60)
-            finally:
-                _, left = psutil.wait_procs(tree, timeout=10)
-                for one in left:
-                    one.kill()
-                started.kill()
-        reader.join()
-        started.stdout.close()
+                said = started.until("READY")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{log.read_text(errors='replace')[-3000:]}") from None
+            yield said, started, env
+        finally:
+            left = started.end()
         assert left == [], left
-
-
-def _read_on(stream: IO[bytes]) -> None:
-    """Let nobody wait for a full pipe: the words of Ray's workers come by it."""
-    while stream.read(65536):
-        pass
-
-
-def _line(stream: IO[bytes], timeout_s: float) -> str:
-    """Return the first line that begins with READY, or what came in its place until the end or in so long."""
-    until, said = time.monotonic() + timeout_s, b""
-    while (left_s := until - time.monotonic()) > 0 and select.select([stream], [], [], left_s)[0]:
-        piece = os.read(stream.fileno(), 65536)
-        said += piece
-        if ready := re.search(rb"^(READY.*)\n", said, re.MULTILINE):
-            return ready[1].decode()
-        if not piece:
-            break
-    return said.decode(errors="replace")

@@ -1,11 +1,10 @@
 """A real vLLM behind Ray Serve: `python vllm_app.py PORT MODEL`, by the Python of an environment that has both.
 
-It says READY once it serves, and goes on until it is interrupted.
+It says READY once it serves, and ends with its input.
 """
 
 import signal
 import sys
-import threading
 
 import ray
 from ray import serve
@@ -17,10 +16,9 @@ STORE_BYTES = 100 * 2**20
 
 
 def main(port: int, model: str) -> None:
-    """Serve until interrupted."""
-    ended = threading.Event()
+    """Serve until the input ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: None)  # as ignored, their children would inherit it
     config = LLMConfig(
         model_loading_config={"model_id": "tiny", "model_source": model},
         accelerator_config={"kind": "cpu"},
@@ -39,7 +37,7 @@ def main(port: int, model: str) -> None:
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(app, name="llm", route_prefix="/", blocking=False)
     print("READY 1", flush=True)  # noqa: T201
-    ended.wait()
+    sys.stdin.read()
     serve.shutdown()
     ray.shutdown()
 
