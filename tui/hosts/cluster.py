@@ -13,6 +13,8 @@ from tui.hosts.wire import Places, decode_from_agent
 from tui.profile.load_hosts import RayPlace
 
 START_TIMEOUT_S = 90.0
+# A bridge that is killed leaves its actors on the nodes until Ray Client gives up hoping for it, half a minute later.
+END_GRACE_S = 10.0
 BRIDGE = 0xFFFF
 """The place of the bridge itself."""
 _SAID: tuple[tuple[str, str], ...] = (
@@ -43,7 +45,13 @@ class Cluster:
             await line.close()
             raise OSError(f"{self._place.name} has no node with a CPU")
         self.hosts = [
-            RemoteHost(safe_line(place.name, limit=80), self._bridge, place=place.number, shared=True)
+            RemoteHost(
+                safe_line(place.name, limit=80),
+                self._bridge,
+                place=place.number,
+                shared=True,
+                connect_timeout_s=START_TIMEOUT_S,
+            )
             for place in places.places
         ]
 
@@ -73,7 +81,7 @@ class Cluster:
                 if self._line is not None:
                     await self._line.close()
                 argv = [self._python, "-P", "-m", "tui.hosts.ray_bridge", self._place.address]
-                self._line = await Line.open(argv, explain=_explained)
+                self._line = await Line.open(argv, explain=_explained, end_grace_s=END_GRACE_S)
                 self._places = asyncio.get_running_loop().create_future()
                 self._line.listen_at(BRIDGE, self)
             assert self._places is not None

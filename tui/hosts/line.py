@@ -33,14 +33,21 @@ class Listener(Protocol):
 class Line:
     """A process that leads to agents."""
 
-    def __init__(self, process: asyncio.subprocess.Process, explain: Callable[[str], str], mark: bytes = b"") -> None:
-        """`explain`: makes a sentence of what the process said last.
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        explain: Callable[[str], str],
+        mark: bytes = b"",
+        end_grace_s: float = END_GRACE_S,
+    ) -> None:
+        """`explain`: makes a sentence of what the process said last, which has `end_grace_s` to end by itself.
 
         `mark`: what comes before the first frame, at the end of a line; whatever is said before it is no frame.
         """
         self._process = process
         self._explain = explain
         self._mark = mark
+        self._end_grace_s = end_grace_s
         self._said: deque[str] = deque(maxlen=STDERR_LINES)
         self._greeting: deque[str] = deque(maxlen=STDERR_LINES)
         """What was said in the place of frames."""
@@ -52,7 +59,14 @@ class Line:
         ]
 
     @classmethod
-    async def open(cls, argv: Sequence[str], *, explain: Callable[[str], str], mark: bytes = b"") -> Line:
+    async def open(
+        cls,
+        argv: Sequence[str],
+        *,
+        explain: Callable[[str], str],
+        mark: bytes = b"",
+        end_grace_s: float = END_GRACE_S,
+    ) -> Line:
         """Start the process, with no secret in its environment but those of ssh and Ray. Raises OSError."""
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -62,7 +76,7 @@ class Line:
             env=without_secrets(os.environ, but=("SSH_", "RAY_")),
             start_new_session=True,  # a Ctrl-C in the terminal is for the bench to deal with
         )
-        return cls(process, explain, mark)
+        return cls(process, explain, mark, end_grace_s)
 
     @property
     def pid(self) -> int:
@@ -161,7 +175,7 @@ class Line:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            async with asyncio.timeout(END_GRACE_S):
+            async with asyncio.timeout(self._end_grace_s):
                 await self._process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):

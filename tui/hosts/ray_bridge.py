@@ -69,6 +69,10 @@ class NodeActor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        with contextlib.suppress(PermissionError):
+            # Ray has its workers stand back (nice 15), and users would ask late where others are at work. Root may
+            # undo that; for others `RAY_worker_niceness` says it when a node is started.
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._listen())]
 
     async def give(self, first: int, chunks: list[bytes]) -> None:

@@ -39,9 +39,18 @@ END_TIMEOUT_S = 3.0
 class RemoteHost:
     """One host. The line to it is opened with its first worker, and again when a worker is wanted after it was lost."""
 
-    def __init__(self, name: str, open_line: Callable[[], Awaitable[Line]], *, place: int = 0, shared: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_line: Callable[[], Awaitable[Line]],
+        *,
+        place: int = 0,
+        shared: bool,
+        connect_timeout_s: float | None = None,
+    ) -> None:
         """`open_line` raises OSError in words; `place`: which host of its line; `shared`: others are on it, too."""
         self.name = name
+        self._connect_timeout_s = connect_timeout_s or CONNECT_TIMEOUT_S
         self.cores = 1
         self.clock = HostClock()
         self.machine = ""
@@ -64,12 +73,12 @@ class RemoteHost:
         async with self._opening:
             if self._line is None:
                 try:
-                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    async with asyncio.timeout(self._connect_timeout_s):
                         await self._connect()
                 except TimeoutError:
                     said = f", but: {self._line.greeting}" if self._line is not None and self._line.greeting else ""
                     await self.close()
-                    raise OSError(f"{self.name} did not answer within {CONNECT_TIMEOUT_S:g} s{said}") from None
+                    raise OSError(f"{self.name} did not answer within {self._connect_timeout_s:g} s{said}") from None
                 except BaseException:
                     await self.close()
                     raise
