@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections import Counter
 
@@ -29,7 +30,7 @@ async def test_nodes_lost_and_back_for_a_long_time(cluster: LocalCluster) -> Non
         ended: Counter[Outcome] = Counter()
         memory: list[int] = []
         until = time.monotonic() + SOAK_S
-        rounds = 0
+        rounds = losses = told_lost = 0
         while time.monotonic() < until:
             for word in ("remove", "add"):
                 await asyncio.to_thread(cluster.program.do, word)
@@ -47,12 +48,18 @@ async def test_nodes_lost_and_back_for_a_long_time(cluster: LocalCluster) -> Non
             memory.append(psutil.Process().memory_info().rss)
             errors = [round((host.clock_error_s or 0) * 1e3, 2) for host in held.progress[-1].hosts]
             told = f"round {rounds}: {dict(ended)}, {memory[-1] / 1e6:.0f} MB, clocks ±{errors} ms"
+            texts = [event.text for event in held.events]
+            losses += sum("is lost: " in text for text in texts)
+            told_lost += sum(int(each) for each in re.findall(r"(\d+) requests under way are lost", "\n".join(texts)))
+            told = "; ".join([told, *(text for text in texts if "is lost: " in text)])
             held.events.clear()
             if path := os.environ.get("VRAMP_TEST_SOAK_LOG"):
                 with open(path, "a") as log:  # noqa: PTH123
                     log.write(f"{told}\n")
         assert max(ids.values()) == 1 and len(ids) == max(ids)  # none lost, none twice
         assert set(ended) <= {Outcome.OK, Outcome.CLIENT_LIMIT}
-        assert ended[Outcome.CLIENT_LIMIT] <= rounds * USERS / 2
+        assert ended[Outcome.CLIENT_LIMIT] == told_lost
+        # A node was taken away so often; a busy machine may hold up another one for five seconds now and then.
+        assert rounds <= losses <= rounds * 1.2
         assert memory[-1] < memory[len(memory) // 3] * 1.2 + 5e6
         await held.pool.cut()
