@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -131,3 +133,14 @@ async def test_what_cannot_be_reached_is_told() -> None:
     with pytest.raises(OSError, match="has no cluster to connect to"):
         await way.open()
     await way.close()
+
+
+def test_a_bridge_whose_bench_is_gone_ends_whatever_holds_it_up(cluster: LocalCluster) -> None:
+    """Connecting to what is not there takes half a minute, in which it hears nothing."""
+    argv = [str(PYTHON), "-P", "-m", "tui.hosts.ray_bridge", "ray://127.0.0.1:1"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bridge:
+        assert bridge.stdin is not None
+        bridge.stdin.close()
+        began_s = time.monotonic()
+        assert bridge.wait(60) == 1
+        assert time.monotonic() - began_s < 25

@@ -11,8 +11,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Coroutine
 from typing import IO, Any
@@ -24,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tui.core.frames import read_frame
 from tui.core.safe_text import safe_line
 from tui.core.tasks import background
-from tui.hosts.cluster import BRIDGE
+from tui.hosts.cluster import BRIDGE, END_GRACE_S
 from tui.hosts.wire import (
     MAX_BYTES,
     Bye,
@@ -346,8 +349,18 @@ async def _serve(out: IO[bytes]) -> None:
         await serving
 
 
+def _end_with_input() -> None:
+    """End the process a while after its input: Ray Client holds up the loop for ever where its server is gone."""
+    ended = select.poll()
+    ended.register(0, 0)  # that nobody writes to it any more is told in any case
+    ended.poll()
+    time.sleep(END_GRACE_S)
+    os._exit(1)
+
+
 def main() -> None:
     """Connect to the cluster and pass on until the bench says no more."""
+    threading.Thread(target=_end_with_input, daemon=True).start()
     # Ray prints to standard output as it likes: what the bench hears has a descriptor of its own.
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
