@@ -39,6 +39,8 @@ REFRESH_HZ = 4.0
 TAKEN_OVER_S = 5.0
 """How long a sweep that another front end has ended may take to begin again."""
 STOP_TIMEOUT_S = 120.0
+UNHEARD_S = 30.0
+"""A bench of which nothing has come for so long hangs, or was stopped by a signal: that is told, each time anew."""
 _GO_ON = "with --unkept go-on it is measured all the same, in memory, and --out keeps it elsewhere"
 
 
@@ -108,7 +110,8 @@ async def _run_one(spec: BenchSpec, output: Output) -> ExitCode:
     try:
         following = asyncio.create_task(_follow(link, narration, ending))
         waiting = asyncio.create_task(interrupt.wait())
-        await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        while not (await asyncio.wait({following, waiting}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))[0]:
+            narration.wait_for_word(time.monotonic())
         if interrupt.is_set():
             ending.interrupted = True
             narration.say("interrupted; what was measured is kept")
@@ -296,9 +299,12 @@ class _Narration:
         self._told = 0
         self._phase: Phase | None = None
         self._heard: set[tuple[int, str]] = set()
+        self._last_s = self._told_of_s = time.monotonic()
+        """When the last snapshot came, and up to when silence has been told of."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Tell how far it is, and what became of the session file; errors even when quiet."""
+        self._last_s = self._told_of_s = time.monotonic()
         for event in snapshot.log:
             if event.source in _NARRATED and (event.at_ns, event.text) not in self._heard:
                 self._heard.add((event.at_ns, event.text))
@@ -323,6 +329,12 @@ class _Narration:
         if always or not self._quiet:
             self._bar.draw("")
             narrate(text)
+
+    def wait_for_word(self, now_s: float) -> None:
+        """Take it that nothing has come until now, by time.monotonic: tell it when that is long, even when quiet."""
+        if now_s - self._told_of_s >= UNHEARD_S:
+            self._told_of_s = now_s
+            self.say(f"no word from the bench for {now_s - self._last_s:.0f} s", always=True)
 
     def close(self) -> None:
         """Take the bar away."""

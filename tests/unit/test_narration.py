@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -26,3 +28,15 @@ def test_without_a_bar_each_cell_is_told_as_what_it_came_to(capsys: pytest.Captu
     told = capsys.readouterr().err.splitlines()
     assert "4 users x 64 tokens: 2.16 s" in told
     assert not [line for line in told if "tokens/s" in line]  # of the moment when the next has hardly begun
+
+
+def test_a_bench_that_hangs_is_told_of_each_half_minute_even_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    narration = _Narration(quiet=True)
+    narration.show(snapshots.sweeping())
+    began_s = time.monotonic()
+    for after_s in range(70):
+        narration.wait_for_word(began_s + after_s)
+    assert capsys.readouterr().err.splitlines() == [f"no word from the bench for {n} s" for n in (30, 60)]
+    narration.show(snapshots.sweeping())
+    narration.wait_for_word(time.monotonic() + 29)
+    assert capsys.readouterr().err == ""
