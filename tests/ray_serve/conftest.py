@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.conftest import world
 from tui.server.readiness import free_port
-from tui.server.tree import descendants
+from tui.server.tree import descendants, living
 
 __all__ = ["world"]
 
@@ -155,7 +155,8 @@ class Program(psutil.Process):
         try:
             self._started.wait(60)
         finally:
-            _, left = psutil.wait_procs(tree, timeout=10)
+            # A zombie runs no more: whoever inherited it may be slow to read its exit status.
+            left = living(psutil.wait_procs(tree, timeout=10)[1])
             for one in left:
                 one.kill()
             self._started.kill()
