@@ -12,9 +12,11 @@ Whatever is no flag of its own is vLLM's, as `vllm serve` takes it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
+import queue
 import secrets
 import signal
 import sys
@@ -29,6 +31,7 @@ STORE_BYTES = 256 * 2**20
 PLACED_S = 30.0
 """So long replicas may wait for room; Serve would wait for ever."""
 PERIOD_S = 0.5
+ANSWER_S, ASKED_TIMES = 10.0, 6
 LAST_S = 60.0
 """A caretaker that Ray does not answer goes all the same."""
 ONE_TRY = {"max_constructor_retry_count": 1}
@@ -197,7 +200,7 @@ def wait_until_it_runs(ray: Any, serve: Any, program: Any) -> None:
     """Return once the application runs."""
     here = ray.get_runtime_context()
     cluster, by = program.Cluster(here.gcs_address), time.monotonic() + PLACED_S
-    while (found := serve.status().applications.get(APP)) is None or found.status != "RUNNING":
+    while (found := status_of(serve).applications.get(APP)) is None or found.status != "RUNNING":
         if found is not None and found.status == "DEPLOY_FAILED":
             raise SystemExit(f"error: the application was not deployed: {found.message}")
         if not (waiting := cluster.waiting(here.get_job_id())):
@@ -206,6 +209,17 @@ def wait_until_it_runs(ray: Any, serve: Any, program: Any) -> None:
             asked, free = in_words(waiting[0]), in_words(cluster.free())
             raise SystemExit(f"error: no node has room for a replica within {PLACED_S:.0f} s: {asked}; free are {free}")
         time.sleep(PERIOD_S)
+
+
+def status_of(serve: Any) -> Any:
+    """Return what Serve says of itself. A question whose answer is lost, as on a busy machine, would be waited for for
+    ever: it is asked again."""
+    for _ in range(ASKED_TIMES):
+        told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=lambda told=told: told.put(serve.status()), daemon=True).start()
+        with contextlib.suppress(queue.Empty):
+            return told.get(timeout=ANSWER_S)
+    raise SystemExit("error: the controller of Ray Serve does not answer")
 
 
 def in_words(resources: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,6 +57,26 @@ def test_the_mark_goes_to_the_replicas_whose_engines_are_jobs_of_their_own(monke
 def test_a_word_that_belongs_to_no_flag_is_refused() -> None:
     with pytest.raises(SystemExit, match="unrecognized arguments: stray"):
         serve_program.options_of(["org/m", "--enforce-eager=true", "stray"])
+
+
+class Serve:
+    """One that loses its first answers."""
+
+    def __init__(self, lost: int) -> None:
+        self._lost = lost
+
+    def status(self) -> str:
+        self._lost -= 1
+        if self._lost >= 0:
+            threading.Event().wait(5)
+        return "told"
+
+
+def test_an_answer_that_is_lost_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_program, "ANSWER_S", 0.05)
+    assert serve_program.status_of(Serve(lost=2)) == "told"
+    with pytest.raises(SystemExit, match="does not answer"):
+        serve_program.status_of(Serve(lost=100))
 
 
 class Actor:
