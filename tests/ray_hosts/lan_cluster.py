@@ -15,6 +15,7 @@ import psutil
 from tests.fakes.lan import LanHost, lan
 from tests.fakes.sshd import script
 from tests.ray_serve.conftest import ENVIRON, PYTHON, START_S
+from tui.server.ray_cluster import RayCluster
 
 PORT, CLIENT_PORT = 6379, 10001
 STORE_BYTES = 80 * 2**20
@@ -50,6 +51,18 @@ class LanCluster:
             process.kill()
         psutil.wait_procs(there, timeout=10)
         self._started.pop(host.name).wait()
+
+    def wait_until_given_up(self, host: LanHost) -> None:
+        """Return once Ray takes a node for dead, half a minute after it has heard of it last."""
+        asked = RayCluster([str(self.python_on_head)], self.address, self._env)
+        until_s = time.monotonic() + START_S
+        while host.address in {node.ip for node in asked.state().nodes}:
+            assert time.monotonic() < until_s, f"{host.address} is still one of the cluster"
+
+    def wait_until_ended(self, host: LanHost) -> None:
+        """Return once a node has ended by itself, with all that ran on it."""
+        self._started.pop(host.name).wait(START_S)
+        psutil.wait_procs(host.processes(), timeout=START_S)
 
     def end(self) -> None:
         """End all nodes."""

@@ -137,3 +137,25 @@ async def test_a_link_that_is_cut_for_a_while(cluster: LanCluster) -> None:
         await until_even(held)
         assert len({record.request_id for record in held.records}) == len(held.records)
         await held.pool.cut()
+
+
+@pytest.mark.parametrize("way", ["auto", "client"])
+async def test_a_link_that_is_cut_until_ray_gives_the_node_up(cluster: LanCluster, way: str) -> None:
+    """Ray ends a node that it has given up as soon as it hears of it: whoever has it starts it again."""
+    async with paced_server(gap_s=0.03, host=BENCH_ADDRESS) as server, asking(cluster, server, way) as (held, _):
+        await held.pool.set_users(USERS)
+        await held.until_records(30)
+        cut = cluster.hosts[2]
+        with cut.swallowed():
+            said = await until(held, "is lost")
+            assert said.startswith(f"{cut.address} is lost: it said nothing for 5 s")
+            await asyncio.to_thread(cluster.wait_until_given_up, cut)
+            count = len(held.records)
+            await held.until_records(count + 30)
+            assert {record.user for record in held.records[count:]} == set(range(USERS))
+        await asyncio.to_thread(cluster.wait_until_ended, cut)
+        await asyncio.to_thread(cluster.start, cut)
+        await until(held, "is back")
+        await until_even(held)
+        assert len({record.request_id for record in held.records}) == len(held.records)
+        await held.pool.cut()
