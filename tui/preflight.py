@@ -20,13 +20,14 @@ from tui.core.secrets import hide_in_document, hide_in_words
 from tui.engines.catalogue import launch_of, mistakes_in
 from tui.engines.engine import Launch
 from tui.engines.parts.weights import weights_bytes
+from tui.engines.ray_serve.launch import ATTACH_INSTEAD, SERVES_ALREADY
 from tui.gpu.nvml import describe
 from tui.profile.catalogue import reference_table
 from tui.profile.container_table import ContainerTable
 from tui.profile.load_hosts import RayPlace, SshPlace, places_of
 from tui.profile.ray_table import RayTable
 from tui.profile.schema import AttachTable, Mode, Profile, ServerTable
-from tui.server.on_cluster import ATTACH_INSTEAD, SERVES_ALREADY, room_in_words
+from tui.server.on_cluster import room_in_words
 from tui.server.ray_cluster import ClusterUnknown, RayCluster
 
 SIMULATED = "simulated"

@@ -16,7 +16,7 @@ from tests.e2e.conftest import World
 from tests.e2e.sweeps import running_sweep, wait_for_mid_cell
 from tests.gpu.card import GIB, Card, Record
 from tests.gpu.conftest import ENVIRONMENT, MISTRAL_BYTES, run, server_table, write_profile
-from tests.ray_serve.conftest import CLUSTER, Cluster, standing
+from tests.ray_serve.conftest import CLUSTER, Cluster, joined, standing
 from tests.ray_serve.test_over_nodes import events_of, wait_until_free, workers
 from tui.server.ray_cluster import RayCluster
 from tui.session.reader import SessionReader
@@ -40,11 +40,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def over_nodes(world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> RayCluster:
     """Give a world the cluster's environment."""
-    env = {name: value for name, value in cluster.env.items() if name != "HOME"}
-    world.env |= env
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    asked = RayCluster([str(PYTHON)], cluster.address)
+    assert PYTHON is not None
+    asked = joined(world, cluster, PYTHON, monkeypatch)
     assert [node.free_gpus for node in asked.state().nodes] == [1, 1]
     return asked
 

@@ -16,7 +16,8 @@ from queue import Empty, SimpleQueue
 import psutil
 import pytest
 
-from tests.e2e.conftest import world
+from tests.e2e.conftest import World, world
+from tui.server.ray_cluster import RayCluster
 from tui.server.readiness import free_port
 from tui.server.tree import descendants, living
 
@@ -112,6 +113,15 @@ def cluster_with_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
     folder = tmp_path_factory.mktemp("cluster")
     with standing(CLUSTER, folder, "1", python=PYTHON_WITH_VLLM, env=CPU_OVER_RAY) as (said, process, env):
         yield Cluster(said.removeprefix("READY "), process, env)
+
+
+def joined(world: World, cluster: Cluster, python: Path, monkeypatch: pytest.MonkeyPatch) -> RayCluster:
+    """Give a world, and this process, the environment of a cluster; return the cluster as it is asked by a Python."""
+    env = {name: value for name, value in cluster.env.items() if name != "HOME"}
+    world.env |= env
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return RayCluster([str(python)], cluster.address)
 
 
 class Program(psutil.Process):

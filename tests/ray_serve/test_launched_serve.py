@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.conftest import World
 from tests.e2e.sweeps import MEASURED, cells_of, process_of, running_sweep, sweep, wait_for_mid_cell, write_profile
-from tests.ray_serve.conftest import PYTHON, Cluster
+from tests.ray_serve.conftest import PYTHON, Cluster, joined
 from tui.core.errors import ExitCode
 from tui.preflight import Machine, preflight
 from tui.profile.schema import Profile
@@ -40,10 +40,7 @@ print(GcsClient(address=sys.argv[1]).internal_kv_keys(b"", namespace=b"serve"))
 @pytest.fixture
 def free_cluster(world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCluster]:
     """Give a world the cluster's environment; when it is done nothing of Serve is left on any node."""
-    world.env |= {name: value for name, value in cluster.env.items() if name != "HOME"}
-    for name, value in cluster.env.items():
-        monkeypatch.setenv(name, value)
-    asked = RayCluster([str(PYTHON)], cluster.address)
+    asked = joined(world, cluster, PYTHON, monkeypatch)
     before = asked.state()
     assert (len(before.nodes), before.free_gpus, before.serves) == (2, 4, False)
     yield asked

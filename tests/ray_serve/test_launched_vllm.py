@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import World
 from tests.e2e.sweeps import MEASURED, running_sweep, sweep, wait_for_mid_cell, write_profile
-from tests.ray_serve.conftest import CPU_OVER_RAY, MODEL, PYTHON_WITH_VLLM, Cluster
+from tests.ray_serve.conftest import CPU_OVER_RAY, MODEL, PYTHON_WITH_VLLM, Cluster, joined
 from tui.core.errors import ExitCode
 from tui.profile.schema import Profile
 from tui.server.ray_cluster import RayCluster
@@ -29,10 +29,7 @@ GONE_S = 90.0
 @pytest.fixture
 def nodes(world: World, cluster_with_vllm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Give a world the cluster's environment."""
-    for name, value in cluster_with_vllm.env.items():
-        if name != "HOME":
-            world.env[name] = value
-            monkeypatch.setenv(name, value)
+    joined(world, cluster_with_vllm, PYTHON_WITH_VLLM, monkeypatch)
     return cluster_with_vllm
 
 

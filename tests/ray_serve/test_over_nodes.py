@@ -26,7 +26,7 @@ from tests.e2e.sweeps import (
     write_profile,
 )
 from tests.fakes.nvml.build import build, compiler
-from tests.ray_serve.conftest import PYTHON, Cluster
+from tests.ray_serve.conftest import PYTHON, Cluster, joined
 from tui.core.errors import ExitCode
 from tui.link.client import BenchLink
 from tui.preflight import Machine, preflight
@@ -42,10 +42,7 @@ GONE_S = 30.0
 @pytest.fixture
 def over_nodes(world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCluster]:
     """Give a world the cluster's environment; when it is done nothing is left of it on any node."""
-    world.env |= {name: value for name, value in cluster.env.items() if name != "HOME"}
-    for name, value in cluster.env.items():
-        monkeypatch.setenv(name, value)
-    asked = RayCluster([str(PYTHON)], cluster.address)
+    asked = joined(world, cluster, PYTHON, monkeypatch)
     before = asked.state()
     assert (len(before.nodes), before.gpus, before.free_gpus) == (2, 4, 4)
     yield asked

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import World
 from tests.e2e.sweeps import MEASURED, cells_of, running_sweep, sweep, wait_for_mid_cell, write_profile
-from tests.ray_serve.conftest import CPU_OVER_RAY, MODEL, PYTHON_WITH_VLLM, Cluster
+from tests.ray_serve.conftest import CPU_OVER_RAY, MODEL, PYTHON_WITH_VLLM, Cluster, joined
 from tests.ray_serve.test_over_nodes import events_of, wait_until_free, workers
 from tui.profile.schema import Profile
 from tui.server.ray_cluster import RayCluster
@@ -28,11 +28,7 @@ START_S = 300.0
 @pytest.fixture
 def over_nodes(world: World, cluster_with_vllm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCluster]:
     """Give a world the cluster's environment; when it is done nothing is left of it on any node."""
-    env = {name: value for name, value in cluster_with_vllm.env.items() if name != "HOME"}
-    world.env |= env
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    asked = RayCluster([str(PYTHON_WITH_VLLM)], cluster_with_vllm.address)
+    asked = joined(world, cluster_with_vllm, PYTHON_WITH_VLLM, monkeypatch)
     assert [node.free_gpus for node in asked.state().nodes] == [1, 1]
     yield asked
     wait_until_free(asked)

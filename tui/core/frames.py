@@ -18,21 +18,22 @@ class FrameSplitter:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, come: bytes) -> list[bytes]:
         """Return the bodies that are whole by now. Raises ValueError for a frame of more than `limit` bytes."""
         self._rest += come
-        bodies = []
-        while len(self._rest) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._rest)
+        bodies, at = [], 0
+        while len(self._rest) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._rest, at)
             if length > self._limit:
                 raise ValueError(f"a frame of {length} bytes; at most {self._limit} are expected")
-            end = _LENGTH.size + length
+            begin, end = at + _LENGTH.size, at + _LENGTH.size + length
             if len(self._rest) < end:
                 break
-            bodies.append(self._rest[_LENGTH.size : end])
-            self._rest = self._rest[end:]
+            bodies.append(bytes(self._rest[begin:end]))
+            at = end
+        del self._rest[:at]
         return bodies
 
 

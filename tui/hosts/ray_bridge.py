@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tui.core.frames import read_frame
+from tui.core.frames import FrameSplitter, read_frame
 from tui.core.safe_text import safe_line
 from tui.core.tasks import background
 from tui.hosts.cluster import BRIDGE, END_GRACE_S
@@ -182,7 +182,7 @@ class Node:
             giving = background(self._guarded(self._give(actor)), name=f"give-{self._place}")
             self._tasks.append(giving)
             await self._take(actor)
-        except (RayError, OSError) as error:
+        except (RayError, OSError, ValueError) as error:
             self.lose(_reason(error))
 
     async def _guarded(self, work: Any) -> None:
@@ -205,11 +205,11 @@ class Node:
                 down.popleft()
 
     async def _take(self, actor: Any) -> None:
-        taken, splitter = 0, _Splitter()
+        taken, splitter = 0, FrameSplitter(MAX_BYTES)
         while True:
             first, chunks, last_words = await _insist(actor.take, taken)
             for chunk in chunks[taken - first :]:
-                for body in splitter.take(chunk):
+                for body in splitter.feed(chunk):
                     _, worker, said = unpack(body)
                     self._bridge.say(pack(self._place, worker, said))
             taken = max(taken, first + len(chunks))
@@ -224,25 +224,6 @@ async def _end(actor: Any) -> None:
             async with asyncio.timeout(END_S):
                 await actor.end.remote()
         ray.kill(actor)
-
-
-class _Splitter:
-    """Puts frames together from chunks."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-
-    def take(self, chunk: bytes) -> list[bytes]:
-        self._rest += chunk
-        found, at = [], 0
-        while len(self._rest) - at >= 4:
-            length = int.from_bytes(self._rest[at : at + 4], "big")
-            if len(self._rest) - at - 4 < length:
-                break
-            found.append(bytes(self._rest[at + 4 : at + 4 + length]))
-            at += 4 + length
-        del self._rest[:at]
-        return found
 
 
 class Bridge:

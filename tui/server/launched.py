@@ -74,8 +74,10 @@ class LaunchedServer:
         self._tasks: list[asyncio.Task[None]] = []
         self._look: asyncio.TimerHandle | None = None
         self._death: asyncio.TimerHandle | None = None
-        self.said_ready = asyncio.Event()
-        """Set once the log tells that it takes requests."""
+        self.may_be_asked = asyncio.Event()
+        """Set once it is to be believed that it takes requests: at once, unless its log alone tells."""
+        if not launch.says_ready:
+            self.may_be_asked.set()
         self.ready = False
         self.ended = False
         self._ending = False
@@ -180,7 +182,7 @@ class LaunchedServer:
             if fact is not None:
                 self.clock.note(fact)
                 if fact.stage == self._launch.stages[-1]:
-                    self.said_ready.set()
+                    self.may_be_asked.set()
                 self.version = fact.version or self.version
                 known = max(self.kv_cache_tokens or 0, fact.kv_cache_tokens_least or 0)
                 self.kv_cache_tokens = fact.kv_cache_tokens or known or None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from tui.core.tasks import background, end_task
 from tui.engines.base import FailureClass, LaunchPlan, RayJob
+from tui.engines.ray_serve.launch import ATTACH_INSTEAD, SERVES_ALREADY
 from tui.server.launch_failure import LaunchFailed, failure_report
 from tui.server.ray_cluster import ClusterState, ClusterUnknown, RayCluster
 
@@ -19,8 +20,6 @@ RELEASE_TIMEOUT_S = 20.0
 """So long Ray may take to end what is left when the program that asked for it has ended; then it is told to."""
 LOOK_AGAIN_S = 30.0
 """It takes half a second of a core, beside what is measured."""
-SERVES_ALREADY = "The Ray cluster has a Ray Serve already, of which it can have one"
-ATTACH_INSTEAD = "Attach to it: [attach] with its base_url; or end it: `serve shutdown`."
 _PAUSE_S = 0.5
 Say = Callable[[str, str], None]
 """Takes a text and its level."""

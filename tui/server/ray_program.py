@@ -73,6 +73,10 @@ class Cluster:
         """Return what of each resource no one holds."""
         return dict(self._state.available_resources())
 
+    def serves(self) -> bool:
+        """Say whether there is a Ray Serve on it, whoever's."""
+        return any(actor.name == CONTROLLER and actor.ray_namespace == SERVE for actor in self.actors_of())
+
     def waiting(self, job_id: str) -> list[dict[str, float]]:
         """Return what a job's placement groups ask for that no node has had room for yet."""
         pending = self.gcs.PlacementGroupTableData.PENDING
@@ -160,7 +164,6 @@ def told_of(cluster: Cluster, key: str, mark: str) -> dict[str, object]:
     """Return what the cluster has, and what bears a mark."""
     named = cluster.gcs.ActorTableData.ActorState.DESCRIPTOR.values_by_number
     jobs = cluster.jobs_of(key, mark)
-    actors = cluster.actors_of()
     return {
         "address": cluster.address,
         "nodes": cluster.nodes(),
@@ -173,11 +176,10 @@ def told_of(cluster: Cluster, key: str, mark: str) -> dict[str, object]:
                 "ip": actor.address.ip_address,
                 "state": named[actor.state].name,
             }
-            for actor in actors
-            if actor.job_id in jobs
+            for actor in cluster.actors_of(jobs)
         ],
         "groups": cluster.groups_of(jobs),
-        "serves": any(actor.name == CONTROLLER and actor.ray_namespace == SERVE for actor in actors),
+        "serves": cluster.serves(),
     }
 
 

@@ -234,7 +234,7 @@ class Supervisor(AskedServer):
         except OSError as error:
             launched.clock.finish(ready=False)
             raise LaunchFailed(not_started(plan.argv[0], error, contained=server.container is not None)) from None
-        await self._wait_ready(launched, self.client, server.startup_timeout_s, says_ready=launch.says_ready)
+        await self._wait_ready(launched, self.client, server.startup_timeout_s)
         try:
             self.told = await probe.ask(self.client, self.engine.questions, launched.kv_cache_tokens)
         except NoAnswer as error:
@@ -249,12 +249,9 @@ class Supervisor(AskedServer):
         if self.told.models:
             self.model = self.told.models[0]
 
-    async def _wait_ready(
-        self, launched: LaunchedServer, client: ServerClient, timeout_s: float, *, says_ready: bool
-    ) -> None:
+    async def _wait_ready(self, launched: LaunchedServer, client: ServerClient, timeout_s: float) -> None:
         async def wait() -> None:
-            if says_ready:
-                await launched.said_ready.wait()
+            await launched.may_be_asked.wait()
             await readiness.wait_until_ready(client, self.engine.ready)
 
         healthy = asyncio.create_task(wait(), name="health")

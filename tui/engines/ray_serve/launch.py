@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).parents[2] / "server" / "serve_program.py"
 SERVE_UP = "Ray Serve up"
 PLACEMENT = "replicas on their nodes"
+SERVES_ALREADY = "The Ray cluster has a Ray Serve already, of which it can have one"
+ATTACH_INSTEAD = "Attach to it: [attach] with its base_url; or end it: `serve shutdown`."
 _SCRATCH = ("RAY_TMPDIR", "TMPDIR", "VLLM_RPC_BASE_PATH")
 
 _ACTOR = re.compile(r"\([^()]{1,400} pid=\d+(?:, ip=(?P<ip>[\w.:]{1,64}))?\) ")
@@ -63,8 +65,8 @@ RULES = (
     rule(
         r"the Ray cluster has a Ray Serve already",
         FailureClass.RAY,
-        "The cluster has a Ray Serve already, of which it can have one",
-        "Attach to it: [attach] with its base_url; or end it: serve shutdown.",
+        SERVES_ALREADY,
+        ATTACH_INSTEAD,
     ),
     rule(
         r"Ray Serve answers on the head of its cluster, (?P<head>\S{1,64}), not on this machine",

@@ -39,8 +39,9 @@ from tui.view.widgets.canvas import Canvas
 from tui.view.widgets.lines import Ink, Line, wrapped
 
 _SAID_S = 5.0
-_LEAST_PATIENCE_S = 5.0
 """For how long an answer stands above the keys."""
+_LEAST_PATIENCE_S = 5.0
+"""For how long at least nothing may come of a bench before that is shown."""
 _WINDOWS_S = (
     (None, "all of the run"),
     (30.0, "the last 30 s"),
