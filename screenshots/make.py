@@ -310,6 +310,7 @@ def main() -> None:
     given: Path | None = wish.session
     with tempfile.TemporaryDirectory(prefix="vr") as name:
         folder = Path(name)
+        os.environ["HOME"] = name  # a path in a picture begins with ~ then, whoever makes it
         for variable, part in (("XDG_DATA_HOME", "d"), ("XDG_CONFIG_HOME", "c"), ("XDG_RUNTIME_DIR", "r")):
             (folder / part).mkdir(mode=0o700)
             os.environ[variable] = str(folder / part)
