@@ -4,12 +4,13 @@
 set -eu
 environment=$1 vllm=$2 ray=$3
 here=$(dirname "$0")
-stamp="$environment/.ready-2"
+stamp="$environment/.ready-3"
 test -e "$stamp" && exit 0
 "$vllm/bin/python" -m venv --clear "$environment"
 where='import sysconfig; print(sysconfig.get_path("purelib"))'
 site=$("$environment/bin/python" -c "$where")
 for other in "$vllm" "$ray"; do "$other/bin/python" -c "$where"; done > "$site/others.pth"
+echo 'import naps' >> "$site/others.pth"  # no .pth of those folders is read: here is what vLLM's has
 "$environment/bin/python" -m pip install --quiet --disable-pip-version-check jsonref pyarrow
 # vLLM finds its plugins by their entry points.
 cp "$here/cpu_over_ray.py" "$here/cpu_over_ray_platform.py" "$site"

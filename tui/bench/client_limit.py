@@ -24,5 +24,6 @@ def client_limit(cpu_shares: Sequence[float], lags_p99_s: Sequence[float], itl_p
     lag_s = median(lags_p99_s) if lags_p99_s else 0.0
     limit_s = max(itl_p50_s or 0.0, MIN_LAG_S)
     if lag_s > limit_s:
-        return f"tokens were read {lag_s * 1e3:.0f} ms late (p99); the limit is {limit_s * 1e3:.0f} ms"
+        late = f"tokens were read {lag_s * 1e3:.0f} ms late (p99); the limit is {limit_s * 1e3:.0f} ms"
+        return f"{late}. The busiest load worker used {share:.0%} of a core" if cpu_shares else late
     return ""

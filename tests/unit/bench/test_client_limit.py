@@ -14,7 +14,10 @@ def test_one_second_at_the_end_of_a_core_is_too_much() -> None:
 
 def test_a_hiccup_spoils_no_cell_but_lasting_lag_does() -> None:
     assert client_limit([0.5], [0.001, 0.9, 0.001], 0.02) == ""
-    assert "900 ms late" in client_limit([0.5], [0.9, 0.9, 0.001], 0.02)
+    late = client_limit([0.01, 0.02], [0.9, 0.9, 0.001], 0.02)
+    assert "900 ms late" in late
+    assert "2% of a core" in late  # so it was not the client's own work that made it late
+    assert "900 ms late" in client_limit([], [0.9, 0.9, 0.001], 0.02)
 
 
 def test_lag_within_the_gap_of_two_tokens_moves_none_of_them() -> None:
