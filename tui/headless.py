@@ -22,6 +22,7 @@ from tui.core.printing import ProgressLine, complain, narrate, tell
 from tui.link.client import BenchLink
 from tui.link.launcher import StartingBench
 from tui.link.protocol import BenchSpec, Export, ReadResults, Results, StopBench
+from tui.link.unheard import Unheard
 from tui.metrics.best import best_cell
 from tui.metrics.cell import CellResult, users_in_words
 from tui.metrics.refused import why_nothing_was_asked
@@ -39,8 +40,6 @@ REFRESH_HZ = 4.0
 TAKEN_OVER_S = 5.0
 """How long a sweep that another front end has ended may take to begin again."""
 STOP_TIMEOUT_S = 120.0
-UNHEARD_S = 30.0
-"""A bench of which nothing has come for so long hangs, or was stopped by a signal: that is told, each time anew."""
 _GO_ON = "with --unkept go-on it is measured all the same, in memory, and --out keeps it elsewhere"
 
 
@@ -299,12 +298,11 @@ class _Narration:
         self._told = 0
         self._phase: Phase | None = None
         self._heard: set[tuple[int, str]] = set()
-        self._last_s = self._told_of_s = time.monotonic()
-        """When the last snapshot came, and up to when silence has been told of."""
+        self._unheard = Unheard()
 
     def show(self, snapshot: Snapshot) -> None:
         """Tell how far it is, and what became of the session file; errors even when quiet."""
-        self._last_s = self._told_of_s = time.monotonic()
+        self._unheard.heard()
         for event in snapshot.log:
             if event.source in _NARRATED and (event.at_ns, event.text) not in self._heard:
                 self._heard.add((event.at_ns, event.text))
@@ -332,9 +330,8 @@ class _Narration:
 
     def wait_for_word(self, now_s: float) -> None:
         """Take it that nothing has come until now, by time.monotonic: tell it when that is long, even when quiet."""
-        if now_s - self._told_of_s >= UNHEARD_S:
-            self._told_of_s = now_s
-            self.say(f"no word from the bench for {now_s - self._last_s:.0f} s", always=True)
+        if news := self._unheard.news(now_s):
+            self.say(news, always=True)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -22,6 +22,7 @@ from tui.metrics.snapshot import BytesRead, FailureReport, Phase, Snapshot, Stag
 from tui.view.app import VrampApp
 from tui.view.screens.dialogs import Question
 from tui.view.screens.gone import GoneScreen, Stopping
+from tui.view.screens.help import key_rows
 from tui.view.screens.launch import LaunchScreen, LogTail, log_content, stages_content
 from tui.view.screens.live import LiveScreen
 from tui.view.screens.picker import PickerScreen
@@ -65,6 +66,16 @@ async def test_a_launch_shows_its_stages_and_becomes_the_live_screen(shell: Shel
         assert "40%  about 18 s left" in text_of(app, "#stages")  # 12 s for 40 %
         shell.benches.source.say(snapshots.mid_ramp())
         await until(pilot, on(pilot, LiveScreen))
+
+
+async def test_a_key_for_users_says_that_it_is_too_early(shell: Shell) -> None:
+    app = shell.launched(snapshots.launching())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await shown(pilot, "LAUNCHING")
+        await pilot.press("plus", "plus", "e", "g")  # e is a key of this screen's own too, but only after a failure
+        await until(pilot, lambda: picture(app).count("Not yet: the server is starting") == 1)
+        assert not any("user more" in text for _, text in key_rows(app, app.screen.active_bindings))
+    assert shell.benches.source.requests == []
 
 
 async def test_a_bench_that_falls_silent_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +332,7 @@ def test_the_log_shows_its_end_newest_last() -> None:
 
 
 def test_stages_tell_their_state_without_colour_in_ascii_too() -> None:
-    text = str(stages_content(snapshots.failed().server.stages, ascii_only=True))
+    text = str(stages_content(snapshots.failed().server.stages, 120, ascii_only=True))
     assert text.isascii()
     assert "x KV cache" in text
     assert "failed here" in text
@@ -391,6 +402,15 @@ async def test_going_on_in_memory_is_the_harmless_answer(shell: Shell) -> None:
 
 def test_a_stage_that_reads_the_weights_tells_their_bytes_and_how_long_it_goes_on() -> None:
     stages = [StageProgress(name="loading weights", state="current", seconds=10.0, progress=0.25)]
-    assert "GB" not in str(stages_content(stages))
+    assert "GB" not in str(stages_content(stages, 120))
     read = msgspec.structs.replace(stages[0], read=BytesRead(3_600_000_000, 14_500_000_000))
-    assert "25%  3.6 of 14.5 GB  about 30 s left" in str(stages_content([read]))
+    assert "25%  3.6 of 14.5 GB  about 30 s left" in str(stages_content([read], 120))
+
+
+@pytest.mark.parametrize("width", [56, 76, 96, 116])
+def test_a_stage_under_way_keeps_to_its_row(width: int) -> None:
+    read = BytesRead(done=52_000_000_000, total=141_000_000_000)
+    stage = StageProgress(name="weights", state="current", seconds=120.0, progress=0.37, read=read)
+    row = str(stages_content([stage], width))
+    assert len(row) <= width and " 37%" in row
+    assert ("about 3 min left" in row, "52.0 of 141.0 GB" in row) == (width >= 76, width >= 96)

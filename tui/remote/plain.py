@@ -18,6 +18,7 @@ from tui.core.printing import narrate, tell
 from tui.core.safe_text import safe_line
 from tui.link.client import BenchLink
 from tui.link.launcher import RunningBench
+from tui.link.unheard import Unheard
 from tui.metrics.cell import CellResult, requests_in_words, users_in_words
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Snapshot
@@ -44,10 +45,13 @@ async def _follow(bench: RunningBench, every_s: float) -> ExitCode:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, leave.set)
+    unheard = Unheard()
     try:
-        telling = asyncio.create_task(_tell_all(link, every_s))
+        telling = asyncio.create_task(_tell_all(link, every_s, unheard))
         leaving = asyncio.create_task(leave.wait())
-        await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        while not (await asyncio.wait({telling, leaving}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))[0]:
+            if news := unheard.news(time.monotonic()):
+                tell(news)
         left = leave.is_set()
         telling.cancel()
         leaving.cancel()
@@ -65,9 +69,10 @@ async def _follow(bench: RunningBench, every_s: float) -> ExitCode:
     return ExitCode.OK
 
 
-async def _tell_all(link: BenchLink, every_s: float) -> None:
+async def _tell_all(link: BenchLink, every_s: float, unheard: Unheard) -> None:
     teller, told_s = Teller(), -math.inf
     async for snapshot in link.snapshots():
+        unheard.heard()
         lines = list(teller.news(snapshot))
         if every_s and snapshot.load.users_wanted and time.monotonic() - told_s >= every_s:
             told_s = time.monotonic()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
+import pytest
 
 from tests.fakes.snapshot_parts import HOSTILE
 from tests.fakes.snapshots import failed, fresh, gpu_hosts, hostile, launching, mid_ramp, oom_grid, sweeping
 from tui.core.outcome import Outcome
+from tui.link import unheard
+from tui.link.client import BenchLink
+from tui.link.launcher import RunningBench
 from tui.metrics.reading import Event
 from tui.metrics.snapshot import Snapshot
+from tui.remote import plain
 from tui.remote.plain import MOST_LINES, Teller
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -23,6 +31,38 @@ def told(*snapshots: Snapshot) -> list[list[str]]:
 
 def said(snapshot: Snapshot, *events: Event) -> Snapshot:
     return msgspec.structs.replace(snapshot, log=[*snapshot.log, *events])
+
+
+async def test_a_bench_of_which_nothing_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    said = asyncio.Event()
+
+    class Link:
+        why_gone = "stopped"
+
+        async def snapshots(self) -> AsyncIterator[Snapshot]:
+            yield mid_ramp()
+            await said.wait()
+
+        async def last_word(self) -> None:
+            return None
+
+        async def close(self) -> None:
+            pass
+
+    async def connect(*args: object, **options: object) -> Link:
+        return Link()
+
+    def tell(text: str) -> None:
+        lines.append(text)
+        if text.startswith("no word from the bench for"):
+            said.set()
+
+    monkeypatch.setattr(BenchLink, "connect", connect)
+    monkeypatch.setattr(plain, "tell", tell)
+    monkeypatch.setattr(unheard, "UNHEARD_S", 0.5)
+    await plain._follow(RunningBench("1", Path("socket")), 0.0)
+    assert lines[-2:] == ["no word from the bench for 1 s", "the session is over: stopped"]
 
 
 def test_it_begins_with_how_things_stand_and_says_nothing_twice() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -19,6 +21,7 @@ from tui.metrics.reading import Event
 from tui.metrics.snapshot import FailureReport, Phase, Snapshot, StageProgress
 from tui.profile.overrides import arguments_in_words
 from tui.view.formatting import gigabytes
+from tui.view.screens.live_keys import STEER
 from tui.view.screens.roomy import RoomyScreen
 
 _MARKS = {
@@ -29,10 +32,19 @@ _MARKS = {
 }
 _ASCII_MARKS = {"done": "+", "current": ">", "failed": "x", "pending": "."}
 _BAR_CELLS = 24
+_LEAST_BAR_CELLS = 8
+_WIDEST = 1000
+"""Columns of a screen that is not laid out yet."""
 _LEAST_PROGRESS = 0.05
 """With less there is no pace to go by."""
 _NEARLY_ALL = 0.995
 """From so much on what is left of the stage is something else."""
+_TOO_EARLY: list[BindingType] = [
+    replace(binding, action="too_early", description="", tooltip="", show=False)
+    for binding in STEER
+    if isinstance(binding, Binding)
+]
+_SAID_S = 3.0
 _LEVEL_STYLES = {"warning": "$warning", "error": "$error"}
 
 
@@ -88,6 +100,7 @@ class LaunchScreen(RoomyScreen):
         ),
         Binding("p", "panes", "panes", id="launch.panes", tooltip="look at what was measured before the server failed"),
         Binding("b", "back", "back", id="launch.back", tooltip="end this session and go back to the profiles"),
+        *_TOO_EARLY,
     ]
     HELP = (
         "A server's start: what is done, what is under way, and its log. When it fails, the frame says why in words, "
@@ -117,6 +130,7 @@ class LaunchScreen(RoomyScreen):
         self._snapshot: Snapshot | None = None
         self._refusal = ""
         self._drawn = False
+        self._told_of_early_s = -_SAID_S
 
     def compose(self) -> ComposeResult:
         """Title, command, stages, failure, log."""
@@ -171,7 +185,8 @@ class LaunchScreen(RoomyScreen):
         title = _title_content(snapshot.profile_title, server.phase.upper(), style, simulated=snapshot.simulated)
         self.query_one("#title", Static).update(title)
         self.query_one("#command", Static).update(_command_content(snapshot))
-        self.query_one("#stages", Static).update(stages_content(server.stages, ascii_only=self._ascii))
+        stages = self.query_one("#stages", Static)
+        stages.update(stages_content(server.stages, stages.content_size.width or _WIDEST, ascii_only=self._ascii))
         self.query_one(LogTail).show(snapshot.log)
         if self.failed:
             frame.border_title = "why it failed"
@@ -196,6 +211,8 @@ class LaunchScreen(RoomyScreen):
                 return snapshot is not None and bool(snapshot.grid.cells)
             case "back":
                 return self._can_go_back
+            case "too_early":
+                return not self.failed
             case _:
                 return True
 
@@ -216,6 +233,13 @@ class LaunchScreen(RoomyScreen):
         """Mend the profile."""
         self.post_message(self.Wanted("edit"))
 
+    def action_too_early(self) -> None:
+        """Say why a key for users does nothing, once for a flurry of them."""
+        now_s = time.monotonic()
+        if now_s - self._told_of_early_s >= _SAID_S:
+            self._told_of_early_s = now_s
+            self.notify("Not yet: the server is starting", timeout=_SAID_S, markup=False)
+
     def action_panes(self) -> None:
         """Look at what was measured."""
         self.post_message(self.Wanted("panes"))
@@ -225,8 +249,8 @@ class LaunchScreen(RoomyScreen):
         self.post_message(self.Wanted("back"))
 
 
-def stages_content(stages: list[StageProgress], *, ascii_only: bool = False) -> Content:
-    """Return the stages as a list with a mark, the seconds each took, and a bar for the one under way."""
+def stages_content(stages: list[StageProgress], width: int, *, ascii_only: bool = False) -> Content:
+    """Return the stages as a list with a mark, the seconds each took, a bar for the one under way; each in one row."""
     rows = []
     for stage in stages:
         mark, style = _MARKS.get(stage.state, _MARKS["pending"])
@@ -238,15 +262,15 @@ def stages_content(stages: list[StageProgress], *, ascii_only: bool = False) -> 
             (f"{mark} ", style), (f"{safe_line(stage.name, limit=30):<24}", text_style), f"{took:<10}"
         )
         if stage.state == "current" and stage.progress is not None:
-            row = Content.assemble(
-                row,
-                *(" ", _bar(stage.progress, ascii_only=ascii_only)),
-                (_read_of(stage), ""),
-                (_time_left(stage), "$text-muted"),
-            )
+            read, left = _read_of(stage), _time_left(stage)
+            room = width - row.cell_length - len("  100%")
+            read = read if len(read + left) + _LEAST_BAR_CELLS <= room else ""
+            left = left if len(read + left) + _LEAST_BAR_CELLS <= room else ""
+            bar = _bar(stage.progress, min(_BAR_CELLS, room - len(read + left)), ascii_only=ascii_only)
+            row = Content.assemble(row, *(" ", bar), (read, ""), (left, "$text-muted"))
         elif stage.state in ("failed", "current"):
             row = Content.assemble(row, (f" {'failed here' if stage.state == 'failed' else 'under way'}", style))
-        rows.append(row)
+        rows.append(row.truncate(width, ellipsis=True))
     return Content("\n").join(rows)
 
 
@@ -322,7 +346,7 @@ def _title_content(title: str, state: str, style: str, *, simulated: bool) -> Co
     )
 
 
-def _bar(progress: float, *, ascii_only: bool) -> Content:
-    full = round(max(0.0, min(1.0, progress)) * _BAR_CELLS)
+def _bar(progress: float, cells: int, *, ascii_only: bool) -> Content:
+    full = round(max(0.0, min(1.0, progress)) * cells)
     on, off = ("#", ".") if ascii_only else ("█", "░")
-    return Content.assemble((on * full, "$accent"), (off * (_BAR_CELLS - full), "$text-muted"), f" {progress:4.0%}")
+    return Content.assemble((on * full, "$accent"), (off * (cells - full), "$text-muted"), f" {progress:4.0%}")
