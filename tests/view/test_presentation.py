@@ -12,7 +12,7 @@ from tui.core.outcome import Outcome
 from tui.metrics.cell import CellResult
 from tui.metrics.edge import Carried
 from tui.metrics.snapshot import LoadStatus, Phase, ServerDeath, Snapshot, StageProgress, SweepStatus
-from tui.profile.demo_table import DemoStep, DemoTable
+from tui.profile.demo_table import MAX_CAPTION_CHARS, DemoStep, DemoTable
 from tui.view.panes.carried import carried
 from tui.view.panes.memory_end import SHOWN_S, memory_end
 from tui.view.panes.presentation import presentation_lines
@@ -153,6 +153,17 @@ def test_a_script_has_its_caption_and_leaves_the_figures_large(width: int, heigh
     lines = presentation_lines(mid_ramp(), width, height, users_wanted=32, script=script)
     assert "More than it can hold" in text_of(lines) and "step 1 of 1, runs" in text_of(lines)
     assert len(rows_in(lines, Ink.USERS)) >= 5 and "SIMULATED" in text_of(lines)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_longest_caption_is_whole_or_says_that_it_is_not(width: int, height: int) -> None:
+    said = "a caption as long as it may be, every word of which counts, for so it was written " * 3
+    caption = said[: MAX_CAPTION_CHARS - 5] + " end."
+    script = Script(DemoTable(step=[DemoStep(caption=caption)]))
+    script.run()
+    text = text_of(presentation_lines(mid_ramp(), width, height, users_wanted=32, script=script))
+    assert "end." in text or (height == 16 and "…" in text)
+    assert "tokens a second in all" in text and "first token" in text
 
 
 def test_what_a_search_measured_beside_the_axis_has_no_block() -> None:

@@ -18,11 +18,13 @@ from tui.view.panes.state_words import cards_of
 from tui.view.script import Script
 from tui.view.widgets.bars import bar, stacked
 from tui.view.widgets.big_digits import big, low
-from tui.view.widgets.lines import Ink, Line, cut, plain, spread, width_of, wrapped
+from tui.view.widgets.lines import Ink, Line, cut, flowed, plain, spread, width_of, wrapped
 
 _MARGIN = 4
 _SCALES = (3, 2, 1, 0)
 """Rows of a dot of the large figures, the largest first; 0 = half a row."""
+_CAPTION_ROWS = 4
+"""So many the longest caption takes on the narrowest screen; where they leave no room for the figures it is cut."""
 
 
 def presentation_lines(
@@ -38,9 +40,10 @@ def presentation_lines(
     """Return the whole screen, blocks spread over the height. `words_per_token` tells tokens as words."""
     inner = max(10, width - 2 * _MARGIN)
     end = memory_end(snapshot)
-    caption = _caption(script, inner)
-    who = _who(snapshot, inner, words_per_token, replay=replay, told=end is not None, brief=bool(caption))
-    for scale, rows in product(_SCALES, (2, 1)):
+    brief = script is not None
+    who = _who(snapshot, inner, words_per_token, replay=replay, told=end is not None, brief=brief)
+    for most, scale, rows in product((_CAPTION_ROWS, 2), _SCALES, (2, 1)):
+        caption = _caption(script, inner, most)
         shown = _gave_out(end, inner, scale) if end else _figures(snapshot, inner, scale, users_wanted, words_per_token)
         below = [_memory(snapshot, inner), carried(snapshot, inner, rows=rows)]
         blocks = [block for block in (who, caption, *shown, *below) if block]
@@ -85,11 +88,11 @@ def _who(
     return lines + ([spread(below, [(ratio, Ink.DIM)], width)] if ratio or any(text for text, _ in below) else [])
 
 
-def _caption(script: Script | None, width: int) -> list[Line]:
-    """Return what a script has to say, and where it is."""
+def _caption(script: Script | None, width: int, most: int) -> list[Line]:
+    """Return what a script has to say in at most so many lines, and where it is."""
     if script is None:
         return []
-    lines = wrapped(script.caption, width, Ink.STRONG)[:2]
+    lines = flowed([(plain(script.caption), Ink.STRONG)], width, 0, most)
     state: Line = [(script.in_words, Ink.DIM)]
     if lines and width_of(lines[-1]) + width_of(state) + 2 <= width:
         return [*lines[:-1], spread(lines[-1], state, width)]
