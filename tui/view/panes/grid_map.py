@@ -6,8 +6,11 @@ line between two rows of cells shows the edge of the KV cache.
 
 from __future__ import annotations
 
+import msgspec
+
 from tui.core.outcome import Outcome
 from tui.metrics.best import best_cell
+from tui.metrics.cell import CellResult
 from tui.metrics.cell_figures import RESOLVE, CellFigure
 from tui.metrics.snapshot import GridStatus, Snapshot
 from tui.view import formatting
@@ -52,7 +55,7 @@ class GridMap:
         self.picked = picked
         self.width = width
         self.height = height
-        self.cells = {(cell.users, cell.prompt_tokens): cell for cell in grid.cells}
+        self.cells = _too_long_for_all(grid) | {(cell.users, cell.prompt_tokens): cell for cell in grid.cells}
         self.beside = Beside(snapshot.reference, figure)
         self.with_beside = any(self.beside.value(cell) is not None for cell in grid.cells)
         best = best_cell(grid.cells)
@@ -240,6 +243,16 @@ class GridMap:
         if Outcome.TOO_LONG in seen:
             marks.append([(TOO_LONG * 2, Ink.HEAT_OPEN), (" too long", Ink.DIM)])
         return marks
+
+
+def _too_long_for_all(grid: GridStatus) -> dict[Place, CellResult]:
+    """Return cells of those prompt sizes that are too long: they are so for any users, for those beside the axis too."""
+    too_long = [cell for cell in grid.cells if cell.outcome is Outcome.TOO_LONG]
+    return {
+        (users, cell.prompt_tokens): msgspec.structs.replace(cell, users=users)
+        for cell in too_long
+        for users in grid.users
+    }
 
 
 def _edge_marks(grid: GridStatus) -> dict[int, dict[int, str]]:
