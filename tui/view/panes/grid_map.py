@@ -246,7 +246,7 @@ class GridMap:
 
 
 def _too_long_for_all(grid: GridStatus) -> dict[Place, CellResult]:
-    """Return cells of those prompt sizes that are too long: they are so for any users, for those beside the axis too."""
+    """Return cells of the prompt sizes that are too long: they are so for all users, those beside the axis too."""
     too_long = [cell for cell in grid.cells if cell.outcome is Outcome.TOO_LONG]
     return {
         (users, cell.prompt_tokens): msgspec.structs.replace(cell, users=users)
