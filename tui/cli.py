@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +17,7 @@ from tui.commands.ctl import ctl, metrics
 from tui.commands.profiles import known_profile, profiles
 from tui.commands.record import record
 from tui.commands.report import report
+from tui.commands.run import reference_of, run
 from tui.commands.serve_view import serve_view
 from tui.commands.sessions import export, sessions
 from tui.core.errors import ExitCode, LaunchError, UsageError, VrampError, in_a_sentence
@@ -26,38 +27,9 @@ from tui.core.printing import complain, narrate, tell
 from tui.core.safe_text import safe_line
 
 if TYPE_CHECKING:
-    from tui.link.protocol import BenchSpec
     from tui.view.start import StartWish
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VRAMP", "max_content_width": 100}
-
-
-class IntList(click.ParamType[list[int]]):
-    """Whole numbers with commas between them: 1,2,4."""
-
-    name = "N,N,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        """Return the numbers; anything else is a usage error."""
-        if isinstance(value, list):
-            return value
-        try:
-            return [int(part) for part in str(value).split(",")]
-        except ValueError:
-            self.fail(f"found {value!r}, expected whole numbers with commas between them, as 1,2,4", param, ctx)
-
-
-class HostList(click.ParamType[str | list[str]]):
-    """Where users ask from, as `hosts` of a profile has it, with commas between several."""
-
-    name = "HOSTS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | list[str]:
-        """Return one word as it is, but hosts reached by ssh as a list; what they are is for the profile to check."""
-        if isinstance(value, list):
-            return value
-        words = [word.strip() for word in str(value).split(",")]
-        return words[0] if len(words) == 1 and not words[0].startswith("ssh:") else words
 
 
 def main() -> int:
@@ -175,94 +147,10 @@ def demo(
         entry = replace(entry, profile=seen_as(entry.profile, dialect, simulated_as(dialect).endpoints))
     if reference is not None:
         assert entry.profile is not None
-        entry = replace(entry, profile=apply(entry.profile, Overrides(reference=_reference(reference))))
+        entry = replace(entry, profile=apply(entry.profile, Overrides(reference=reference_of(reference))))
     steps = load_script(script) if script is not None else None
     wish = demo_wish(entry, ramp=not no_ramp, presentation=stage, time_scale=time_scale, script=steps)
     return _open_app(context, wish)
-
-
-@cli.command()
-@click.argument("profiles", metavar="PROFILE...", nargs=-1)
-@click.option("--users", type=IntList(), help="Numbers of simultaneous users.")
-@click.option("--prompt-tokens", type=IntList(), help="Prompt sizes.")
-@click.option("--output-tokens", type=int, help="Tokens asked of each request.")
-@click.option("--mode", type=click.Choice(["burst", "steady", "rate"]), help="How a cell is measured.")
-@click.option("--rate", "rate_per_s", type=float, help="Requests per second and user (mode rate).")
-@click.option("--arrivals", type=click.Choice(["constant", "poisson"]), help="How planned requests are spread.")
-@click.option("--duration", "duration_s", type=float, help="Measured seconds per cell (steady, rate).")
-@click.option("--warm-up", "warm_up_s", type=float, help="Seconds before each measurement (steady, rate).")
-@click.option("--repeats", type=int, help="Bursts per cell (burst), or runs (rate).")
-@click.option("--precision", type=float, help="End a cell once it is known within this share, as 0.05.")
-@click.option("--attach", "attach_url", metavar="URL", help="Load a server that runs already; it is never stopped.")
-@click.option("--api-key-env", metavar="NAME", help="The environment variable that holds the key.")
-@click.option("--model", help="The model to ask for.")
-@click.option("--request-timeout", "request_timeout_s", type=float, help="Seconds until a request is given up.")
-@click.option("--hosts", type=HostList(), metavar="HOSTS", help="Where users ask from: ray://..., ssh://a,ssh://b.")
-@click.option("--reference", metavar="NAME|SESSION", help="A published table or an earlier session to lay beside.")
-@click.option("--out", "out_dir", type=click.Path(path_type=Path, file_okay=False), help="Export into this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per profile.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
-@click.option("--resume", metavar="SESSION", help="Go on with a session: measured cells stay.")
-@click.option(
-    "--like",
-    type=click.Choice(["inria", "georgian"]),
-    help="Load as a published study did. inria: bursts of 1 to 128 requests, prompts of 31 to 2,193 tokens, answers of "
-    "100; georgian: 10 requests/s for ten minutes, three runs, then ten users without pause for an hour, prompts of "
-    "100 tokens, answers of 4. Options win, and a profile's own prompt sizes.",
-)
-@click.option("--find-edge", is_flag=True, help="Find the most users that are served well at each prompt size.")
-@click.option("--time-scale", type=click.FloatRange(0.1, 100), default=1.0, help="Simulated servers: X times faster.")
-@click.option(
-    "--unkept",
-    type=click.Choice(["stop", "go-on"]),
-    default="stop",
-    show_default=True,
-    help="When the session file cannot be written: end the run, or go on in memory.",
-)
-def run(
-    profiles: tuple[str, ...],
-    out_dir: Path | None,
-    as_json: bool,
-    quiet: bool,
-    unkept: Literal["stop", "go-on"],
-    resume: str | None,
-    find_edge: bool,
-    like: str | None,
-    time_scale: float,
-    reference: str | None,
-    **options: Any,
-) -> int:
-    """Sweep the grid of each PROFILE without the app, keep a session, print the table.
-
-    With --find-edge, in place of the sweep: at each prompt size the most users that meet the SLO, or are served without
-    a failure where the profile has no SLO.
-    """
-    from tui import headless
-    from tui.profile.overrides import Overrides, without_effect
-    from tui.profile.schema import Profile
-
-    overrides = Overrides(**options, reference=_reference(reference))
-    start = "edge" if find_edge else "sweep"
-    if resume is not None:
-        if profiles:
-            raise UsageError("--resume takes the profile of its session; name no other")
-        if overrides != Overrides() or like is not None:
-            raise UsageError("--resume goes on as the session was begun; it takes none of the options of its load")
-        specs = [_resumed(resume, start)]
-    elif profiles:
-        specs = [_spec(name, part, time_scale, start) for name in profiles for part in _parts_of(name, like, overrides)]
-    else:
-        raise UsageError("name at least one PROFILE; `vramp profiles list` shows them")
-    if not quiet:
-        modes = {Profile.model_validate_json(spec.profile_json).load.mode for spec in specs}
-        for sentence in without_effect(overrides, modes):
-            narrate(sentence)
-    code = headless.run(specs, headless.Output(as_json, quiet, out_dir, unkept))
-    if len(profiles) > 1 and not as_json and code is not ExitCode.INTERRUPTED:
-        from tui import comparing
-
-        comparing.conclude([Path(spec.session_file) for spec in specs])
-    return code
 
 
 @cli.command()
@@ -284,41 +172,6 @@ def plan(profiles: tuple[str, ...], users: int, prompt_tokens: int, within_s: fl
     plans = planning.plan(profiles, planning.Wish(users, prompt_tokens, within_s))
     tell(msgspec.json.encode(plans).decode() if as_json else "\n".join(map(planning.in_words, plans)))
     return ExitCode.OK if plans and plans[0].carried else ExitCode.UNEXPECTED
-
-
-def _parts_of(name: str, study: str | None, overrides: Any) -> list[Any]:
-    """Return the options of each session that a profile is measured in."""
-    from tui.profile.protocols import like
-
-    profile = known_profile(name).profile
-    assert profile is not None
-    return [overrides] if study is None else like(study, overrides, profile)
-
-
-def _reference(wanted: str | None) -> dict[str, str] | None:
-    from tui.session.references import key_of
-
-    return None if wanted is None else key_of(wanted)
-
-
-def _spec(name: str, overrides: Any, time_scale: float, start: str) -> BenchSpec:
-    from tui.link.launcher import spec_for
-    from tui.profile.catalogue import profile_text
-    from tui.profile.overrides import apply
-
-    entry = known_profile(name)
-    assert entry.profile is not None
-    profile = apply(entry.profile, overrides)
-    return spec_for(
-        profile, profile_toml=profile_text(entry), profile_path=entry.path, start=start, time_scale=time_scale
-    )
-
-
-def _resumed(session: str, start: str) -> BenchSpec:
-    from tui.link.launcher import spec_to_resume
-    from tui.session.shelf import find as find_session
-
-    return spec_to_resume(find_session(session), start=start)
 
 
 @cli.command()
@@ -412,7 +265,7 @@ def open_session(context: click.Context, session: str, stage: bool, reference: s
     from tui.session.shelf import find as find_session
     from tui.view.start import Replay
 
-    return _open_app(context, Replay(find_session(session), presentation=stage, reference=_reference(reference)))
+    return _open_app(context, Replay(find_session(session), presentation=stage, reference=reference_of(reference)))
 
 
 @cli.command()
@@ -499,7 +352,7 @@ def completion(shell: str) -> None:
     tell(kind(cli, {}, "vramp", "_VRAMP_COMPLETE").source())
 
 
-for _group in (sessions, export, report, profiles, ctl, metrics, record, compare, serve_view):
+for _group in (run, sessions, export, report, profiles, ctl, metrics, record, compare, serve_view):
     cli.add_command(_group)
 
 

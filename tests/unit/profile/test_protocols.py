@@ -50,7 +50,7 @@ def test_a_profile_with_sizes_of_its_own_keeps_them(name: str) -> None:
 
 
 def test_the_command_offers_what_there_is() -> None:
-    from tui.cli import run
+    from tui.commands.run import run
 
     option = next(one for one in run.params if one.name == "like")
     assert isinstance(option, click.Option) and isinstance(option.type, click.Choice)
