@@ -135,9 +135,11 @@ def test_red_is_out_of_memory_alone_and_too_long_is_a_quiet_hatch() -> None:
 def test_a_size_that_is_too_long_is_so_for_users_beside_the_axis_too() -> None:
     snapshot = snapshots.oom_grid()
     grid = msgspec.structs.replace(snapshot.grid, users=sorted([*snapshot.grid.users, 3]))
-    lines = text_of(GridPane().lines(msgspec.structs.replace(snapshot, grid=grid), 76, 14)).splitlines()
-    (row,) = (line for line in lines if line.startswith("    3 "))
+    pane, beside_axis = GridPane(), msgspec.structs.replace(snapshot, grid=grid)
+    (row,) = (line for line in text_of(pane.lines(beside_axis, 76, 14)).splitlines() if line.startswith("    3 "))
     assert row.split()[1:] == ["·"] * (len(grid.prompt_tokens) - 1) + ["░" * 9]
+    pane.picked = (3, 2193)
+    assert "\n3 × 2193  too-long" in text_of(pane.lines(beside_axis, 76, 14))
 
 
 def test_the_scale_is_told_in_its_colours_with_figures_and_unit() -> None:

@@ -192,18 +192,7 @@ class SnapshotBuilder:
             gpu_trends=self.gpu_trends.trends,
             gpu_note=gpu_note,
             gpu_sample_s=self.gpu_sample_s,
-            grid=GridStatus(
-                mode=grid.mode,
-                users=grid.users,
-                prompt_tokens=grid.prompt_tokens,
-                asked_users=grid.asked_users,
-                cells=grid.results,
-                current_users=current[0] if current else None,
-                current_prompt_tokens=current[1] if current else None,
-                queueing=queueing,
-                edges=edges,
-                rate_per_s=grid.rate_per_s,
-            ),
+            grid=_grid_status(grid, current, queueing, edges),
             terms=self.beside.terms,
             reference=self.beside.reference,
             sweep=sweep,
@@ -215,6 +204,23 @@ class SnapshotBuilder:
             unkept=unkept,
             aside=aside,
         )
+
+
+def _grid_status(
+    grid: Grid, current: tuple[int, int] | None, queueing: list[tuple[int, int]], edges: list[Edge]
+) -> GridStatus:
+    return GridStatus(
+        mode=grid.mode,
+        users=grid.users,
+        prompt_tokens=grid.prompt_tokens,
+        asked_users=grid.asked_users,
+        cells=grid.results,
+        current_users=current[0] if current else None,
+        current_prompt_tokens=current[1] if current else None,
+        queueing=queueing,
+        edges=edges,
+        rate_per_s=grid.rate_per_s,
+    )
 
 
 def _way_of(row: RequestRow) -> tuple[object, ...]:

@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 # The folder of this program has modules of vramp's, which must not stand before Ray's own.
@@ -72,10 +72,6 @@ class Cluster:
     def free(self) -> dict[str, float]:
         """Return what of each resource no one holds."""
         return dict(self._state.available_resources())
-
-    def serves(self) -> bool:
-        """Say whether there is a Ray Serve on it, whoever's."""
-        return any(actor.name == CONTROLLER and actor.ray_namespace == SERVE for actor in self.actors_of())
 
     def waiting(self, job_id: str) -> list[dict[str, float]]:
         """Return what a job's placement groups ask for that no node has had room for yet."""
@@ -160,10 +156,16 @@ def release(cluster: Cluster, key: str, mark: str, but: str = "") -> None:
         cluster.forget_serve()
 
 
+def serves(actors: Iterable[Any]) -> bool:
+    """Say whether a Ray Serve is among a cluster's actors, whoever's."""
+    return any(actor.name == CONTROLLER and actor.ray_namespace == SERVE for actor in actors)
+
+
 def told_of(cluster: Cluster, key: str, mark: str) -> dict[str, object]:
     """Return what the cluster has, and what bears a mark."""
     named = cluster.gcs.ActorTableData.ActorState.DESCRIPTOR.values_by_number
     jobs = cluster.jobs_of(key, mark)
+    actors = cluster.actors_of()
     return {
         "address": cluster.address,
         "nodes": cluster.nodes(),
@@ -176,10 +178,11 @@ def told_of(cluster: Cluster, key: str, mark: str) -> dict[str, object]:
                 "ip": actor.address.ip_address,
                 "state": named[actor.state].name,
             }
-            for actor in cluster.actors_of(jobs)
+            for actor in actors
+            if actor.job_id in jobs
         ],
         "groups": cluster.groups_of(jobs),
-        "serves": cluster.serves(),
+        "serves": serves(actors),
     }
 
 

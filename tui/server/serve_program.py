@@ -162,7 +162,7 @@ def join_cluster(ray: Any, program: Any) -> None:
     ray.init(namespace=NAMESPACE)
     here = ray.get_runtime_context()
     cluster = program.Cluster(here.gcs_address)
-    if cluster.serves():
+    if program.serves(cluster.actors_of()):
         raise SystemExit("error: the Ray cluster has a Ray Serve already, of which it can have one")
     head, ips = cluster.head(), {node["node"]: node["ip"] for node in cluster.nodes()}
     if ips.get(head) != ips.get(here.get_node_id()):

@@ -35,14 +35,14 @@ def said(snapshot: Snapshot, *events: Event) -> Snapshot:
 
 async def test_a_bench_of_which_nothing_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    said = asyncio.Event()
+    told_of = asyncio.Event()
 
     class Link:
         why_gone = "stopped"
 
         async def snapshots(self) -> AsyncIterator[Snapshot]:
             yield mid_ramp()
-            await said.wait()
+            await told_of.wait()
 
         async def last_word(self) -> None:
             return None
@@ -56,7 +56,7 @@ async def test_a_bench_of_which_nothing_comes_is_told(monkeypatch: pytest.Monkey
     def tell(text: str) -> None:
         lines.append(text)
         if text.startswith("no word from the bench for"):
-            said.set()
+            told_of.set()
 
     monkeypatch.setattr(BenchLink, "connect", connect)
     monkeypatch.setattr(plain, "tell", tell)

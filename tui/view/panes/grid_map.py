@@ -60,7 +60,7 @@ class GridMap:
         self.with_beside = any(self.beside.value(cell) is not None for cell in grid.cells)
         best = best_cell(grid.cells)
         self.best = (best.users, best.prompt_tokens) if best is not None else None
-        self.story = GridStory(snapshot, self.beside, picked, width)
+        self.story = GridStory(snapshot, self.cells, self.beside, picked, width)
         self._arrange(told_place(snapshot, picked) or (0, 0))
         self.blocks = self._blocks(snapshot.sweep.cell_progress)
 

@@ -5,6 +5,8 @@ It is the picked cell, else the present one, else the last that failed. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tui.core.outcome import Outcome
 from tui.metrics.best import best_in_words
 from tui.metrics.boundary import Edge
@@ -29,15 +31,21 @@ def told_place(snapshot: Snapshot, picked: Place | None) -> Place | None:
 class GridStory:
     """The lines below one map."""
 
-    def __init__(self, snapshot: Snapshot, beside: Beside, picked: Place | None, width: int) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        cells: Mapping[Place, CellResult],
+        beside: Beside,
+        picked: Place | None,
+        width: int,
+    ) -> None:
         self._snapshot = snapshot
         self._grid = snapshot.grid
         self._beside = beside
         self._picked = picked
         self._width = width
-        self._cells = {(cell.users, cell.prompt_tokens): cell for cell in snapshot.grid.cells}
         self._place = told_place(snapshot, picked)
-        self._cell = self._cells.get(self._place) if self._place is not None else None
+        self._cell = cells.get(self._place) if self._place is not None else None
 
     def lines(self, rows: int, room: int) -> list[Line]:
         """Return the story in `rows` lines, and what it had no room for in at most `room` more."""

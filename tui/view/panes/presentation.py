@@ -42,8 +42,8 @@ def presentation_lines(
     end = memory_end(snapshot)
     brief = script is not None
     who = _who(snapshot, inner, words_per_token, replay=replay, told=end is not None, brief=brief)
-    for most, scale, rows in product((_CAPTION_ROWS, 2), _SCALES, (2, 1)):
-        caption = _caption(script, inner, most)
+    captions = [_caption(script, inner, most) for most in ((_CAPTION_ROWS, 2) if script else (0,))]
+    for caption, scale, rows in product(captions, _SCALES, (2, 1)):
         shown = _gave_out(end, inner, scale) if end else _figures(snapshot, inner, scale, users_wanted, words_per_token)
         below = [_memory(snapshot, inner), carried(snapshot, inner, rows=rows)]
         blocks = [block for block in (who, caption, *shown, *below) if block]
